@@ -1,0 +1,7 @@
+export {
+  type AppOptions,
+  type AwsOptions,
+  type ClusterOptions,
+  type OwnShard,
+  ReactoKinesixApp,
+} from "./src/app.ts";

@@ -1,0 +1,265 @@
+/**
+ * Owns: the rows of the state table, and every move that a worker may make on a shard row.
+ * Must not: perform a move, wait, or know the time; the store performs, `runtime/lease_keeper.ts` decides when.
+ * Called by: the runtime and the balance; the adapters map these rows to attributes.
+ *
+ * Each move is one compare-and-set. The **term** goes up by one at every change of owner, so a move
+ * that was made for an older term is refused, however late it arrives.
+ *
+ * @module
+ */
+
+import { type Checkpoint, SHARD_END } from "./checkpoint.ts";
+
+/** A shard of the stream: who processes it and how far it is processed. */
+export interface ShardRow {
+  readonly kind: "shard";
+  /** The shard id, such as `shardId-000000000000`. */
+  readonly id: string;
+  /** The worker that the shard is assigned to; null while nobody has it. */
+  readonly owner: string | null;
+  /** The incarnation of the owner that took the shard; null while it is free, or given but not taken yet. */
+  readonly holder: string | null;
+  /** The fencing token: goes up by one at every change of owner. */
+  readonly term: number;
+  /** What is finished. */
+  readonly checkpoint: Checkpoint;
+  /** When the checkpoint was written, by the writer's clock, in milliseconds since the epoch. For people only. */
+  readonly checkpointAt: number | null;
+  /** How far the checkpoint was behind the tip of the shard when it was written, in milliseconds. */
+  readonly millisBehindLatest: number | null;
+  /** The shards that this one was split or merged from. */
+  readonly parents: readonly string[];
+  /** The first and the last hash key of the shard, both inclusive, as decimal numbers. */
+  readonly hashKeyRange: { readonly start: string; readonly end: string } | null;
+  /** The workers that will not process this shard until they are told to. */
+  readonly stoppedBy: readonly string[];
+  /** Another worker asks the owner for the shard. */
+  readonly handover: HandoverRequest | null;
+}
+
+/** A worker's wish to take a shard over from its owner. */
+export interface HandoverRequest {
+  /** The worker that asks. */
+  readonly to: string;
+  /** Tells one request from the next, so that only the one that was seen is answered or cleared. */
+  readonly id: string;
+}
+
+/** A worker that says that it is alive. */
+export interface WorkerRow {
+  readonly kind: "worker";
+  /** The worker id. */
+  readonly id: string;
+  /** A new one at every start of the process, so that two processes with one worker id are told apart. */
+  readonly incarnation: string;
+  /** Counts the heartbeats; a worker whose beat stands still for `heartbeatTimeout` is dead. */
+  readonly beat: number;
+  /** When the last heartbeat was written, by the worker's own clock. For people only, never compared. */
+  readonly beatAt: number;
+  /** The time after which this worker gives up its shards by itself if no heartbeat was acknowledged. */
+  readonly heartbeatTimeout: number;
+  /** Another worker puts a new value here to say "read your shards now"; absent until the first time. */
+  readonly attention: string | null;
+  /** How many shards the worker has. */
+  readonly shards: number;
+  /** Whether the worker is stopping and wants no more shards. */
+  readonly isDraining: boolean;
+  /** The version of this software that the worker runs. */
+  readonly version: string;
+}
+
+/** The stream as a whole: one row, written by the first worker that ever starts. */
+export interface StreamRow {
+  readonly kind: "stream";
+  /** The name of the stream. */
+  readonly id: string;
+  /** Where every shard of the stream begins; `LATEST` was made a timestamp when the row was written. */
+  readonly startAt: Checkpoint;
+}
+
+/** A row of the state table. */
+export type Row = ShardRow | WorkerRow | StreamRow;
+
+/** The fields of a row that a change may name. */
+export type RowFields<R extends Row> = Partial<Omit<R, "kind" | "id">>;
+
+/** One compare-and-set on one row. */
+export interface RowChange<R extends Row> {
+  readonly kind: R["kind"];
+  readonly id: string;
+  /**
+   * What must hold for the change to be made: each field that is named has this value, where null means that it is
+   * absent. `"no row"`: the row must not exist.
+   */
+  readonly expect: RowFields<R> | "no row";
+  /** The fields to write, where null removes one. `"delete"`: the row is removed. */
+  readonly set: RowFields<R> | "delete";
+}
+
+/** A change of a shard row. */
+export type LeaseChange = RowChange<ShardRow>;
+
+/** Who makes a move: the worker and its incarnation. */
+export interface Claimant {
+  readonly workerId: string;
+  readonly incarnation: string;
+}
+
+/** Whether all records of the shard are finished for good. */
+export function isEnded(row: ShardRow): boolean {
+  return row.checkpoint.kind === "shardEnd";
+}
+
+/** Whether this very process took the shard, in the term that the row shows. */
+export function isHeldBy(row: ShardRow, claimant: Claimant): boolean {
+  return row.owner === claimant.workerId && row.holder === claimant.incarnation;
+}
+
+/** Takes a shard that is free, given to the claimant, or left behind by a dead worker. */
+export function claim(row: ShardRow, claimant: Claimant): LeaseChange {
+  return {
+    kind: "shard",
+    id: row.id,
+    expect: { term: row.term },
+    set: {
+      owner: claimant.workerId,
+      holder: claimant.incarnation,
+      term: row.term + 1,
+      handover: null,
+      stoppedBy: row.stoppedBy.filter((workerId) => workerId !== claimant.workerId),
+    },
+  };
+}
+
+/** What a checkpoint carries. */
+export interface Progress {
+  readonly checkpoint: Checkpoint;
+  readonly checkpointAt: number;
+  readonly millisBehindLatest: number;
+}
+
+/**
+ * Moves the checkpoint of a held shard on. It expects the checkpoint that was last seen, so that a write that was
+ * delayed on its way cannot bring an older one back.
+ */
+export function advance(row: ShardRow, progress: Progress): LeaseChange {
+  return { kind: "shard", id: row.id, expect: held(row), set: { ...progress } };
+}
+
+/** Gives a held shard to another worker, in one write with the last checkpoint. */
+export function give(row: ShardRow, to: string, progress: Progress | null): LeaseChange {
+  return {
+    kind: "shard",
+    id: row.id,
+    expect: held(row),
+    set: { ...progress, owner: to, holder: null, term: row.term + 1, handover: null },
+  };
+}
+
+/** Frees a held shard. With `stoppedBy`, that worker will not take it again by itself. */
+export function release(
+  row: ShardRow,
+  progress: Progress | null,
+  options: { readonly stoppedBy?: string } = {},
+): LeaseChange {
+  const stoppedBy = options.stoppedBy === undefined
+    ? {}
+    : { stoppedBy: withWorker(row.stoppedBy, options.stoppedBy) };
+  return {
+    kind: "shard",
+    id: row.id,
+    expect: held(row),
+    set: {
+      ...progress,
+      ...stoppedBy,
+      owner: null,
+      holder: null,
+      term: row.term + 1,
+      handover: null,
+    },
+  };
+}
+
+/** Marks a held shard as finished for good and frees it. */
+export function end(row: ShardRow, at: Omit<Progress, "checkpoint">): LeaseChange {
+  return release(row, { ...at, checkpoint: SHARD_END });
+}
+
+/** Asks the owner of a shard for it. `replaces` names an expired request that this one takes the place of. */
+export function requestHandover(row: ShardRow, request: HandoverRequest): LeaseChange {
+  return {
+    kind: "shard",
+    id: row.id,
+    expect: { owner: row.owner, term: row.term, handover: null },
+    set: { handover: request },
+  };
+}
+
+/** Takes back a request that expired, or whose worker is gone. */
+export function clearHandover(row: ShardRow): LeaseChange {
+  return {
+    kind: "shard",
+    id: row.id,
+    expect: { term: row.term, handover: row.handover },
+    set: { handover: null },
+  };
+}
+
+/** Writes down that a worker will not process a shard that it does not hold; frees it if it was given to that worker. */
+export function refuse(row: ShardRow, workerId: string): LeaseChange {
+  const stoppedBy = withWorker(row.stoppedBy, workerId);
+  return {
+    kind: "shard",
+    id: row.id,
+    expect: { term: row.term, owner: row.owner },
+    set: row.owner === null
+      ? { stoppedBy }
+      : { stoppedBy, owner: null, holder: null, term: row.term + 1 },
+  };
+}
+
+/** Removes the row of a shard that is finished and has left the stream. */
+export function forget(row: ShardRow): LeaseChange {
+  return {
+    kind: "shard",
+    id: row.id,
+    expect: { term: row.term, checkpoint: SHARD_END },
+    set: "delete",
+  };
+}
+
+/** What the row of a shard looks like before anybody took it. */
+export function newShardRow(
+  shard: Pick<ShardRow, "id" | "parents" | "hashKeyRange">,
+  startAt: Checkpoint,
+): ShardRow {
+  return {
+    kind: "shard",
+    id: shard.id,
+    owner: null,
+    holder: null,
+    term: 0,
+    checkpoint: startAt,
+    checkpointAt: null,
+    millisBehindLatest: null,
+    parents: shard.parents,
+    hashKeyRange: shard.hashKeyRange,
+    stoppedBy: [],
+    handover: null,
+  };
+}
+
+/** Writes a row that must not exist yet. */
+export function create<R extends Row>(row: R): RowChange<R> {
+  const { kind, id, ...fields } = row;
+  return { kind, id, expect: "no row", set: fields as unknown as RowFields<R> };
+}
+
+function held(row: ShardRow): RowFields<ShardRow> {
+  return { owner: row.owner, holder: row.holder, term: row.term, checkpoint: row.checkpoint };
+}
+
+function withWorker(workers: readonly string[], workerId: string): readonly string[] {
+  return workers.includes(workerId) ? workers : [...workers, workerId];
+}

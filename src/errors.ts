@@ -1,0 +1,116 @@
+/**
+ * Owns: the errors that a caller may catch, and `invariant()` for those that nobody should.
+ * Must not: decide what happens after an error.
+ * Called by: everything.
+ *
+ * @module
+ */
+
+/**
+ * Why a call to the state table or the stream failed:
+ * - `throttled`: AWS asked to slow down; the same call succeeds later.
+ * - `unavailable`: no answer, or an answer that says nothing about the request (a network failure, a time-out, a 5xx).
+ * - `denied`: the credentials are missing or wrong, or lack the permission.
+ * - `missing`: the table, the stream or the shard does not exist.
+ * - `invalid`: AWS does not accept the request, or the answer is not one that this software can work with.
+ */
+export type FailureKind = "throttled" | "unavailable" | "denied" | "missing" | "invalid";
+
+/** What {@linkcode StoreError} and {@linkcode SourceError} carry. */
+export interface FailureOptions extends ErrorOptions {
+  /** Why the call failed. */
+  readonly kind: FailureKind;
+  /**
+   * Whether a write may have happened although it failed.
+   *
+   * @default {false}
+   */
+  readonly maybeApplied?: boolean;
+}
+
+/** Thrown when the state table cannot be read or written. */
+export class StoreError extends Error {
+  /** The name of the class. */
+  override readonly name = "StoreError";
+  /** Why the call failed. */
+  readonly kind: FailureKind;
+  /** Whether the write may have happened although it failed, because its reply was lost. */
+  readonly maybeApplied: boolean;
+  /**
+   * @param message What could not be done, why, and what to do about it.
+   * @param options The kind of failure and its cause.
+   */
+  constructor(message: string, options: FailureOptions) {
+    super(message, options);
+    this.kind = options.kind;
+    this.maybeApplied = options.maybeApplied ?? false;
+  }
+}
+
+/** Thrown when the stream cannot be read. */
+export class SourceError extends Error {
+  /** The name of the class. */
+  override readonly name = "SourceError";
+  /** Why the call failed. */
+  readonly kind: FailureKind;
+  /**
+   * @param message What could not be done, why, and what to do about it.
+   * @param options The kind of failure and its cause.
+   */
+  constructor(message: string, options: FailureOptions) {
+    super(message, options);
+    this.kind = options.kind;
+  }
+}
+
+/** Thrown, or the reason of `context.signal`, when this worker no longer has the shard that it was working on. */
+export class LeaseLostError extends Error {
+  /** The name of the class. */
+  override readonly name = "LeaseLostError";
+  /** The shard that was lost. */
+  readonly shardId: string;
+  /**
+   * @param shardId The shard that was lost.
+   * @param reason Why, in words that follow a colon.
+   */
+  constructor(shardId: string, reason: string) {
+    super(`Cannot go on with shard "${shardId}": ${reason}`);
+    this.shardId = shardId;
+  }
+}
+
+/** The app stopped because another process was started with the same worker id. */
+export class WorkerReplacedError extends Error {
+  /** The name of the class. */
+  override readonly name = "WorkerReplacedError";
+  /** The worker id that two processes share. */
+  readonly workerId: string;
+  /** @param workerId The worker id that two processes share. */
+  constructor(workerId: string) {
+    super(
+      `Cannot go on as worker "${workerId}": another process was started with the same worker id ` +
+        `and the newer one goes on; give each process its own worker id`,
+    );
+    this.workerId = workerId;
+  }
+}
+
+/** An attempt to process a record took longer than `processTimeout`. */
+export class ProcessTimeoutError extends Error {
+  /** The name of the class. */
+  override readonly name = "ProcessTimeoutError";
+  /** @param timeoutMs The time that was allowed, in milliseconds. */
+  constructor(timeoutMs: number) {
+    super(`Cannot wait longer for the processor: it did not finish within ${timeoutMs} ms`);
+  }
+}
+
+/** The message of anything that was thrown, whether it is an `Error` or not. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Fails when something that this code relies on does not hold: always a defect, never the world's fault. */
+export function invariant(condition: unknown, claim: string): asserts condition {
+  if (!condition) throw new Error(`Invariant broken, this is a defect of Reacto-KinesiX: ${claim}`);
+}

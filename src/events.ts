@@ -1,0 +1,195 @@
+/**
+ * Owns: the facts that an app tells: one union, read by listeners, logs, metrics, the dashboard and the tests.
+ * Must not: contain what a secret or a record's data could leak through.
+ * Called by: the runtime makes them, `app.ts` stamps and delivers them.
+ *
+ * @module
+ */
+
+/** An error as an event tells it. */
+export interface EventError {
+  /** The class of the error, such as `TypeError`. */
+  readonly name: string;
+  /** Its message. */
+  readonly message: string;
+}
+
+/** What every event carries. */
+export interface EventStamp {
+  /** When it happened, by this worker's clock, as an ISO time. */
+  readonly time: string;
+  /** The worker that it happened on. */
+  readonly workerId: string;
+}
+
+/** Why a worker gave a shard up, or does not take it. */
+export type StopReason =
+  /** `stopProcessing` was called. */
+  | "requested"
+  /** A record kept failing and its mode is `retryAndStop`. */
+  | "recordFailed"
+  /** The processor for the shard could not be made, or failed at the end of the shard. */
+  | "processorFailed"
+  /** The shard could not be read for longer than `heartbeatTimeout`. */
+  | "unreadable";
+
+/** What happened, before it is stamped with time and worker. */
+export type AppFact =
+  /** The worker is registered and takes shards from now on. */
+  | { readonly type: "worker_started"; readonly version: string; readonly streamName: string }
+  /** The worker stopped. `error` is set when it had to. */
+  | { readonly type: "worker_stopped"; readonly error?: EventError }
+  /** Another worker did not show a heartbeat for its `heartbeatTimeout`; its shards are free. */
+  | { readonly type: "worker_lost"; readonly lostWorkerId: string }
+  /** A heartbeat could not be written. */
+  | { readonly type: "heartbeat_failed"; readonly error: EventError }
+  /** No heartbeat was acknowledged for so long that others may take over: every shard was given up at once. */
+  | { readonly type: "worker_fenced"; readonly shards: number }
+  /** A shard of the stream was seen for the first time and has a row from now on. */
+  | { readonly type: "shard_found"; readonly shardId: string; readonly parents: readonly string[] }
+  /** The row of a finished shard that left the stream was deleted. */
+  | { readonly type: "shard_forgotten"; readonly shardId: string }
+  /** This worker took a shard: from whom, and after which checkpoint it goes on. */
+  | {
+    readonly type: "shard_claimed";
+    readonly shardId: string;
+    readonly term: number;
+    readonly from: string | null;
+    readonly checkpoint: string;
+  }
+  /** A batch of records was processed. */
+  | {
+    readonly type: "batch_processed";
+    readonly shardId: string;
+    readonly records: number;
+    readonly bytes: number;
+    readonly millisBehindLatest: number;
+  }
+  /** An attempt to process a record failed. With `processBatch`, it is the first record of the batch. */
+  | {
+    readonly type: "record_failed";
+    readonly shardId: string;
+    readonly sequenceNumber: string;
+    readonly attempt: number;
+    readonly error: EventError;
+  }
+  /** A record was given up after its last attempt; the checkpoint may pass it. */
+  | {
+    readonly type: "record_skipped";
+    readonly shardId: string;
+    readonly sequenceNumber: string;
+    readonly attempts: number;
+  }
+  /** A method of the user's processor other than `process` threw. */
+  | {
+    readonly type: "processor_failed";
+    readonly shardId: string | null;
+    readonly operation:
+      | "factory"
+      | "getErrorHandlingMode"
+      | "onMaxRetryExceeded"
+      | "shardEnded"
+      | "dispose";
+    readonly error: EventError;
+  }
+  /** The processor of this worker was replaced by `changeProcessor`. */
+  | { readonly type: "processor_changed" }
+  /** A checkpoint was written. */
+  | {
+    readonly type: "checkpoint_written";
+    readonly shardId: string;
+    readonly term: number;
+    readonly checkpoint: string;
+    readonly millisBehindLatest: number;
+  }
+  /** This worker asked another one for a shard. */
+  | {
+    readonly type: "handover_requested";
+    readonly shardId: string;
+    readonly from: string;
+    readonly to: string;
+  }
+  /** A request for a shard was taken back: it expired, or the worker that asked is gone. */
+  | { readonly type: "handover_cleared"; readonly shardId: string; readonly to: string }
+  /** This worker gave a shard to another one, with its checkpoint. */
+  | {
+    readonly type: "shard_handed_over";
+    readonly shardId: string;
+    readonly term: number;
+    readonly to: string;
+    readonly checkpoint: string;
+  }
+  /** This worker freed a shard, with its checkpoint. */
+  | {
+    readonly type: "shard_released";
+    readonly shardId: string;
+    readonly term: number;
+    readonly checkpoint: string;
+  }
+  /** This worker does not process the shard any more until it is told to, or a while has passed. */
+  | { readonly type: "shard_stopped"; readonly shardId: string; readonly reason: StopReason }
+  /** No live worker processes the shard any more: each of them has stopped it. */
+  | {
+    readonly type: "shard_stopped_everywhere";
+    readonly shardId: string;
+    readonly stoppedBy: readonly string[];
+  }
+  /** `startProcessing` was called for the shard. */
+  | { readonly type: "shard_start_requested"; readonly shardId: string }
+  /** Every record of a closed shard is finished. */
+  | {
+    readonly type: "shard_ended";
+    readonly shardId: string;
+    readonly term: number;
+    readonly children: readonly string[];
+    /** Whether the stream had dropped the shard before all of it was read. */
+    readonly wasTrimmed: boolean;
+  }
+  /** This worker does not have the shard any more, and did not give it away. */
+  | {
+    readonly type: "lease_lost";
+    readonly shardId: string;
+    readonly term: number;
+    readonly reason: string;
+  }
+  /** AWS asked to slow down; the call is made again later. */
+  | {
+    readonly type: "throttled";
+    readonly shardId: string | null;
+    readonly operation: string;
+    readonly retryInMs: number;
+  }
+  /** The shard could not be read; it is tried again later. */
+  | { readonly type: "read_failed"; readonly shardId: string; readonly error: EventError }
+  /** Something that is repeated anyway failed this time, such as looking at the state table. */
+  | { readonly type: "task_failed"; readonly task: string; readonly error: EventError }
+  /** A row of the state table cannot be understood and is left alone. */
+  | {
+    readonly type: "row_malformed";
+    readonly kind: string;
+    readonly id: string;
+    readonly reason: string;
+  }
+  /** A listener threw. */
+  | { readonly type: "listener_failed"; readonly eventType: string; readonly error: EventError };
+
+/** A fact, with when and on which worker it happened. */
+export type AppEvent = AppFact & EventStamp;
+
+/** The names of all events. */
+export type AppEventType = AppFact["type"];
+
+/** The event of a given name. */
+export type AppEventOf<T extends AppEventType> =
+  & Extract<AppFact, { readonly type: T }>
+  & EventStamp;
+
+/** Where the runtime tells facts. It is synchronous and never throws. */
+export type EventSink = (fact: AppFact) => void;
+
+/** An error as an event tells it; anything can be thrown. */
+export function toEventError(error: unknown): EventError {
+  return error instanceof Error
+    ? { name: error.name, message: error.message }
+    : { name: "Error", message: String(error) };
+}

@@ -1,0 +1,120 @@
+/**
+ * Owns: the outside world as interfaces. What an adapter must guarantee, and what a caller must do when it fails.
+ * Must not: contain code.
+ * Called by: `runtime/` uses them, `adapters/` and the simulator implement them.
+ *
+ * @module
+ */
+
+import type { Checkpoint } from "./core/checkpoint.ts";
+import type { Row, RowChange, ShardRow } from "./core/lease.ts";
+
+/** Time. The only source of it, so that a test can be the clock. */
+export interface Clock {
+  /** Wall time in milliseconds since the epoch. For stamps that people read; never compared between machines. */
+  now(): number;
+  /** Milliseconds since some moment, never going back. For every duration. */
+  monotonic(): number;
+  /**
+   * Waits for at least `ms` milliseconds.
+   *
+   * @throws The signal's reason, as soon as it is aborted; no timer is left behind.
+   */
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+}
+
+/** Chance. The only source of it, so that a seed decides. */
+export interface Random {
+  /** A number of at least 0 and less than 1. */
+  next(): number;
+  /** A name that no other process ever draws. */
+  uuid(): string;
+}
+
+/** What became of a change. `row` is the row as it stands now, read consistently; null if there is none. */
+export type WriteResult<R extends Row> =
+  | { readonly kind: "written"; readonly row: R | null }
+  | { readonly kind: "conflict"; readonly row: R | null };
+
+/** The readable rows of one kind, and those that are not, which are left alone. */
+export interface RowListing<R extends Row> {
+  readonly rows: readonly R[];
+  readonly malformed: readonly { readonly id: string; readonly reason: string }[];
+}
+
+/** The row type of each kind. */
+export interface RowKinds {
+  readonly shard: Extract<Row, { kind: "shard" }>;
+  readonly worker: Extract<Row, { kind: "worker" }>;
+  readonly stream: Extract<Row, { kind: "stream" }>;
+}
+
+/**
+ * The state table, limited to the rows of one stream.
+ *
+ * Reads are retried inside, up to `maxDynamoDBRetries`. A write is sent **once**: a retry of a write that was applied would look
+ * like a conflict. Every method throws {@linkcode StoreError}, or the signal's reason once it is aborted.
+ */
+export interface LeaseStore {
+  /**
+   * Makes the table ready: creates it, waits until it can be used, brings its throughput to the configured one.
+   *
+   * @throws {StoreError} `invalid` if the table has a foreign key schema or is being deleted; `missing` if it does not
+   * exist and must not be created.
+   */
+  prepare(signal: AbortSignal): Promise<void>;
+  /** All rows of a kind, read consistently. A row that cannot be understood does not stop the others. */
+  list<K extends Row["kind"]>(kind: K, signal: AbortSignal): Promise<RowListing<RowKinds[K]>>;
+  /** One row, read consistently; null if there is none. */
+  read<K extends Row["kind"]>(
+    kind: K,
+    id: string,
+    signal: AbortSignal,
+  ): Promise<RowKinds[K] | null>;
+  /**
+   * One compare-and-set, sent once.
+   *
+   * @throws {StoreError} With `maybeApplied` when the reply was lost: read the row before deciding anything.
+   */
+  write<R extends Row>(change: RowChange<R>, signal: AbortSignal): Promise<WriteResult<R>>;
+}
+
+/** A shard as the stream describes it. */
+export type ShardInfo =
+  & Pick<ShardRow, "id" | "parents" | "hashKeyRange">
+  /** Whether it was split or merged and takes no more records. */
+  & { readonly isClosed: boolean };
+
+/** A record as the stream delivers it. */
+export interface SourceRecord {
+  readonly sequenceNumber: string;
+  readonly subSequenceNumber?: number;
+  readonly partitionKey: string;
+  readonly data: Uint8Array<ArrayBuffer>;
+  /** Milliseconds since the epoch, by the stream's clock. */
+  readonly approximateArrivalTimestamp: number;
+}
+
+/** What one read of a shard gives. It may be empty. */
+export interface Batch {
+  readonly records: readonly SourceRecord[];
+  /** How far the end of this batch is behind the tip of the shard, in milliseconds. */
+  readonly millisBehindLatest: number;
+  /** Set on the last batch of a closed shard: nothing comes after it. */
+  readonly end?: { readonly children: readonly Omit<ShardInfo, "isClosed">[] };
+}
+
+/** The stream. Every method throws {@linkcode SourceError}, or the signal's reason once it is aborted. */
+export interface StreamSource {
+  /** Every shard that the stream still holds, open and closed. May be out of date by some seconds. */
+  listShards(signal: AbortSignal): Promise<readonly ShardInfo[]>;
+  /**
+   * The records of a shard after a position, in order, without gaps, from then on for ever or to the end of the shard.
+   * Waits between reads as the limits of the stream ask; heals throttling, expired iterators and short failures by
+   * itself. Reads only when it is asked for the next batch.
+   *
+   * @throws {SourceError} From the iteration: `missing` if the stream or the shard is gone, `unavailable` or
+   * `throttled` after `maxKinesisRetries`, `denied`, `invalid`. Open again after the last finished record to go on.
+   */
+  open(shardId: string, after: Checkpoint, signal: AbortSignal): AsyncIterable<Batch>;
+}

@@ -1,0 +1,174 @@
+/**
+ * Owns: what a user implements to process records, and what it is given.
+ * Must not: contain code other than the two mode makers.
+ * Called by: users, through `mod.ts`; `runtime/record_runner.ts`.
+ *
+ * @module
+ */
+
+/** A record of the stream. */
+export interface KinesisRecord {
+  /** The position of the record in its shard: a decimal number of up to 128 digits. */
+  readonly sequenceNumber: string;
+  /** The position within a KPL aggregate, from 0; absent for a record that stands alone. */
+  readonly subSequenceNumber?: number;
+  /** The key that decides the shard; 1 to 256 characters. */
+  readonly partitionKey: string;
+  /** The payload; 0 bytes to 10 MiB. It owns its buffer. */
+  readonly data: Uint8Array<ArrayBuffer>;
+  /** When the stream received the record, by the stream's clock, to the millisecond. */
+  readonly approximateArrivalTimestamp: Date;
+  /** The shard that the record was read from. */
+  readonly shardId: string;
+  /**
+   * The payload as UTF-8 text.
+   *
+   * @throws {TypeError} If the payload is not valid UTF-8; it names the record.
+   */
+  text(): string;
+  /**
+   * The payload as JSON. The type argument is a claim of the caller; nothing is checked.
+   *
+   * @throws {TypeError} If the payload is not valid UTF-8.
+   * @throws {SyntaxError} If the payload is not valid JSON; it names the record.
+   */
+  json<T = unknown>(): T;
+}
+
+/** What a processor knows about the work in hand. */
+export interface ProcessContext {
+  /** The shard. */
+  readonly shardId: string;
+  /** This worker. */
+  readonly workerId: string;
+  /** The stream. */
+  readonly streamName: string;
+  /** Which attempt this is, from 1. */
+  readonly attempt: number;
+  /** How far the batch in hand is behind the tip of the shard, in milliseconds. */
+  readonly millisBehindLatest: number;
+  /**
+   * The fencing token: goes up by one each time the shard changes hands. A sink that remembers the highest term it has
+   * seen for a shard, and refuses a lower one, is safe from a worker that does not know yet that it lost the shard.
+   */
+  readonly term: number;
+  /** Aborts when the shard is lost or the attempt ran into `processTimeout`: stop, the result will not count. */
+  readonly signal: AbortSignal;
+  /**
+   * With `checkpointMode: "manual"`: says that everything up to the record in hand is finished (with `processBatch`: up to the
+   * record that is given, or the whole batch). Resolves when that is written, which is at most `checkpointFrequency`
+   * later.
+   *
+   * @throws {LeaseLostError} If the shard was lost.
+   * @throws {TypeError} In the mode `auto`, where checkpoints follow the processing by themselves.
+   */
+  checkpoint(record?: KinesisRecord): Promise<void>;
+}
+
+/** What to do with a record that fails: how often to try it again, and what to do after that. */
+export interface ErrorHandlingMode {
+  /** What to do after the last attempt: go on with the next record, or stop the shard on this worker. */
+  readonly kind: "retryAndSkip" | "retryAndStop";
+  /** Attempts after the first one; 0 to 1,000,000. */
+  readonly retries: number;
+}
+
+/**
+ * Try a failing record again, then go on with the next one.
+ *
+ * @param retries Attempts after the first one; a whole number from 0 to 1,000,000.
+ * @throws {RangeError} If `retries` is not one.
+ *
+ * @example
+ * ```ts
+ * import { retryAndSkip } from "@reacto/kinesix";
+ *
+ * const mode = retryAndSkip(2); // three attempts in all
+ * ```
+ */
+export function retryAndSkip(retries: number): ErrorHandlingMode {
+  return { kind: "retryAndSkip", retries: checkedRetries("retryAndSkip", retries) };
+}
+
+/**
+ * Try a failing record again, then stop its shard on this worker. The checkpoint stays before the record; other workers take
+ * the shard over at once. This worker takes it again after `startProcessing`.
+ *
+ * @param retries Attempts after the first one; a whole number from 0 to 1,000,000.
+ * @throws {RangeError} If `retries` is not one.
+ *
+ * @example
+ * ```ts
+ * import { retryAndStop } from "@reacto/kinesix";
+ *
+ * const mode = retryAndStop(0); // one attempt
+ * ```
+ */
+export function retryAndStop(retries: number): ErrorHandlingMode {
+  return { kind: "retryAndStop", retries: checkedRetries("retryAndStop", retries) };
+}
+
+/**
+ * What a user implements. One of `process` and `processBatch` is required; everything may be async.
+ *
+ * @example
+ * ```ts
+ * import { type RecordProcessor, retryAndStop } from "@reacto/kinesix";
+ *
+ * const processor: RecordProcessor = {
+ *   process(record, context) {
+ *     console.log(context.shardId, record.partitionKey, record.text());
+ *   },
+ *   getErrorHandlingMode: () => retryAndStop(3),
+ *   onMaxRetryExceeded(record, _mode, error) {
+ *     console.error("gave up", record.sequenceNumber, error);
+ *   },
+ * };
+ * ```
+ */
+export interface RecordProcessor {
+  /** Processes one record. It is finished when this returns; a throw is a failed attempt. */
+  process?(record: KinesisRecord, context: ProcessContext): void | Promise<void>;
+  /** Processes the records of one read together, instead of `process`. It fails or is finished as a whole. */
+  processBatch?(records: readonly KinesisRecord[], context: ProcessContext): void | Promise<void>;
+  /**
+   * Says what to do with a record, when its first attempt failed. With `processBatch` it is asked for the first record of the
+   * batch and holds for the whole batch. A throw is reported, and the default holds.
+   *
+   * @default {retryAndSkip(2)}
+   */
+  getErrorHandlingMode?(
+    record: KinesisRecord,
+    error: unknown,
+    context: ProcessContext,
+  ): ErrorHandlingMode | Promise<ErrorHandlingMode>;
+  /** Is called once for each record that is given up, after its last attempt. A throw is reported and changes nothing. */
+  onMaxRetryExceeded?(
+    record: KinesisRecord,
+    mode: ErrorHandlingMode,
+    error: unknown,
+    context: ProcessContext,
+  ): void | Promise<void>;
+  /**
+   * Is called when every record of a closed shard was processed, before the shard is marked as finished: the moment to
+   * write out what was collected. A throw is tried again twice, then the shard stops on this worker.
+   */
+  shardEnded?(context: ProcessContext): void | Promise<void>;
+  /** Is called when the processor is not used any more. */
+  [Symbol.asyncDispose]?(): void | PromiseLike<void>;
+}
+
+/** Makes the processor of one shard; it is called when this worker takes the shard. */
+export type RecordProcessorFactory = (
+  shardId: string,
+) => RecordProcessor | Promise<RecordProcessor>;
+
+/** One processor for all shards, or a factory that makes one for each. */
+export type ProcessorSource = RecordProcessor | RecordProcessorFactory;
+
+function checkedRetries(name: string, retries: number): number {
+  if (Number.isInteger(retries) && retries >= 0 && retries <= 1_000_000) return retries;
+  throw new RangeError(
+    `Cannot use ${name}(${retries}): retries must be a whole number from 0 to 1000000`,
+  );
+}
