@@ -17,7 +17,7 @@ export interface SequenceParts {
 /** The ordinal of a closed shard's ending sequence number, above that of every record. */
 export const ORDINAL_END: bigint = 0x7fff_ffff_ffff_ffffn;
 
-// 186 bits, so that the decimal form has 56 digits and starts with 4959 as the real ones do. From the top:
+// 186 bits, so that the decimal form has 56 digits and starts with 49 as the real ones do. From the top:
 // 2 bits "10", 36 bits seconds of the shard's creation, 4 bits zero, 64 bits ordinal, 8 bits zero,
 // 36 bits seconds of arrival, 32 bits shard index, 4 bits version.
 const LEADING_BIT = 1n << 185n;
