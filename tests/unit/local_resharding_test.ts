@@ -112,7 +112,11 @@ Deno.test("a stream stays UPDATING for the set time, takes records meanwhile, an
   assertEquals(kinesis.put("k").ShardId, shardId(0));
   assertEquals(kinesis.errorOf("SplitShard", split), "ResourceInUseException");
   kinesis.nowMs += 1000;
+  const splitSeconds = kinesis.nowMs / 1000;
+  kinesis.nowMs += 60_000;
   assertEquals(kinesis.shardIds(), [0, 1, 2]);
+  const ShardFilter = { Type: "AT_TIMESTAMP", Timestamp: splitSeconds + 30 };
+  assertEquals(kinesis.shardIds({ ShardFilter }), [1, 2]);
 });
 
 Deno.test("a sequence number can be read back, and looks like those of AWS", () => {
