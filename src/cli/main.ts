@@ -7,11 +7,10 @@
  */
 
 import packageFile from "../../deno.json" with { type: "json" };
-import { messageOf } from "../errors.ts";
 import { type Command, COMMANDS } from "./commands.ts";
 import { COMMON_FLAGS, shorten } from "./flags.ts";
 import { commandHelp, generalHelp } from "./help.ts";
-import { systemTerminal, type Terminal } from "./terminal.ts";
+import { sayError, systemTerminal, type Terminal } from "./terminal.ts";
 import { suggestion, UsageError } from "./usage_error.ts";
 import { readValues, type Values } from "./values.ts";
 
@@ -95,11 +94,7 @@ async function findCommand(name: string): Promise<Command> {
 }
 
 function report(error: unknown, args: readonly string[], terminal: Terminal): number {
-  const message = error instanceof Deno.errors.BrokenPipe
-    ? "Cannot write the output: nobody reads it any more"
-    : messageOf(error);
-  terminal.say(`error: ${message}`);
-  if (terminal.env("KINESIX_DEBUG") !== undefined) terminal.say(Deno.inspect(error));
+  sayError(error, terminal);
   if (!(error instanceof UsageError)) return 1;
   const command = COMMANDS.find((command) => command.name === args[0]);
   terminal.say(`See kinesix ${command ? `${command.name} ` : ""}--help`);

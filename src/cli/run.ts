@@ -13,7 +13,7 @@ import { type EventLog, openJsonLog, openPrettyLog } from "./event_log.ts";
 import { loadProcessor } from "./load_processor.ts";
 import { sendConsoleToStderr } from "./processor_output.ts";
 import { aborted, listenForStop, type StopSignals } from "./stop_signals.ts";
-import type { Terminal } from "./terminal.ts";
+import { sayError, type Terminal } from "./terminal.ts";
 import type { Values } from "./values.ts";
 
 /** Runs a worker until a signal, or until it cannot go on. */
@@ -22,6 +22,11 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
   if (isJson) sendConsoleToStderr();
   const processor = await loadProcessor(values.need("processor"));
   using signals = listenForStop();
+  signals.signal.addEventListener("abort", () => {
+    if (terminal.isStderrInteractive) {
+      terminal.say(`${signals.signal.reason}: stopping cleanly; once more to stop at once`);
+    }
+  });
   const log = isJson ? openJsonLog(terminal) : await openPrettyLog(terminal);
   const workerId = values.text("worker-id");
   try {
@@ -55,15 +60,12 @@ async function runWorker(
   const trouble = await Promise.race([
     aborted(signals.signal).then(() => undefined),
     app.finished.then(() => undefined),
-    log.failed.then(messageOf),
-    strays.first.then((error) =>
-      `Cannot go on: the processor left a failure behind that nobody handles: ${messageOf(error)}`
-    ),
+    log.failed,
+    strays.first,
   ]);
-  if (trouble !== undefined) terminal.say(`error: ${trouble}; stopping cleanly`);
-  else if (!signals.signal.aborted) return 0;
-  else if (terminal.isStderrInteractive) {
-    terminal.say(`${signals.signal.reason}: stopping cleanly; once more to stop at once`);
+  if (trouble !== undefined) {
+    sayError(trouble, terminal);
+    terminal.say("stopping cleanly");
   }
   await app.stop();
   // A failure while stopping is a failure of the run.
@@ -75,15 +77,17 @@ async function runWorker(
  * Catches what would end the process in the middle of a batch: a promise of the processor that fails unseen. The worker
  * stops cleanly instead, so that others go on at once with the right checkpoint.
  */
-function catchStrays(): Disposable & { readonly first: Promise<unknown> } {
-  const { promise, resolve } = Promise.withResolvers<unknown>();
+function catchStrays(): Disposable & { readonly first: Promise<Error> } {
+  const { promise, resolve } = Promise.withResolvers<Error>();
+  const tell = (cause: unknown) =>
+    resolve(new Error(`Cannot go on: a failure was not handled: ${messageOf(cause)}`, { cause }));
   const onRejection = (event: PromiseRejectionEvent) => {
     event.preventDefault();
-    resolve(event.reason);
+    tell(event.reason);
   };
   const onError = (event: ErrorEvent) => {
     event.preventDefault();
-    resolve(event.error);
+    tell(event.error);
   };
   globalThis.addEventListener("unhandledrejection", onRejection);
   globalThis.addEventListener("error", onError);

@@ -6,6 +6,8 @@
  * @module
  */
 
+import { messageOf } from "../errors.ts";
+
 /** Where a command reads and writes. */
 export interface Terminal {
   /** Writes to stdout, which is for results and for programs; rejects when nobody reads it any more. */
@@ -14,8 +16,8 @@ export interface Terminal {
   writeError(text: string): Promise<void>;
   /** Writes one line to stderr, now. */
   say(line: string): void;
-  /** The lines of stdin. */
-  readLines(): AsyncIterable<string>;
+  /** The lines of stdin, as many together as have arrived together. */
+  readLines(): AsyncIterable<readonly string[]>;
   /** A variable of the environment; undefined if it is not set, empty, or may not be read. */
   env(name: string): string | undefined;
   /** Whether a person looks at stdout. */
@@ -43,15 +45,29 @@ export function wantsColor(terminal: Terminal, isInteractive: boolean): boolean 
   return isInteractive && terminal.env("NO_COLOR") === undefined && terminal.env("TERM") !== "dumb";
 }
 
-/** The lines of a stream of bytes, without their ends; the last one needs none. */
-export async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+/** Tells a person about a failure: its message, and where it comes from if `KINESIX_DEBUG` is set. */
+export function sayError(error: unknown, terminal: Terminal): void {
+  const message = error instanceof Deno.errors.BrokenPipe
+    ? "Cannot write the output: nobody reads it any more"
+    : messageOf(error);
+  terminal.say(`error: ${message}`);
+  if (terminal.env("KINESIX_DEBUG") !== undefined) terminal.say(Deno.inspect(error));
+}
+
+/**
+ * The lines of a stream of bytes, without their ends, as many together as have arrived together. The last line needs no
+ * end.
+ */
+export async function* linesOf(
+  stream: ReadableStream<Uint8Array>,
+): AsyncGenerator<readonly string[]> {
   let rest = "";
   for await (const text of stream.pipeThrough(new TextDecoderStream() as TextDecoding)) {
     const lines = (rest + text).split("\n");
     rest = lines.pop() ?? "";
-    for (const line of lines) yield line.endsWith("\r") ? line.slice(0, -1) : line;
+    if (lines.length > 0) yield lines.map((line) => line.replace(/\r$/, ""));
   }
-  if (rest !== "") yield rest;
+  if (rest !== "") yield [rest];
 }
 
 // The types of the web streams do not agree about what a decoder takes.
