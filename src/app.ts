@@ -6,33 +6,14 @@
  * @module
  */
 
-import type { DynamoDBClient } from "@aws-sdk/client-dynamodb";
-import type { KinesisClient } from "@aws-sdk/client-kinesis";
+import type { AwsOptions } from "./adapters/aws_calls.ts";
 import type { ReactoKinesixConfig } from "./core/config.ts";
 import type { ClusterStatus } from "./core/status.ts";
 import type { AppEvent, AppEventOf, AppEventType } from "./events.ts";
 import type { Clock, LeaseStore, Random, StreamSource } from "./ports.ts";
 import type { ProcessorSource } from "./processor.ts";
 
-/** How to reach AWS. What is not given comes from the environment, as in every AWS SDK. */
-export interface AwsOptions {
-  /** The AWS region, such as `us-east-1`. */
-  readonly region?: string;
-  /** Fixed credentials, instead of the default chain (environment, profile, SSO, web identity, ECS, EC2). */
-  readonly credentials?: {
-    readonly accessKeyId: string;
-    readonly secretAccessKey: string;
-    readonly sessionToken?: string;
-  };
-  /** The URL of Kinesis, for a local one. */
-  readonly kinesisEndpoint?: string;
-  /** The URL of DynamoDB, for a local one. */
-  readonly dynamoDBEndpoint?: string;
-  /** A client of yours, for example a mocked one; it is not closed by the app. */
-  readonly kinesis?: KinesisClient;
-  /** A client of yours, for example a mocked one; it is not closed by the app. */
-  readonly dynamoDB?: DynamoDBClient;
-}
+export type { AwsOptions } from "./adapters/aws_calls.ts";
 
 /** Which cluster: the app and the stream together. */
 export interface ClusterOptions extends AwsOptions {

@@ -1,0 +1,171 @@
+/**
+ * Owns: the SDK clients: where they connect, with what credentials, over which sockets; and the one way to retry.
+ * Must not: know what is called. It loads the SDK only when a client is made.
+ * Called by: `app.ts` and the other adapters.
+ *
+ * @module
+ */
+
+import type { DynamoDBClient } from "@aws-sdk/client-dynamodb";
+import type { KinesisClient } from "@aws-sdk/client-kinesis";
+import { retry, RetryError } from "@std/async/retry";
+import { classify, explain, type FailedCall, type Failure, isRetriable } from "./aws_errors.ts";
+
+/** How to reach AWS. What is not given comes from the environment, as in every AWS SDK. */
+export interface AwsOptions {
+  /** The AWS region, such as `us-east-1`. */
+  readonly region?: string;
+  /** Fixed credentials, instead of the default chain (environment, profile, SSO, web identity, ECS, EC2). */
+  readonly credentials?: {
+    readonly accessKeyId: string;
+    readonly secretAccessKey: string;
+    readonly sessionToken?: string;
+  };
+  /** The URL of Kinesis, for a local one. */
+  readonly kinesisEndpoint?: string;
+  /** The URL of DynamoDB, for a local one. */
+  readonly dynamoDBEndpoint?: string;
+  /** A client of yours, for example a mocked one; it is not closed by the app. */
+  readonly kinesis?: KinesisClient;
+  /** A client of yours, for example a mocked one; it is not closed by the app. */
+  readonly dynamoDB?: DynamoDBClient;
+}
+
+/** The clients of an app. */
+export interface AwsClients {
+  readonly kinesis: KinesisClient;
+  readonly dynamoDB: DynamoDBClient;
+  /** Closes the connections of the clients that were made here. */
+  close(): void;
+}
+
+/** How a call that may be made again is made again. */
+export interface RetryOptions {
+  /** Attempts after the first one. */
+  readonly retries: number;
+  readonly signal: AbortSignal;
+  /** Is told when AWS asks to slow down and the call will be made again, at most so many milliseconds later. */
+  readonly onThrottled?: (retryInMs: number) => void;
+}
+
+const CONNECTION_TIMEOUT_MS = 5_000;
+/** Until the answer begins; a heartbeat that hangs must fail in time for another attempt. */
+const REQUEST_TIMEOUT_MS = 10_000;
+const SOCKET_IDLE_TIMEOUT_MS = 10_000;
+
+const RETRY_DELAY_MS = 200;
+const RETRY_DELAY_MAX_MS = 5_000;
+const RETRY_DELAY_FACTOR = 2;
+
+/** Makes the clients that are not given. Nothing is sent yet. */
+export async function connectAws(
+  options: AwsOptions,
+  extra: { readonly maxSockets: number },
+): Promise<AwsClients> {
+  const own: { destroy(): void }[] = [];
+  const keep = <T extends { destroy(): void }>(client: T): T => {
+    own.push(client);
+    return client;
+  };
+  return {
+    kinesis: options.kinesis ?? keep(await newKinesisClient(options, extra)),
+    dynamoDB: options.dynamoDB ?? keep(await newDynamoDBClient(options, extra)),
+    close: () => own.splice(0).forEach((client) => client.destroy()),
+  };
+}
+
+/**
+ * Makes a call again that failed because it was throttled or not answered; exponential back-off with jitter. Only for
+ * calls that may happen twice.
+ *
+ * @throws The last error of the call, or the signal's reason once it is aborted.
+ */
+export async function retryCall<T>(call: () => Promise<T>, options: RetryOptions): Promise<T> {
+  const { retries, signal, onThrottled } = options;
+  let attempt = 0;
+  try {
+    return await retry(call, {
+      signal,
+      maxAttempts: retries + 1,
+      minTimeout: RETRY_DELAY_MS,
+      maxTimeout: RETRY_DELAY_MAX_MS,
+      multiplier: RETRY_DELAY_FACTOR,
+      isRetriable: (error) => {
+        if (signal.aborted || !isRetriable(error)) return false;
+        const delayMs = Math.min(
+          RETRY_DELAY_MAX_MS,
+          RETRY_DELAY_MS * RETRY_DELAY_FACTOR ** attempt,
+        );
+        if (attempt < retries && classify(error).kind === "throttled") onThrottled?.(delayMs);
+        attempt++;
+        return true;
+      },
+    });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error instanceof RetryError ? error.cause : error;
+  }
+}
+
+/** What an error of a call means, and the message about it for people. */
+export async function describeFailure(
+  error: unknown,
+  call: Omit<FailedCall, "region" | "endpoint"> & {
+    readonly client: DynamoDBClient | KinesisClient;
+  },
+): Promise<Failure & { readonly message: string }> {
+  const { region, endpoint } = await whereabouts(call.client);
+  return { ...classify(error), message: explain(error, { ...call, region, endpoint }) };
+}
+
+async function newKinesisClient(
+  options: AwsOptions,
+  extra: { readonly maxSockets: number },
+): Promise<KinesisClient> {
+  const { KinesisClient } = await import("@aws-sdk/client-kinesis");
+  return new KinesisClient(await clientConfig(options, options.kinesisEndpoint, extra));
+}
+
+async function newDynamoDBClient(
+  options: AwsOptions,
+  extra: { readonly maxSockets: number },
+): Promise<DynamoDBClient> {
+  const { DynamoDBClient } = await import("@aws-sdk/client-dynamodb");
+  return new DynamoDBClient(await clientConfig(options, options.dynamoDBEndpoint, extra));
+}
+
+// The default handler of the Kinesis client opens a new connection for every call:
+// https://github.com/aws/aws-sdk-js-v3/issues/8279
+async function clientConfig(
+  { region, credentials }: AwsOptions,
+  endpoint: string | undefined,
+  { maxSockets }: { readonly maxSockets: number },
+) {
+  const { NodeHttpHandler } = await import("@smithy/node-http-handler");
+  return {
+    ...(region !== undefined && { region }),
+    ...(credentials !== undefined && { credentials }),
+    ...(endpoint !== undefined && { endpoint }),
+    // A retry of a conditional write that was applied looks like a conflict, and reads have their own pace.
+    maxAttempts: 1,
+    requestHandler: new NodeHttpHandler({
+      connectionTimeout: CONNECTION_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      throwOnRequestTimeout: true,
+      socketTimeout: SOCKET_IDLE_TIMEOUT_MS,
+      httpAgent: { keepAlive: true, maxSockets },
+      httpsAgent: { keepAlive: true, maxSockets },
+    }),
+  };
+}
+
+async function whereabouts(
+  { config }: DynamoDBClient | KinesisClient,
+): Promise<Pick<FailedCall, "region" | "endpoint">> {
+  // A client without a region throws when it is asked for it; that is what the message is about then.
+  const region = await config.region().catch(() => undefined);
+  const endpoint = await config.endpoint?.();
+  if (endpoint === undefined) return { region, endpoint };
+  const { protocol, hostname, port } = endpoint;
+  return { region, endpoint: `${protocol}//${hostname}${port === undefined ? "" : `:${port}`}` };
+}

@@ -1,0 +1,229 @@
+/**
+ * Owns: what an error of an AWS call means: its kind, whether a write may have happened, and the words for people.
+ * Must not: retry, or load the SDK.
+ * Called by: the other adapters.
+ *
+ * @module
+ */
+
+import type { FailureKind } from "../errors.ts";
+import { messageOf } from "../errors.ts";
+
+/** What a failed call says about the request. */
+export interface Failure {
+  readonly kind: FailureKind;
+  /** Whether the request may have been carried out all the same. */
+  readonly maybeApplied: boolean;
+}
+
+/** A call, as a message about it names it. */
+export interface FailedCall {
+  readonly service: "DynamoDB" | "Kinesis";
+  /** What could not be done, as `read stream "orders"`. */
+  readonly task: string;
+  /** The permission that the call needs, as `kinesis:GetRecords`. */
+  readonly action: string;
+  /** The region; undefined if none is set. */
+  readonly region: string | undefined;
+  /** The URL of a service that is not AWS's own in that region. */
+  readonly endpoint: string | undefined;
+}
+
+const THROTTLED = new Set([
+  "BandwidthLimitExceeded",
+  "KMSThrottlingException",
+  "LimitExceededException",
+  "PriorRequestNotComplete",
+  "ProvisionedThroughputExceededException",
+  "RequestLimitExceeded",
+  "RequestThrottled",
+  "RequestThrottledException",
+  "SlowDown",
+  "ThrottledException",
+  "Throttling",
+  "ThrottlingException",
+  "TooManyRequestsException",
+]);
+
+const UNKNOWN_CREDENTIALS = new Set([
+  "IncompleteSignature",
+  "IncompleteSignatureException",
+  "InvalidClientTokenId",
+  "InvalidSignatureException",
+  "SignatureDoesNotMatch",
+  "UnrecognizedClientException",
+]);
+const NO_CREDENTIALS = new Set([
+  "CredentialsProviderError",
+  "MissingAuthenticationToken",
+  "MissingAuthenticationTokenException",
+  "TokenProviderError",
+]);
+const EXPIRED_CREDENTIALS = new Set(["ExpiredToken", "ExpiredTokenException", "RequestExpired"]);
+const LACKING_PERMISSION = new Set([
+  "AccessDenied",
+  "AccessDeniedException",
+  "AuthFailure",
+  "NotAuthorizedException",
+  "OptInRequired",
+]);
+const UNUSABLE_KEY = new Set([
+  "KMSAccessDeniedException",
+  "KMSDisabledException",
+  "KMSInvalidStateException",
+  "KMSNotFoundException",
+  "KMSOptInRequired",
+]);
+/** What Deno throws when the process was not given a permission. */
+const NO_PROCESS_PERMISSION = new Set(["NotCapable", "PermissionDenied"]);
+const DENIED: readonly ReadonlySet<string>[] = [
+  UNKNOWN_CREDENTIALS,
+  NO_CREDENTIALS,
+  EXPIRED_CREDENTIALS,
+  LACKING_PERMISSION,
+  UNUSABLE_KEY,
+  NO_PROCESS_PERMISSION,
+];
+
+const MISSING = new Set(["ResourceNotFoundException", "TableNotFoundException"]);
+
+/** Refused because another transaction or region holds the item: nothing is wrong with the request. */
+const CONTENDED = new Set(["ReplicatedWriteConflictException", "TransactionConflictException"]);
+
+/** The connection was never there, so that the request was not sent. */
+const NEVER_SENT: ReadonlyMap<string, string> = new Map([
+  ["EAI_AGAIN", "its name cannot be resolved"],
+  ["ECONNREFUSED", "connection refused"],
+  ["EHOSTUNREACH", "host unreachable"],
+  ["ENETUNREACH", "network unreachable"],
+  ["ENOTFOUND", "its name cannot be resolved"],
+]);
+/** The connection was lost while the request, or its answer, was on its way. */
+const LOST: ReadonlyMap<string, string> = new Map([
+  ["ECONNABORTED", "connection aborted"],
+  ["ECONNRESET", "connection reset"],
+  ["EPIPE", "connection closed"],
+  ["ETIMEDOUT", "timed out"],
+]);
+
+const DETAIL_LENGTH_MAX = 300;
+
+/**
+ * Says what an error of an AWS call means. What is not known is taken for an answer that never came, since
+ * nothing may be concluded from it.
+ */
+export function classify(error: unknown): Failure {
+  const { name, code, status, isSkewCorrected } = facts(error);
+  if (isSkewCorrected) return { kind: "unavailable", maybeApplied: false };
+  if (THROTTLED.has(name) || status === 429) return { kind: "throttled", maybeApplied: false };
+  if (DENIED.some((names) => names.has(name))) return { kind: "denied", maybeApplied: false };
+  if (MISSING.has(name)) return { kind: "missing", maybeApplied: false };
+  if (CONTENDED.has(name)) return { kind: "unavailable", maybeApplied: false };
+  if (NEVER_SENT.has(code)) return { kind: "unavailable", maybeApplied: false };
+  if (isRegionMissing(error)) return { kind: "invalid", maybeApplied: false };
+  if (status === 401 || status === 403) return { kind: "denied", maybeApplied: false };
+  if (status >= 400 && status < 500) return { kind: "invalid", maybeApplied: false };
+  return { kind: "unavailable", maybeApplied: true };
+}
+
+/** Whether a call that failed so may succeed when it is made again. */
+export function isRetriable(error: unknown): boolean {
+  const { kind } = classify(error);
+  return kind === "throttled" || kind === "unavailable";
+}
+
+/** Whether AWS answered with the error of this name. */
+export function isNamed(error: unknown, name: string): boolean {
+  return facts(error).name === name;
+}
+
+/** The message for people: what could not be done, why, and what to do about it. */
+export function explain(error: unknown, call: FailedCall): string {
+  const { kind } = classify(error);
+  if (kind === "unavailable" && facts(error).status === 0) {
+    return `Cannot reach ${call.service} ${place(call)}: ${connectionReason(error)}`;
+  }
+  return `Cannot ${call.task}: ${reason(error, kind, call)}`;
+}
+
+function reason(error: unknown, kind: FailureKind, call: FailedCall): string {
+  switch (kind) {
+    case "throttled":
+      return `${call.service} asks to slow down (${call.action})`;
+    case "unavailable":
+      return `${call.service} ${place(call)} failed: ${detail(error)}`;
+    case "denied":
+      return denial(error, call);
+    case "missing":
+      return `it does not exist ${place(call)}; check the name, the region and the account`;
+    case "invalid":
+      if (isRegionMissing(error)) return "no region is set; set AWS_REGION or the option region";
+      return `${call.service} does not accept the request: ${detail(error)}`;
+    default:
+      return kind satisfies never;
+  }
+}
+
+function denial(error: unknown, call: FailedCall): string {
+  const { name } = facts(error);
+  if (NO_CREDENTIALS.has(name)) {
+    return "no credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, " +
+      "AWS_PROFILE, or give the machine a role";
+  }
+  if (EXPIRED_CREDENTIALS.has(name)) return "the credentials have expired; renew them";
+  if (UNKNOWN_CREDENTIALS.has(name)) {
+    return `${call.service} ${place(call)} does not know the credentials; check the keys, the ` +
+      "region and the clock of this machine";
+  }
+  if (UNUSABLE_KEY.has(name)) return `its KMS key cannot be used (${name}): ${detail(error)}`;
+  if (NO_PROCESS_PERMISSION.has(name)) {
+    return `this process lacks a permission of Deno: ${detail(error)}`;
+  }
+  return `the credentials lack ${call.action}`;
+}
+
+function connectionReason(error: unknown): string {
+  const { code, name } = facts(error);
+  if (name === "TimeoutError") return "timed out";
+  return NEVER_SENT.get(code) ?? LOST.get(code) ?? detail(error);
+}
+
+function place({ region, endpoint }: FailedCall): string {
+  return endpoint === undefined ? `in region ${region ?? "(none is set)"}` : `at ${endpoint}`;
+}
+
+function detail(error: unknown): string {
+  const text = messageOf(error).trim().replace(/\.$/, "");
+  return text === "" ? facts(error).name : text.slice(0, DETAIL_LENGTH_MAX);
+}
+
+/** The SDK throws a plain error when a client without a region is used. */
+function isRegionMissing(error: unknown): boolean {
+  return error instanceof Error && error.message === "Region is missing";
+}
+
+interface ErrorFacts {
+  readonly name: string;
+  readonly code: string;
+  /** The HTTP status of the answer; 0 if there was none. */
+  readonly status: number;
+  /** The SDK learnt from the answer that this machine's clock is wrong, and signs the next request right. */
+  readonly isSkewCorrected: boolean;
+}
+
+function facts(error: unknown): ErrorFacts {
+  const { name, code, $metadata } = Object(error) as {
+    readonly name?: unknown;
+    readonly code?: unknown;
+    readonly $metadata?: {
+      readonly httpStatusCode?: number;
+      readonly clockSkewCorrected?: boolean;
+    };
+  };
+  return {
+    name: typeof name === "string" ? name : "Error",
+    code: typeof code === "string" ? code : "",
+    status: $metadata?.httpStatusCode ?? 0,
+    isSkewCorrected: $metadata?.clockSkewCorrected ?? false,
+  };
+}

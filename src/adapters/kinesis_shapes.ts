@@ -1,0 +1,95 @@
+/**
+ * Owns: what Kinesis answers, as the types of the port.
+ * Must not: call Kinesis.
+ * Called by: `kinesis_polling.ts`, `shard_reader.ts`.
+ *
+ * @module
+ */
+
+import type { _Record, ChildShard, GetShardIteratorInput, Shard } from "@aws-sdk/client-kinesis";
+import type { Checkpoint } from "../core/checkpoint.ts";
+import { SourceError } from "../errors.ts";
+import type { ShardInfo, SourceRecord } from "../ports.ts";
+
+/** A shard of a listing. */
+export function toShardInfo(shard: Shard): ShardInfo {
+  const parents = [shard.ParentShardId, shard.AdjacentParentShardId];
+  return {
+    id: required(shard.ShardId, "ShardId"),
+    parents: parents.filter((parent) => parent !== undefined),
+    hashKeyRange: toHashKeyRange(shard.HashKeyRange),
+    isClosed: shard.SequenceNumberRange?.EndingSequenceNumber !== undefined,
+  };
+}
+
+/** A shard that a closed shard was split or merged into. */
+export function toChild(child: ChildShard): Omit<ShardInfo, "isClosed"> {
+  return {
+    id: required(child.ShardId, "ShardId"),
+    parents: required(child.ParentShards, "ParentShards"),
+    hashKeyRange: toHashKeyRange(child.HashKeyRange),
+  };
+}
+
+/** A record. */
+export function toSourceRecord(record: _Record): SourceRecord {
+  return {
+    sequenceNumber: required(record.SequenceNumber, "SequenceNumber"),
+    partitionKey: required(record.PartitionKey, "PartitionKey"),
+    data: owning(required(record.Data, "Data")),
+    approximateArrivalTimestamp: required(
+      record.ApproximateArrivalTimestamp,
+      "ApproximateArrivalTimestamp",
+    ).getTime(),
+  };
+}
+
+/** Where an iterator starts that gives what comes after a position. */
+export function toIteratorStart(
+  after: Exclude<Checkpoint, { kind: "shardEnd" }>,
+): Pick<GetShardIteratorInput, "ShardIteratorType" | "Timestamp" | "StartingSequenceNumber"> {
+  switch (after.kind) {
+    case "trimHorizon":
+      return { ShardIteratorType: "TRIM_HORIZON" };
+    case "timestamp":
+      return { ShardIteratorType: "AT_TIMESTAMP", Timestamp: new Date(after.timestamp) };
+    case "sequence":
+      return {
+        // A record of which only a part is finished is read again.
+        ShardIteratorType: after.subSequenceNumber === undefined
+          ? "AFTER_SEQUENCE_NUMBER"
+          : "AT_SEQUENCE_NUMBER",
+        StartingSequenceNumber: after.sequenceNumber,
+      };
+    default:
+      return after satisfies never;
+  }
+}
+
+/**
+ * A part of an answer that Kinesis always gives.
+ *
+ * @throws {SourceError} If it is not there.
+ */
+export function required<T>(value: T | undefined, name: string): T {
+  if (value !== undefined) return value;
+  throw new SourceError(`Cannot understand the answer of Kinesis: it has no ${name}`, {
+    kind: "invalid",
+  });
+}
+
+function toHashKeyRange(range: Shard["HashKeyRange"]): ShardInfo["hashKeyRange"] {
+  if (range === undefined) return null;
+  return {
+    start: required(range.StartingHashKey, "StartingHashKey"),
+    end: required(range.EndingHashKey, "EndingHashKey"),
+  };
+}
+
+/** The same bytes in a buffer of their own; the SDK gives a part of one that many records share. */
+function owning(data: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { buffer, byteLength } = data;
+  return buffer instanceof ArrayBuffer && buffer.byteLength === byteLength
+    ? new Uint8Array(buffer)
+    : new Uint8Array(data);
+}

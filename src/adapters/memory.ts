@@ -1,0 +1,363 @@
+/**
+ * Owns: a state table and a stream in memory, for tests of processors without network, permissions or waiting.
+ * Must not: be used by more than one process; keep timers.
+ * Called by: users, as `@reacto/kinesix/testing`; the contract tests.
+ *
+ * @module
+ */
+
+import { abortable } from "@std/async/abortable";
+import { createHash } from "node:crypto";
+import type { Checkpoint } from "../core/checkpoint.ts";
+import { compareSequenceNumbers } from "../core/checkpoint.ts";
+import type { Row, RowChange, RowFields } from "../core/lease.ts";
+import { invariant, SourceError } from "../errors.ts";
+import type {
+  Batch,
+  Clock,
+  LeaseStore,
+  RowKinds,
+  RowListing,
+  ShardInfo,
+  SourceRecord,
+  StreamSource,
+  WriteResult,
+} from "../ports.ts";
+import { type Item, rangeKey, readRow, writeFields } from "./row_codec.ts";
+import { systemClock } from "./system.ts";
+
+// What the types of this module are made of, for those who name them.
+export type { Checkpoint } from "../core/checkpoint.ts";
+export type {
+  HandoverRequest,
+  Row,
+  RowChange,
+  RowFields,
+  ShardRow,
+  StreamRow,
+  WorkerRow,
+} from "../core/lease.ts";
+export type { FailureKind, FailureOptions } from "../errors.ts";
+export { SourceError } from "../errors.ts";
+export type {
+  Batch,
+  Clock,
+  LeaseStore,
+  RowKinds,
+  RowListing,
+  ShardInfo,
+  SourceRecord,
+  StreamSource,
+  WriteResult,
+} from "../ports.ts";
+
+/**
+ * A state table in memory. Apps that are given the same one, and the same stream, work together.
+ *
+ * @example
+ * ```ts
+ * import { MemoryLeaseStore } from "@reacto/kinesix/testing";
+ *
+ * const store = new MemoryLeaseStore();
+ * const { signal } = new AbortController();
+ * await store.prepare(signal);
+ * const { rows } = await store.list("shard", signal);
+ * if (rows.length !== 0) throw new Error("a new table is empty");
+ * ```
+ */
+export class MemoryLeaseStore implements LeaseStore {
+  // The rows are kept as the items that DynamoDB would have, so that both compare and store alike.
+  readonly #rows: Map<string, { kind: Row["kind"]; id: string; item: Item }> = new Map();
+
+  /** Does nothing: the table is always ready. */
+  prepare(signal: AbortSignal): Promise<void> {
+    return answer(signal, () => {});
+  }
+
+  /** All rows of a kind. */
+  list<K extends Row["kind"]>(kind: K, signal: AbortSignal): Promise<RowListing<RowKinds[K]>> {
+    return answer(signal, () => ({
+      rows: [...this.#rows.values()]
+        .filter((row) => row.kind === kind)
+        .map(({ id, item }) => readRow(kind, id, item)),
+      malformed: [],
+    }));
+  }
+
+  /** One row; null if there is none. */
+  read<K extends Row["kind"]>(
+    kind: K,
+    id: string,
+    signal: AbortSignal,
+  ): Promise<RowKinds[K] | null> {
+    return answer(signal, () => this.#read(kind, id));
+  }
+
+  /** One compare-and-set. */
+  write<R extends Row>(change: RowChange<R>, signal: AbortSignal): Promise<WriteResult<R>> {
+    const { kind, id, expect, set } = change as RowChange<R> & { readonly kind: R["kind"] };
+    const key = rangeKey(kind, id);
+    return answer(signal, () => {
+      const item = this.#rows.get(key)?.item;
+      if (!holds<R>(kind, expect, item)) {
+        return { kind: "conflict", row: this.#read(kind, id) as unknown as R | null };
+      }
+      if (set === "delete") this.#rows.delete(key);
+      else this.#rows.set(key, { kind, id, item: changed<R>(kind, set, item) });
+      return { kind: "written", row: this.#read(kind, id) as unknown as R | null };
+    });
+  }
+
+  #read<K extends Row["kind"]>(kind: K, id: string): RowKinds[K] | null {
+    const row = this.#rows.get(rangeKey(kind, id));
+    return row === undefined ? null : readRow(kind, id, row.item);
+  }
+}
+
+/** How a stream in memory is made. */
+export interface MemoryStreamOptions {
+  /** How many shards it begins with; 1 to 10,000. */
+  readonly shards: number;
+  /**
+   * Stamps the records.
+   *
+   * @default {the clock of the machine}
+   */
+  readonly clock?: Clock;
+}
+
+interface MemoryShard {
+  readonly id: string;
+  readonly parents: readonly string[];
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly records: SourceRecord[];
+  children: readonly MemoryShard[] | null;
+}
+
+const HASH_KEYS = 2n ** 128n;
+const SHARDS_MAX = 10_000;
+const BATCH_RECORDS_MAX = 10_000;
+
+/**
+ * A stream in memory. A reader that has read everything waits for the next record; it does not poll.
+ *
+ * @example
+ * ```ts
+ * import { MemoryStream } from "@reacto/kinesix/testing";
+ *
+ * const stream = new MemoryStream({ shards: 2 });
+ * const { shardId } = stream.put("user-1", "hello");
+ * const { signal } = new AbortController();
+ * for await (const batch of stream.open(shardId, { kind: "trimHorizon" }, signal)) {
+ *   if (batch.records.length !== 1) throw new Error("one record was put");
+ *   break;
+ * }
+ * ```
+ */
+export class MemoryStream implements StreamSource {
+  readonly #clock: Clock;
+  readonly #shards: Map<string, MemoryShard> = new Map();
+  #records = 0;
+  #change: PromiseWithResolvers<void> = Promise.withResolvers();
+
+  /**
+   * Makes a stream without records.
+   *
+   * @param options How many shards it begins with.
+   * @throws {RangeError} If that is not a whole number from 1 to 10,000.
+   */
+  constructor(options: MemoryStreamOptions) {
+    const { shards, clock = systemClock } = options;
+    if (!Number.isInteger(shards) || shards < 1 || shards > SHARDS_MAX) {
+      throw new RangeError(
+        `Cannot make a stream of ${shards} shards: it must be a whole number from 1 to ${SHARDS_MAX}`,
+      );
+    }
+    this.#clock = clock;
+    const bounds = Array.from(
+      { length: shards + 1 },
+      (_, i) => HASH_KEYS * BigInt(i) / BigInt(shards),
+    );
+    bounds.slice(1).forEach((bound, i) => this.#addShard([], bounds[i] ?? 0n, bound - 1n));
+  }
+
+  /** Puts a record into the shard that its partition key belongs to; a text is put as UTF-8. */
+  put(
+    partitionKey: string,
+    data: string | Uint8Array,
+  ): { readonly shardId: string; readonly sequenceNumber: string } {
+    const hashKey = hashKeyOf(partitionKey);
+    const shard = [...this.#shards.values()].find((shard) =>
+      shard.children === null && shard.start <= hashKey && hashKey <= shard.end
+    );
+    invariant(shard, "the open shards cover all hash keys");
+    const sequenceNumber = this.#nextSequenceNumber();
+    shard.records.push({
+      sequenceNumber,
+      partitionKey,
+      data: typeof data === "string" ? new TextEncoder().encode(data) : new Uint8Array(data),
+      approximateArrivalTimestamp: this.#clock.now(),
+    });
+    this.#wakeReaders();
+    return { shardId: shard.id, sequenceNumber };
+  }
+
+  /**
+   * Splits an open shard in the middle; gives the ids of the two new ones.
+   *
+   * @throws {SourceError} If there is no such open shard.
+   */
+  split(shardId: string): readonly [string, string] {
+    const shard = this.#openShard(shardId);
+    const middle = (shard.start + shard.end) / 2n;
+    const lower = this.#addShard([shardId], shard.start, middle);
+    const upper = this.#addShard([shardId], middle + 1n, shard.end);
+    shard.children = [lower, upper];
+    this.#wakeReaders();
+    return [lower.id, upper.id];
+  }
+
+  /**
+   * Merges two open neighbours; gives the id of the new shard.
+   *
+   * @throws {SourceError} If one is not open, or they are not neighbours.
+   */
+  merge(shardId: string, adjacentShardId: string): string {
+    const shard = this.#openShard(shardId);
+    const adjacent = this.#openShard(adjacentShardId);
+    const [lower, upper] = shard.start < adjacent.start ? [shard, adjacent] : [adjacent, shard];
+    if (lower.end + 1n !== upper.start) {
+      throw new SourceError(
+        `Cannot merge shards "${shardId}" and "${adjacentShardId}": their hash keys do not meet`,
+        { kind: "invalid" },
+      );
+    }
+    const child = this.#addShard([shardId, adjacentShardId], lower.start, upper.end);
+    shard.children = [child];
+    adjacent.children = [child];
+    this.#wakeReaders();
+    return child.id;
+  }
+
+  /** Every shard, open and closed. */
+  listShards(signal: AbortSignal): Promise<readonly ShardInfo[]> {
+    return answer(signal, () =>
+      [...this.#shards.values()].map((shard) => ({
+        ...toChild(shard),
+        isClosed: shard.children !== null,
+      })));
+  }
+
+  /** The records of a shard after a position. */
+  async *open(shardId: string, after: Checkpoint, signal: AbortSignal): AsyncGenerator<Batch> {
+    signal.throwIfAborted();
+    const shard = this.#shards.get(shardId);
+    if (shard === undefined) throw noShard(shardId);
+    // Position by index: records are only ever added at the end.
+    let next = shard.records.findIndex((record) => isAfter(record, after));
+    if (next === -1) next = shard.records.length;
+    for (let isFirst = true;; isFirst = false) {
+      while (!isFirst && next === shard.records.length && shard.children === null) {
+        await abortable(this.#change.promise, signal);
+      }
+      signal.throwIfAborted();
+      const records = shard.records.slice(next, next + BATCH_RECORDS_MAX);
+      next += records.length;
+      const rest = shard.records[next];
+      const millisBehindLatest = rest === undefined
+        ? 0
+        : Math.max(0, this.#clock.now() - rest.approximateArrivalTimestamp);
+      if (after.kind === "shardEnd" || (rest === undefined && shard.children !== null)) {
+        const children = shard.children?.map(toChild) ?? [];
+        yield { records, millisBehindLatest, end: { children } };
+        return;
+      }
+      yield { records, millisBehindLatest };
+    }
+  }
+
+  #addShard(parents: readonly string[], start: bigint, end: bigint): MemoryShard {
+    const id = `shardId-${String(this.#shards.size).padStart(12, "0")}`;
+    const shard: MemoryShard = { id, parents, start, end, records: [], children: null };
+    this.#shards.set(id, shard);
+    return shard;
+  }
+
+  #openShard(shardId: string): MemoryShard {
+    const shard = this.#shards.get(shardId);
+    if (shard !== undefined && shard.children === null) return shard;
+    throw noShard(shardId);
+  }
+
+  #nextSequenceNumber(): string {
+    return String(++this.#records);
+  }
+
+  #wakeReaders(): void {
+    this.#change.resolve();
+    this.#change = Promise.withResolvers();
+  }
+}
+
+/** An answer that comes later, as one over a network does, unless the signal is aborted. */
+async function answer<T>(signal: AbortSignal, make: () => T): Promise<T> {
+  signal.throwIfAborted();
+  await Promise.resolve();
+  signal.throwIfAborted();
+  return make();
+}
+
+function holds<R extends Row>(
+  kind: R["kind"],
+  expect: RowFields<R> | "no row",
+  item: Item | undefined,
+): boolean {
+  if (expect === "no row") return item === undefined;
+  if (item === undefined) return false;
+  return Object.entries(writeFields<R>(kind, expect)).every(([name, value]) =>
+    JSON.stringify(item[name] ?? null) === JSON.stringify(value)
+  );
+}
+
+function changed<R extends Row>(
+  kind: R["kind"],
+  set: RowFields<R>,
+  item: Item | undefined,
+): Item {
+  const attributes = Object.entries({ ...item, ...writeFields<R>(kind, set) });
+  return Object.fromEntries(attributes.filter(([, value]) => value !== null)) as Item;
+}
+
+function isAfter(record: SourceRecord, position: Checkpoint): boolean {
+  switch (position.kind) {
+    case "trimHorizon":
+      return true;
+    case "timestamp":
+      return record.approximateArrivalTimestamp >= position.timestamp;
+    case "sequence": {
+      const order = compareSequenceNumbers(record.sequenceNumber, position.sequenceNumber);
+      // A record of which only a part is finished is read again.
+      return position.subSequenceNumber === undefined ? order > 0 : order >= 0;
+    }
+    case "shardEnd":
+      return false;
+    default:
+      return position satisfies never;
+  }
+}
+
+function toChild({ id, parents, start, end }: MemoryShard): Omit<ShardInfo, "isClosed"> {
+  return { id, parents, hashKeyRange: { start: String(start), end: String(end) } };
+}
+
+/** Kinesis takes the MD5 of the partition key for its hash key, so a key is in the same shard here as there. */
+function hashKeyOf(partitionKey: string): bigint {
+  return BigInt("0x" + createHash("md5").update(partitionKey).digest("hex"));
+}
+
+function noShard(shardId: string): SourceError {
+  return new SourceError(`Cannot find open shard "${shardId}": the stream in memory has none`, {
+    kind: "missing",
+  });
+}

@@ -1,0 +1,189 @@
+/**
+ * Owns: the reading of one shard: the position, the iterator and its renewal, the pace, the retries.
+ * Must not: list shards, or read ahead.
+ * Called by: `kinesis_polling.ts`.
+ *
+ * @module
+ */
+
+import {
+  GetRecordsCommand,
+  type GetRecordsOutput,
+  GetShardIteratorCommand,
+} from "@aws-sdk/client-kinesis";
+import type { Checkpoint } from "../core/checkpoint.ts";
+import { SourceError } from "../errors.ts";
+import type { Batch, SourceRecord } from "../ports.ts";
+import { describeFailure } from "./aws_calls.ts";
+import { classify, isNamed } from "./aws_errors.ts";
+import type { KinesisPollingOptions } from "./kinesis_polling.ts";
+import { required, toChild, toIteratorStart, toSourceRecord } from "./kinesis_shapes.ts";
+import { backoffMs, READ_INTERVAL_MS, readIntervalMs } from "./pacing.ts";
+
+/** What the reading of a shard is made of. */
+export type ShardReaderOptions = Required<KinesisPollingOptions> & {
+  readonly shardId: string;
+  readonly after: OpenPosition;
+  readonly signal: AbortSignal;
+};
+
+type OpenPosition = Exclude<Checkpoint, { kind: "shardEnd" }>;
+type Operation = "GetRecords" | "GetShardIterator";
+
+/** Iterators expire after 5 minutes: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetShardIterator.html */
+const ITERATOR_AGE_MAX_MS = 270_000;
+/** New iterators that may expire in a row, before that counts as a failure. */
+const EXPIRIES_MAX = 3;
+
+/** One pass over a shard, batch by batch. */
+export class ShardReader {
+  readonly #options: ShardReaderOptions;
+  /** Every record up to here was read. */
+  #position: OpenPosition;
+  #iterator: { readonly value: string; readonly issuedAt: number } | null = null;
+  /** Monotonic time. */
+  #nextReadAt = 0;
+
+  constructor(options: ShardReaderOptions) {
+    this.#options = options;
+    this.#position = options.after;
+    this.#nextReadAt = options.clock.monotonic();
+  }
+
+  /** The next batch; it may be empty. Not to be called again after the one that has an `end`. */
+  async read(): Promise<Batch> {
+    const { clock, shardId, streamName } = this.#options;
+    for (let expiries = 0; expiries <= EXPIRIES_MAX; expiries++) {
+      await this.#pace();
+      const iterator = await this.#freshIterator();
+      const startedAt = clock.monotonic();
+      this.#nextReadAt = startedAt + READ_INTERVAL_MS;
+      const reply = await this.#getRecords(iterator);
+      if (reply !== "expired") return this.#toBatch(reply, startedAt);
+      this.#iterator = null;
+    }
+    throw new SourceError(
+      `Cannot read shard "${shardId}" of stream "${streamName}": ${EXPIRIES_MAX + 1} new ` +
+        "iterators in a row had expired; check the clocks of Kinesis and this machine",
+      { kind: "unavailable" },
+    );
+  }
+
+  async #pace(): Promise<void> {
+    const { clock, signal } = this.#options;
+    signal.throwIfAborted();
+    const waitMs = this.#nextReadAt - clock.monotonic();
+    if (waitMs > 0) await clock.sleep(waitMs, signal);
+  }
+
+  async #freshIterator(): Promise<string> {
+    const now = this.#options.clock.monotonic();
+    if (this.#iterator === null || now - this.#iterator.issuedAt > ITERATOR_AGE_MAX_MS) {
+      this.#iterator = { value: await this.#newIterator(), issuedAt: now };
+    }
+    return this.#iterator.value;
+  }
+
+  async #newIterator(): Promise<string> {
+    const { client, streamName, shardId, signal } = this.#options;
+    const from = (start: ReturnType<typeof toIteratorStart>) =>
+      this.#retried(async () => {
+        const input = { StreamName: streamName, ShardId: shardId, ...start };
+        const command = new GetShardIteratorCommand(input);
+        const reply = await client.send(command, { abortSignal: signal });
+        return required(reply.ShardIterator, "ShardIterator");
+      }, "GetShardIterator");
+    try {
+      return await from(toIteratorStart(this.#position));
+    } catch (error) {
+      const isTimeRefused = this.#position.kind === "timestamp" &&
+        isNamed(error, "InvalidArgumentException");
+      if (!isTimeRefused) throw await this.#toSourceError(error, "GetShardIterator");
+    }
+    // Kinesis refuses a time in its future, such as the "now" of a worker whose clock is ahead.
+    try {
+      return await from({ ShardIteratorType: "LATEST" });
+    } catch (error) {
+      throw await this.#toSourceError(error, "GetShardIterator");
+    }
+  }
+
+  async #getRecords(iterator: string): Promise<GetRecordsOutput | "expired"> {
+    const { client, config, signal } = this.#options;
+    const input = { ShardIterator: iterator, Limit: config.maxBatchSize };
+    try {
+      return await this.#retried(
+        () => client.send(new GetRecordsCommand(input), { abortSignal: signal }),
+        "GetRecords",
+      );
+    } catch (error) {
+      if (isNamed(error, "ExpiredIteratorException")) return "expired";
+      throw await this.#toSourceError(error, "GetRecords");
+    }
+  }
+
+  #toBatch(reply: GetRecordsOutput, startedAt: number): Batch {
+    const { config } = this.#options;
+    const records = (reply.Records ?? []).map(toSourceRecord);
+    const millisBehindLatest = reply.MillisBehindLatest ?? 0;
+    const last = records.at(-1);
+    if (last !== undefined) {
+      this.#position = { kind: "sequence", sequenceNumber: last.sequenceNumber };
+    }
+    const size = { records: records.length, bytes: bytesOf(records), millisBehindLatest };
+    this.#nextReadAt = startedAt + readIntervalMs(size, config.emptyReceiveDelay);
+    if (reply.NextShardIterator === undefined) {
+      return {
+        records,
+        millisBehindLatest,
+        end: { children: reply.ChildShards?.map(toChild) ?? [] },
+      };
+    }
+    this.#iterator = { value: reply.NextShardIterator, issuedAt: startedAt };
+    return { records, millisBehindLatest };
+  }
+
+  /**
+   * Makes a call again that was throttled or not answered. Throttling is not counted: the stream is there and in use, so
+   * that giving up would only add the calls that open the shard anew.
+   */
+  async #retried<T>(call: () => Promise<T>, operation: Operation): Promise<T> {
+    const { config, clock, random, emit, shardId, signal } = this.#options;
+    let failures = 0;
+    let throttles = 0;
+    while (true) {
+      try {
+        return await call();
+      } catch (error) {
+        signal.throwIfAborted();
+        const { kind } = classify(error);
+        if (kind === "throttled") throttles++;
+        else if (kind === "unavailable" && failures < config.maxKinesisRetries) failures++;
+        else throw error;
+        const retryInMs = backoffMs(throttles + failures, random.next());
+        if (kind === "throttled") emit({ type: "throttled", shardId, operation, retryInMs });
+        await clock.sleep(retryInMs, signal);
+      }
+    }
+  }
+
+  async #toSourceError(error: unknown, operation: Operation): Promise<unknown> {
+    const { client, shardId, streamName, signal } = this.#options;
+    signal.throwIfAborted();
+    if (error instanceof SourceError) return error;
+    const failure = await describeFailure(error, {
+      client,
+      service: "Kinesis",
+      task: `read shard "${shardId}" of stream "${streamName}"`,
+      action: `kinesis:${operation}`,
+    });
+    return new SourceError(failure.message, { kind: failure.kind, cause: error });
+  }
+}
+
+function bytesOf(records: readonly SourceRecord[]): number {
+  return records.reduce(
+    (sum, { data, partitionKey }) => sum + data.length + partitionKey.length,
+    0,
+  );
+}
