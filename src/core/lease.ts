@@ -147,21 +147,20 @@ export function advance(row: ShardRow, progress: Progress): LeaseChange {
   return { kind: "shard", id: row.id, expect: held(row), set: { ...progress } };
 }
 
-/** Gives a held shard to another worker, in one write with the last checkpoint. */
-export function give(row: ShardRow, to: string, progress: Progress | null): LeaseChange {
-  return {
-    kind: "shard",
-    id: row.id,
-    expect: held(row),
-    set: { ...progress, owner: to, holder: null, term: row.term + 1, handover: null },
-  };
+/** What else to write when a shard is given up. */
+export interface PartingOptions {
+  /** This worker will not take the shard again by itself. */
+  readonly stoppedBy?: string;
+  /** The request that is answered; the shard stays if the request was taken back meanwhile. */
+  readonly answers?: HandoverRequest;
 }
 
-/** Frees a held shard. With `stoppedBy`, that worker will not take it again by itself. */
-export function release(
+/** Gives a held shard to another worker, in one write with the last checkpoint. */
+export function give(
   row: ShardRow,
-  progress: Progress | null,
-  options: { readonly stoppedBy?: string } = {},
+  to: string | null,
+  progress: Progress,
+  options: PartingOptions = {},
 ): LeaseChange {
   const stoppedBy = options.stoppedBy === undefined
     ? {}
@@ -169,16 +168,14 @@ export function release(
   return {
     kind: "shard",
     id: row.id,
-    expect: held(row),
-    set: {
-      ...progress,
-      ...stoppedBy,
-      owner: null,
-      holder: null,
-      term: row.term + 1,
-      handover: null,
-    },
+    expect: options.answers === undefined ? held(row) : { ...held(row), handover: options.answers },
+    set: { ...progress, ...stoppedBy, owner: to, holder: null, term: row.term + 1, handover: null },
   };
+}
+
+/** Frees a held shard, in one write with the last checkpoint. */
+export function release(row: ShardRow, progress: Progress, options?: PartingOptions): LeaseChange {
+  return give(row, null, progress, options);
 }
 
 /** Marks a held shard as finished for good and frees it. */
@@ -186,7 +183,7 @@ export function end(row: ShardRow, at: Omit<Progress, "checkpoint">): LeaseChang
   return release(row, { ...at, checkpoint: SHARD_END });
 }
 
-/** Asks the owner of a shard for it. `replaces` names an expired request that this one takes the place of. */
+/** Asks the owner of a shard for it. */
 export function requestHandover(row: ShardRow, request: HandoverRequest): LeaseChange {
   return {
     kind: "shard",
