@@ -10,10 +10,10 @@ import { delay } from "@std/async/delay";
 import { connectAws } from "../adapters/aws_calls.ts";
 import type { AppEvent } from "../events.ts";
 import { DemoLedger, type DemoSummary } from "./demo_ledger.ts";
-import { demoText, tellEvent } from "./demo_text.ts";
+import { demoText, eventTeller } from "./demo_text.ts";
 import { type DemoWorker, startDemoWorker } from "./demo_worker.ts";
 import { type LocalStack, startLocalStack } from "./local_stack.ts";
-import { openProgress, type Progress } from "./progress.ts";
+import { openProgress, type Progress, type ProgressBoard } from "./progress.ts";
 import { RecordPutter } from "./record_putter.ts";
 import { aborted, listenForStop } from "./stop_signals.ts";
 import type { Terminal } from "./terminal.ts";
@@ -34,65 +34,68 @@ export async function demo(values: Values, terminal: Terminal): Promise<number> 
   const workers: DemoWorker[] = [];
   const killAll = () => workers.forEach((worker) => worker.kill());
   using signals = listenForStop(killAll);
-  await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
   const isJson = values.isOn("json");
-  const story = new DemoStory({
-    stack,
-    workers,
-    records: values.needNumber("records"),
-    onEvent: isJson ? () => {} : await tellEvent(terminal),
-    openProgress: (label, total) => openProgress(terminal, { label, total, isHidden: isJson }),
-    signal: signals.signal,
-  });
+  await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
   stack.createStream(STREAM_NAME, values.needNumber("shards"));
-  const stopped = aborted(signals.signal).then(() => undefined);
+  const ending = new AbortController();
+  let summary: DemoSummary | void;
   try {
-    const summary = await Promise.race([story.run(values.needNumber("workers")), stopped]);
-    if (!summary) {
-      terminal.say(`error: Cannot finish the demo: stopped by ${signals.signal.reason}`);
-      return 1;
-    }
-    await terminal.write(
-      isJson ? `${JSON.stringify(summary)}\n` : await demoText(summary, terminal),
-    );
-    return summary.processed === summary.put && summary.outOfOrder === 0 ? 0 : 1;
+    using board = await openProgress(terminal, { isHidden: isJson });
+    const story = new DemoStory({
+      stack,
+      workers,
+      board,
+      onEvent: eventTeller(terminal, (line) => board.say(line)),
+      records: values.needNumber("records"),
+      signal: ending.signal,
+    });
+    const told = story.run(values.needNumber("workers"));
+    summary = await Promise.race([told, story.failed, aborted(signals.signal)]);
   } finally {
+    ending.abort();
     killAll();
     await Promise.allSettled(workers.map((worker) => worker.ended));
   }
+  if (!summary) {
+    terminal.say(`error: Cannot finish the demo: stopped by ${signals.signal.reason}`);
+    return 1;
+  }
+  const text = isJson ? `${JSON.stringify(summary)}\n` : await demoText(summary, terminal);
+  await terminal.write(text);
+  return summary.processed === summary.put && summary.outOfOrder === 0 ? 0 : 1;
 }
 
 interface StoryOptions {
   readonly stack: LocalStack;
-  /** Is added every worker to as it starts, so that whoever owns the list can end them. */
+  /** Every worker is added to it as it starts, so that whoever owns the list can end them. */
   readonly workers: DemoWorker[];
-  readonly records: number;
+  readonly board: ProgressBoard;
   readonly onEvent: (event: AppEvent) => void;
-  readonly openProgress: (label: string, total: number) => Promise<Progress>;
+  readonly records: number;
   readonly signal: AbortSignal;
 }
 
 /** Some workers start, records come, one worker is stopped half-way, another one starts, everything is processed. */
 class DemoStory {
+  /** Rejects when a worker ends without being asked to. */
+  readonly failed: Promise<never>;
+  readonly #fail: (error: unknown) => void;
   readonly #options: StoryOptions;
   readonly #ledger = new DemoLedger();
   #nextWorker = 1;
 
   constructor(options: StoryOptions) {
     this.#options = options;
+    const { promise, reject } = Promise.withResolvers<never>();
+    this.failed = promise;
+    this.#fail = reject;
   }
 
   async run(workerCount: number): Promise<DemoSummary> {
     const startedMs = performance.now();
     const { records, workers } = this.#options;
     const [first] = Array.from({ length: workerCount }, () => this.#startWorker());
-    await this.#put();
-    const progress = await this.#options.openProgress("processed", records);
-    await this.#untilProcessed(Math.ceil(records / 2), progress);
-    if (first) await first.stop();
-    this.#startWorker();
-    await this.#untilProcessed(records, progress);
-    progress.close();
+    await Promise.all([this.#put(), this.#process(first)]);
     await Promise.all(workers.map((worker) => worker.stop()));
     const seconds = Math.round(performance.now() - startedMs) / 1_000;
     return this.#ledger.summarize(workers.map((worker) => worker.workerId), records, seconds);
@@ -108,13 +111,14 @@ class DemoStory {
       onEvent,
       onRecord: (record) => this.#ledger.enter(record),
     });
+    worker.ended.catch(this.#fail);
     workers.push(worker);
     return worker;
   }
 
   async #put(): Promise<void> {
-    const { stack, records, signal } = this.#options;
-    const progress = await this.#options.openProgress("put      ", records);
+    const { stack, records, signal, board } = this.#options;
+    const progress = board.add("put      ", records);
     const clients = await connectAws({
       region: "us-east-1",
       credentials: { accessKeyId: "demo", secretAccessKey: "demo" },
@@ -135,16 +139,23 @@ class DemoStory {
       }
       await putter.flush();
     } finally {
-      progress.close();
       clients.close();
     }
+  }
+
+  async #process(first: DemoWorker | undefined): Promise<void> {
+    const { records, board } = this.#options;
+    const progress = board.add("processed", records);
+    await this.#untilProcessed(Math.ceil(records / 2), progress);
+    await first?.stop();
+    this.#startWorker();
+    await this.#untilProcessed(records, progress);
   }
 
   /** Resolves when so many records are processed, or none was for so long that the rest must be lost. */
   async #untilProcessed(records: number, progress: Progress): Promise<void> {
     let known = -1;
     let changedMs = performance.now();
-    const failed = Promise.all(this.#options.workers.map((worker) => worker.ended));
     while (this.#ledger.processed < records) {
       const { processed } = this.#ledger;
       progress.update(processed);
@@ -153,7 +164,7 @@ class DemoStory {
         changedMs = performance.now();
       }
       if (performance.now() - changedMs > PATIENCE_MS) return;
-      await Promise.race([delay(LOOK_MS, { signal: this.#options.signal }), failed]);
+      await delay(LOOK_MS, { signal: this.#options.signal });
     }
     progress.update(this.#ledger.processed);
   }

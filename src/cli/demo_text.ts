@@ -12,13 +12,15 @@ import type { DemoSummary } from "./demo_ledger.ts";
 import { count, eventText } from "./event_text.ts";
 import { type Terminal, wantsColor } from "./terminal.ts";
 
-/** Tells on stderr what the workers do with the shards. */
-export function tellEvent(terminal: Terminal): (event: AppEvent) => void {
+/** What the workers do with the shards, as lines on stderr. */
+export function eventTeller(
+  terminal: Terminal,
+  say: (line: string) => void,
+): (event: AppEvent) => void {
   const paint = paintFor(terminal, terminal.isStderrInteractive);
   return (event) => {
     const said = eventText(event);
-    if (!said || said.tone === "quiet") return;
-    terminal.say(`${paint.cyan(event.workerId)} ${said.text}`);
+    if (said && said.tone !== "quiet") say(`${paint.cyan(event.workerId)} ${said.text}`);
   };
 }
 

@@ -26,7 +26,10 @@ export interface DemoWorkerOptions {
 /** A worker process. */
 export interface DemoWorker {
   readonly workerId: string;
-  /** Resolves when it has ended and everything that it reported was read; rejects if it failed. */
+  /**
+   * Resolves when it has ended as it was asked to and everything that it reported was read; rejects if it failed or
+   * ended by itself.
+   */
   readonly ended: Promise<void>;
   /** Asks for a clean stop and waits for it. */
   stop(): Promise<void>;
@@ -77,14 +80,26 @@ export function startDemoWorker(options: DemoWorkerOptions): DemoWorker {
     stdout: "piped",
     stderr: "piped",
   }).spawn();
+  let isAsked = false;
+  const ask = (name: Deno.Signal): void => {
+    isAsked = true;
+    signal(child, name);
+  };
+  const ended = follow(child, options).then(({ code, lastWords }) => {
+    if (isAsked && code === 0) return;
+    const words = lastWords.length === 0 ? "" : `: ${lastWords.join("\n")}`;
+    throw new Error(
+      `Cannot go on with the demo: ${options.workerId} ended with exit code ${code}${words}`,
+    );
+  });
   return {
     workerId: options.workerId,
-    ended: follow(child, options),
+    ended,
     async stop() {
-      signal(child, "SIGTERM");
-      await this.ended;
+      ask("SIGTERM");
+      await ended;
     },
-    kill: () => signal(child, "SIGKILL"),
+    kill: () => ask("SIGKILL"),
   };
 }
 
@@ -129,7 +144,11 @@ function signal(child: Deno.ChildProcess, name: Deno.Signal): void {
   }
 }
 
-async function follow(child: Deno.ChildProcess, options: DemoWorkerOptions): Promise<void> {
+/** Reads all that a worker says until it has ended. */
+async function follow(
+  child: Deno.ChildProcess,
+  options: DemoWorkerOptions,
+): Promise<{ readonly code: number; readonly lastWords: readonly string[] }> {
   const { workerId } = options;
   const lastWords: string[] = [];
   await Promise.all([
@@ -143,10 +162,8 @@ async function follow(child: Deno.ChildProcess, options: DemoWorkerOptions): Pro
       }
     }),
   ]);
-  const { code, signal } = await child.status;
-  if (code === 0 || signal === "SIGKILL") return;
-  const words = lastWords.length === 0 ? "" : `: ${lastWords.join("\n")}`;
-  throw new Error(`Cannot go on with the demo: ${workerId} ended with exit code ${code}${words}`);
+  const { code } = await child.status;
+  return { code, lastWords };
 }
 
 async function readLines(

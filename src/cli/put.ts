@@ -26,7 +26,8 @@ export async function put(values: Values, terminal: Terminal): Promise<number> {
   const streamName = values.need("stream");
   using signals = listenForStop();
   const clients = await connectAws(connection(values, terminal, ["kinesis"]), { maxSockets: 1 });
-  const progress = await openProgress(terminal, { label: "put", isHidden: isJson });
+  const board = await openProgress(terminal, { isHidden: isJson });
+  const progress = board.add("put");
   // It is not given the signal: a signal ends the reading, the records in hand are still put.
   const putter = new RecordPutter({
     kinesis: clients.kinesis,
@@ -37,7 +38,7 @@ export async function put(values: Values, terminal: Terminal): Promise<number> {
     const partitionKey = values.text("partition-key");
     await putLines(terminal.readLines(), { putter, partitionKey, signal: signals.signal });
   } finally {
-    progress.close();
+    board[Symbol.dispose]();
     clients.close();
     const seconds = Math.round(performance.now() - startedMs) / 1_000;
     await terminal.write(
