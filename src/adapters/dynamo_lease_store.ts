@@ -7,6 +7,7 @@
  */
 
 import {
+  type AttributeValue,
   ConditionalCheckFailedException,
   DeleteItemCommand,
   type DynamoDBClient,
@@ -238,13 +239,27 @@ function conditionOf<R extends Row>(
 ): string {
   names["#row"] = RANGE_KEY;
   if (change.expect === "no row") return "attribute_not_exists(#row)";
-  const terms = Object.entries(writeFields<R>(change.kind, change.expect)).map(([name, value]) => {
-    names[`#${name}`] = name;
-    if (value === null) return `attribute_not_exists(#${name})`;
-    values[`:is${name}`] = value;
-    return `#${name} = :is${name}`;
-  });
+  const terms = Object.entries(writeFields<R>(change.kind, change.expect))
+    .flatMap(([name, value]) => {
+      names[`#${name}`] = name;
+      return value === null ? `attribute_not_exists(#${name})` : equals(name, value, values);
+    });
   return ["attribute_exists(#row)", ...terms].join(" AND ");
+}
+
+/** The conditions that say that an attribute has a value. */
+function equals(name: string, value: AttributeValue, values: Item): readonly string[] {
+  // Element by element, since dynalite takes no two lists for equal.
+  const parts: readonly (readonly [string, AttributeValue])[] = value.L === undefined
+    ? [[`#${name}`, value]]
+    : [
+      [`size(#${name})`, { N: String(value.L.length) }],
+      ...value.L.map((element, i) => [`#${name}[${i}]`, element] as const),
+    ];
+  return parts.map(([operand, part], i) => {
+    values[`:is${name}${i}`] = part;
+    return `${operand} = :is${name}${i}`;
+  });
 }
 
 /** The update of a change: values to set, attributes to remove. */
