@@ -36,9 +36,12 @@ export function createInMemoryKinesis(options: InMemoryKinesisOptions = {}): InM
     engine,
     metadata: { handlerProtocol: "http/1.1" },
     async handle(request, { abortSignal } = {}) {
-      if (abortSignal?.aborted) throw aborted();
-      const reply = await protocol.dispatch(request.headers["x-amz-target"] ?? "", bodyOf(request));
-      if (abortSignal?.aborted) throw aborted();
+      const target = request.headers["x-amz-target"] ?? "";
+      const dispatch = () => protocol.dispatch(target, bodyOf(request));
+      const reply =
+        await (abortSignal instanceof AbortSignal
+          ? untilAborted(dispatch, abortSignal)
+          : dispatch());
       const { status: statusCode, headers, body } = reply;
       return {
         response: new HttpResponse({
@@ -58,6 +61,12 @@ function bodyOf({ body }: HttpRequest): string {
   return typeof body === "string" ? body : new TextDecoder().decode(body);
 }
 
-function aborted(): Error {
-  return Object.assign(new Error("Request aborted"), { name: "AbortError" });
+/** Ends a call when its signal aborts, as the SDK's own handlers do; the engine may have acted by then. */
+function untilAborted<T>(call: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(Object.assign(new Error("Request aborted"), { name: "AbortError" }));
+    if (signal.aborted) return abort();
+    signal.addEventListener("abort", abort, { once: true });
+    call().then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
 }

@@ -30,11 +30,16 @@ export function serveLocalKinesis(options: LocalKinesisOptions): LocalKinesis {
   const engine = new KinesisEngine(options);
   const protocol = new KinesisProtocol(engine, options);
   const hostname = options.hostname ?? "127.0.0.1";
+  const closing = new AbortController();
   const server = Deno.serve(
-    { port: options.port, hostname, onListen: () => {} },
+    { port: options.port, hostname, signal: closing.signal, onListen: () => {} },
     (request) => handle(request, protocol),
   );
-  const close = () => server.shutdown();
+  const close = () => {
+    // Not shutdown(): that waits for calls which an interceptor may hold for ever.
+    closing.abort();
+    return server.finished;
+  };
   const url = `http://${hostname}:${server.addr.port}`;
   return { url, engine, close, [Symbol.asyncDispose]: close };
 }

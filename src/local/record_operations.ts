@@ -12,7 +12,7 @@ import {
   text,
   unsatisfied,
 } from "./input.ts";
-import { KinesisError, rateExceeded } from "./kinesis_error.ts";
+import { invalidArgument, KinesisError, rateExceeded } from "./kinesis_error.ts";
 import type { NewRecord, Shard, StoredRecord } from "./shard.ts";
 import { describeChild } from "./shard_operations.ts";
 import {
@@ -53,10 +53,7 @@ export function putRecords(account: Account, input: Input): object {
   });
   const payloadBytes = placed.reduce((sum, { record }) => sum + record.payloadBytes, 0);
   if (payloadBytes > PUT_RECORDS_BYTES_MAX) {
-    throw new KinesisError(
-      "InvalidArgumentException",
-      "Records size exceeds 5 MB limit",
-    );
+    throw invalidArgument("Records size exceeds 5 MB limit");
   }
   const stream = writableStream(account, input);
   const nowMs = account.now();
@@ -148,9 +145,9 @@ function readRecord(input: Input): Placed {
   }
   const explicit = optionalHashKey(input, "ExplicitHashKey");
   if (explicit !== undefined && explicit > HASH_KEY_MAX) {
-    throw new KinesisError(
-      "InvalidArgumentException",
-      `Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was ${explicit}`,
+    throw invalidArgument(
+      "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. " +
+        `Specified value was ${explicit}`,
     );
   }
   return {

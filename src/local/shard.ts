@@ -114,7 +114,7 @@ export class Shard {
     this.#closedMs = nowMs;
   }
 
-  /** The records from a position on, up to a number of records and of bytes, but one at least. */
+  /** The records from a position on, up to a number of records and of bytes. */
   read(
     ordinal: number,
     max: { readonly records: number; readonly payloadBytes: number },
@@ -124,7 +124,7 @@ export class Shard {
     let payloadBytes = 0;
     while (end < this.#records.length && end - start < max.records) {
       payloadBytes += this.#records[end]?.payloadBytes ?? 0;
-      if (payloadBytes > max.payloadBytes && end > start) break;
+      if (payloadBytes > max.payloadBytes) break;
       end++;
     }
     return this.#records.slice(start, end);

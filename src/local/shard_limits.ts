@@ -68,7 +68,8 @@ export class RateWindow {
 
   #reopenIfOver(nowMs: number): void {
     const lastsMs = 1000 * Math.max(1, this.#bytes / this.#bytesMax);
-    if (nowMs < this.#openedMs + lastsMs) return;
+    // A clock that steps back opens a new window, instead of closing the shard until it has caught up.
+    if (nowMs >= this.#openedMs && nowMs < this.#openedMs + lastsMs) return;
     this.#count = 0;
     this.#bytes = 0;
   }

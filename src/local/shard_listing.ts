@@ -154,7 +154,7 @@ function formatPage({ stream, filter, after }: Page, nowMs: number): string {
 }
 
 function nextPage(account: Account, input: Input, token: string): Page {
-  for (const field of ["StreamName", "ExclusiveStartShardId", "ShardFilter"]) {
+  for (const field of ["StreamName", "StreamARN", "ExclusiveStartShardId", "ShardFilter"]) {
     if ((input[field] ?? undefined) === undefined) continue;
     throw invalidArgument(`NextToken and ${field} cannot be provided together.`);
   }

@@ -39,6 +39,16 @@ Deno.test("close() does not wait for clients that keep their connections", async
   client.destroy();
 });
 
+Deno.test("close() does not wait for calls that an interceptor holds", async () => {
+  const server = serveLocalKinesis({ port: 0, intercept: () => new Promise(() => {}) });
+  const client = makeClient({ endpoint: server.url, requestHandler: new NodeHttpHandler() });
+  const call = assertRejects(() => client.send(new PutRecordCommand(RECORD)));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  await server.close();
+  await call;
+  client.destroy();
+});
+
 Deno.test("requests that are not JSON, too long, or for another service are refused in the AWS form", async () => {
   await using server = serveLocalKinesis({ port: 0 });
   const json = {
@@ -119,20 +129,25 @@ Deno.test("in memory, two clients can share one engine", async () => {
   assertEquals((await one.send(new GetRecordsCommand({ ShardIterator }))).Records?.length, 1);
 });
 
-Deno.test("in memory, an aborted call ends in an AbortError and a thrown fault of the network as it is", async () => {
+Deno.test("in memory, a call ends when it is aborted, whatever holds it", async () => {
   const aborting = new AbortController();
-  const client = makeClient({
-    requestHandler: createInMemoryKinesis({
-      intercept: ({ operation }, proceed) => {
-        if (operation === "PutRecord") throw new TypeError("connection reset");
-        const output = proceed();
-        aborting.abort();
-        return output;
-      },
-    }),
-  });
+  const hold = () => {
+    aborting.abort();
+    return new Promise<object>(() => {});
+  };
+  const client = makeClient({ requestHandler: createInMemoryKinesis({ intercept: hold }) });
   const create = new CreateStreamCommand({ StreamName, ShardCount: 1 });
-  const error = await assertRejects(() => client.send(create, { abortSignal: aborting.signal }));
-  assertEquals(error.name, "AbortError");
+  const send = () => client.send(create, { abortSignal: aborting.signal });
+  // Once while the interceptor holds it, once before it starts.
+  for (let count = 0; count < 2; count++) {
+    assertEquals((await assertRejects(send)).name, "AbortError");
+  }
+});
+
+Deno.test("in memory, a fault of the network reaches the client as it was thrown", async () => {
+  const intercept = () => {
+    throw new TypeError("connection reset");
+  };
+  const client = makeClient({ requestHandler: createInMemoryKinesis({ intercept }) });
   await assertRejects(() => client.send(new PutRecordCommand(RECORD)), TypeError);
 });

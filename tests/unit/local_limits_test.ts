@@ -23,6 +23,14 @@ Deno.test("the sixth read of a shard within a second is refused", () => {
   kinesis.get(iterator);
 });
 
+Deno.test("a clock that steps back does not close a shard", () => {
+  const kinesis = kinesisWithStream(1);
+  const iterator = kinesis.iterator("LATEST");
+  for (let count = 0; count < 5; count++) kinesis.get(iterator);
+  kinesis.nowMs -= 60_000;
+  kinesis.get(iterator);
+});
+
 Deno.test("a shard that gave 10 MiB at once gives nothing for five seconds", () => {
   const kinesis = kinesisWithStream(1, { limits: { writeBytesPerSecond: Infinity } });
   const Data = new Uint8Array(MEBIBYTE - 1).toBase64();

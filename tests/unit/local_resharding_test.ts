@@ -2,33 +2,8 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { parseSequenceNumber } from "../../src/local/sequence_numbers.ts";
-import {
-  HASH_KEY_HALF,
-  kinesisWithStream,
-  shardId,
-  type ShardOutput,
-  type TestKinesis,
-} from "./local_testing.ts";
-
-type Move =
-  | { readonly kind: "split"; readonly pick: number; readonly share: number }
-  | { readonly kind: "merge"; readonly pick: number }
-  | { readonly kind: "scale"; readonly factor: number }
-  | { readonly kind: "wait"; readonly ms: number };
-
-const moves = fc.array(
-  fc.oneof(
-    fc.record({
-      kind: fc.constant("split" as const),
-      pick: fc.nat(99),
-      share: fc.integer({ min: 1, max: 99 }),
-    }),
-    fc.record({ kind: fc.constant("merge" as const), pick: fc.nat(99) }),
-    fc.record({ kind: fc.constant("scale" as const), factor: fc.integer({ min: 50, max: 200 }) }),
-    fc.record({ kind: fc.constant("wait" as const), ms: fc.nat(3000) }),
-  ),
-  { maxLength: 12 },
-);
+import { makeMove, moves, openShards } from "./local_histories.ts";
+import { HASH_KEY_HALF, kinesisWithStream, shardId, type ShardOutput } from "./local_testing.ts";
 
 Deno.test("open shards never leave a hole nor overlap, after any history of splits, merges and scalings", () => {
   fc.assert(
@@ -112,7 +87,11 @@ Deno.test("a stream stays UPDATING for the set time, takes records meanwhile, an
   assertEquals(kinesis.put("k").ShardId, shardId(0));
   assertEquals(kinesis.errorOf("SplitShard", split), "ResourceInUseException");
   kinesis.nowMs += 1000;
+  const splitSeconds = kinesis.nowMs / 1000;
+  kinesis.nowMs += 60_000;
   assertEquals(kinesis.shardIds(), [0, 1, 2]);
+  const ShardFilter = { Type: "AT_TIMESTAMP", Timestamp: splitSeconds + 30 };
+  assertEquals(kinesis.shardIds({ ShardFilter }), [1, 2]);
 });
 
 Deno.test("a sequence number can be read back, and looks like those of AWS", () => {
@@ -127,49 +106,6 @@ Deno.test("a sequence number can be read back, and looks like those of AWS", () 
     ordinal: 2n,
   });
 });
-
-function makeMove(kinesis: TestKinesis, move: Move): void {
-  const open = openShards(kinesis);
-  switch (move.kind) {
-    case "wait":
-      kinesis.nowMs += move.ms;
-      return;
-    case "scale": {
-      const target = Math.ceil((open.length * move.factor) / 100);
-      kinesis.call("UpdateShardCount", {
-        TargetShardCount: Math.min(target, open.length * 2, 12 + open.length),
-        ScalingType: "UNIFORM_SCALING",
-      });
-      return;
-    }
-    case "split": {
-      const shard = open[move.pick % open.length];
-      const start = BigInt(shard?.HashKeyRange.StartingHashKey ?? 0);
-      const size = BigInt(shard?.HashKeyRange.EndingHashKey ?? 0) - start;
-      if (size < 1000n) return;
-      const NewStartingHashKey = (start + (size * BigInt(move.share)) / 100n).toString();
-      kinesis.call("SplitShard", { ShardToSplit: shard?.ShardId, NewStartingHashKey });
-      return;
-    }
-    case "merge": {
-      if (open.length < 2) return;
-      const at = move.pick % (open.length - 1);
-      kinesis.call("MergeShards", {
-        ShardToMerge: open[at]?.ShardId,
-        AdjacentShardToMerge: open[at + 1]?.ShardId,
-      });
-      return;
-    }
-    default:
-      move satisfies never;
-  }
-}
-
-function openShards(kinesis: TestKinesis): ShardOutput[] {
-  const start = ({ HashKeyRange }: ShardOutput) => BigInt(HashKeyRange.StartingHashKey);
-  return [...kinesis.shards({ ShardFilter: { Type: "AT_LATEST" } })]
-    .sort((a, b) => (start(a) < start(b) ? -1 : 1));
-}
 
 function assertCovered(open: readonly ShardOutput[]): void {
   let next = 0n;
