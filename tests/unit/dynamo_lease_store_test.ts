@@ -7,7 +7,7 @@ import { resolveConfig } from "../../src/core/config.ts";
 import { claim, create, forget, newShardRow } from "../../src/core/lease.ts";
 import { StoreError } from "../../src/errors.ts";
 import type { AppFact } from "../../src/events.ts";
-import { LeapingClock } from "./leaping_clock.ts";
+import { LeapingClock } from "../leaping_clock.ts";
 
 type Reply = { readonly status: number; readonly body: object } | Error;
 

@@ -11,7 +11,7 @@ import { DynamoLeaseStore } from "../../src/adapters/dynamo_lease_store.ts";
 import { type ReactoKinesixConfig, resolveConfig } from "../../src/core/config.ts";
 import { StoreError } from "../../src/errors.ts";
 import type { AppFact } from "../../src/events.ts";
-import { LeapingClock } from "./leaping_clock.ts";
+import { LeapingClock } from "../leaping_clock.ts";
 
 const TABLE = "appKinesisState";
 const TEN = { ReadCapacityUnits: 10, WriteCapacityUnits: 10 };

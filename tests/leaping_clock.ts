@@ -1,7 +1,7 @@
 // Owns: a clock whose sleeps take no time: each one moves it on by its length.
 // Must not: be used where two sleeps overlap.
 // Called by: tests.
-import type { Clock } from "../../src/ports.ts";
+import type { Clock } from "../src/ports.ts";
 
 export class LeapingClock implements Clock {
   /** How long each sleep was. */
