@@ -25,9 +25,9 @@ export interface AwsOptions {
   readonly kinesisEndpoint?: string;
   /** The URL of DynamoDB, for a local one. */
   readonly dynamoDBEndpoint?: string;
-  /** A client of yours, for example a mocked one; it is not closed by the app. */
+  /** A client of yours, for example a mocked one. The app does not close it, and retries by its own rules. */
   readonly kinesis?: KinesisClient;
-  /** A client of yours, for example a mocked one; it is not closed by the app. */
+  /** A client of yours, for example a mocked one. The app does not close it, and retries by its own rules. */
   readonly dynamoDB?: DynamoDBClient;
 }
 
@@ -118,6 +118,35 @@ export async function describeFailure(
   return { ...classify(error), message: explain(error, { ...call, region, endpoint }) };
 }
 
+/**
+ * Takes the SDK's own retries off a command, whatever client sends it: a retry of a conditional write that was applied
+ * looks like a conflict, and a wait of the SDK outlives an abort.
+ */
+export function withoutRetries<T extends Command>(command: T): T {
+  command.middlewareStack.add((next) => next, {
+    name: "retryMiddleware",
+    step: "finalizeRequest",
+    priority: "high",
+    override: true,
+  });
+  return command;
+}
+
+/** The part of an SDK command that its retries hang on. */
+interface Command {
+  readonly middlewareStack: {
+    add(
+      middleware: <H>(next: H) => H,
+      options: {
+        readonly name: string;
+        readonly step: "finalizeRequest";
+        readonly priority: "high";
+        readonly override: true;
+      },
+    ): void;
+  };
+}
+
 async function newKinesisClient(
   options: AwsOptions,
   extra: { readonly maxSockets: number },
@@ -146,7 +175,6 @@ async function clientConfig(
     ...(region !== undefined && { region }),
     ...(credentials !== undefined && { credentials }),
     ...(endpoint !== undefined && { endpoint }),
-    // A retry of a conditional write that was applied looks like a conflict, and reads have their own pace.
     maxAttempts: 1,
     requestHandler: new NodeHttpHandler({
       connectionTimeout: CONNECTION_TIMEOUT_MS,

@@ -62,7 +62,7 @@ export async function takeShard(
     type: "shard_claimed",
     shardId: now.id,
     term: now.term,
-    from: row.owner,
+    from: now.previousOwner,
     checkpoint: formatCheckpoint(now.checkpoint),
   });
   return new Lease(now, deps);
