@@ -206,6 +206,7 @@ Deno.test("lease: a claim takes the shard, ends a request and the own refusal, a
     ...row,
     owner: "A",
     holder: "A-1",
+    previousOwner: "Z",
     term: 5,
     stoppedBy: ["B"],
     handover: null,
@@ -236,6 +237,7 @@ Deno.test("lease: giving up writes checkpoint, term, refusal and request in one 
     ...PROGRESS,
     owner: "B",
     holder: null,
+    previousOwner: "A",
     term: 5,
     handover: null,
   });
@@ -246,6 +248,7 @@ Deno.test("lease: giving up writes checkpoint, term, refusal and request in one 
     ...PROGRESS,
     owner: null,
     holder: null,
+    previousOwner: "A",
     term: 5,
     handover: null,
     stoppedBy: ["A"],
@@ -285,6 +288,7 @@ Deno.test("lease: a refusal is added once, and frees what was only given", async
   assertEquals(await given.write(refuse(given.row, "A")), {
     ...given.row,
     owner: null,
+    previousOwner: "A",
     term: 5,
     stoppedBy: ["A"],
   });
