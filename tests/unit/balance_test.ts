@@ -196,14 +196,17 @@ Deno.test("balance: a request is granted only while the owner stays at least as 
           toAnswer.map(({ id }) => id),
         );
         const loads = new Map([...cluster.takers].map((name) => [name, 0]));
+        const move = (name: string, by: number): void => {
+          const load = loads.get(name);
+          if (load !== undefined) loads.set(name, load + by);
+        };
         for (const row of cluster.rows) {
-          if (row.owner === null || row.checkpoint === SHARD_END) continue;
-          const owner = give.includes(row) ? row.handover?.to ?? "" : row.owner;
-          const load = loads.get(owner);
-          if (load !== undefined) loads.set(owner, load + 1);
+          if (row.owner !== null && row.checkpoint !== SHARD_END) move(row.owner, 1);
         }
         for (const row of give) {
           const to = row.handover?.to ?? "";
+          move(self, -1);
+          move(to, 1);
           assert(cluster.takers.has(to), `${to} takes no shards`);
           assert((loads.get(to) ?? 0) <= (loads.get(self) ?? 0), `${self} gives to ${to}`);
         }
@@ -211,6 +214,23 @@ Deno.test("balance: a request is granted only while the owner stays at least as 
     }),
     RUNS,
   );
+});
+
+Deno.test("balance: a request of a worker with two shards fewer is granted, with one fewer declined", () => {
+  for (
+    const [own, theirs, isGranted] of [[1, 0, false], [2, 0, true], [3, 2, false], [4, 2, true]]
+  ) {
+    const rows = Array.from(
+      { length: Number(own) + Number(theirs) },
+      (_, i) =>
+        shardRow(nameOf(i), {
+          owner: i < Number(own) ? "A" : "B",
+          handover: i === 0 ? { to: "B", id: "1" } : null,
+        }),
+    );
+    const { give } = answerRequests(viewOf("A", clusterOf(rows, ["A", "B"])));
+    assertEquals(give.length === 1, isGranted, `${own} and ${theirs}`);
+  }
 });
 
 Deno.test("balance: rounds of asking and answering end in balance, and then nobody asks", () => {
