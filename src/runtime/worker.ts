@@ -126,8 +126,9 @@ export class Worker {
       this.#live("survey", () => this.#survey.run(signal));
       this.#live("shard sync", () => this.#syncShards(signal));
     } catch (error) {
-      this.#finished.promise.catch(() => {}); // Whoever called `start` is told.
-      await this.#end(error);
+      void this.#end(error);
+      // If the worker was on its way out already, the reason for that counts; this error only followed from it.
+      await this.#finished.promise;
       throw error;
     }
   }
