@@ -167,7 +167,7 @@ export class Worker {
   async status(): Promise<ClusterStatus> {
     const { signal } = this.#ended;
     const { rows } = await this.#deps.store.list("shard", signal);
-    await this.#membership.look(signal);
+    if (await this.#membership.look(signal)) this.#survey.ring();
     const alive = this.#membership.alive();
     return clusterStatus(this.#membership.rows(), rows, (worker) => alive.has(worker.id));
   }
