@@ -50,7 +50,8 @@ interface Here {
 export class ShardRoster {
   readonly #deps: RosterDeps;
   readonly #here = new Map<string, Here>();
-  readonly #taking = new Set<string>();
+  /** The shards that are being taken; each resolves when it is known whether this worker has it. */
+  readonly #taking = new Map<string, Promise<void>>();
   /** Until when a shard is left alone here, on the monotonic clock. */
   readonly #stopped = new Map<string, number>();
   #isClosing = false;
@@ -94,12 +95,14 @@ export class ShardRoster {
     const { fence, clock } = this.#deps;
     if (this.#isClosing || !fence.isUp(clock.monotonic())) return;
     if (this.isHere(row.id) || this.isStopped(row.id)) return;
-    this.#taking.add(row.id);
+    const taken = Promise.withResolvers<void>();
+    this.#taking.set(row.id, taken.promise);
     try {
       const lease = await takeShard(row, this.#deps, signal);
       if (lease !== null) this.#begin(lease);
     } finally {
       this.#taking.delete(row.id);
+      taken.resolve();
     }
   }
 
@@ -116,6 +119,7 @@ export class ShardRoster {
   async stop(shardId: string): Promise<void> {
     const wasStopped = this.isStopped(shardId);
     this.#stopped.set(shardId, Infinity);
+    await this.#taking.get(shardId);
     const here = this.#here.get(shardId);
     if (here === undefined) {
       if (!wasStopped) this.#deps.emit({ type: "shard_stopped", shardId, reason: "requested" });
@@ -136,6 +140,7 @@ export class ShardRoster {
   async drain(): Promise<void> {
     this.#isClosing = true;
     for (const { drain } of this.#here.values()) drain.abort();
+    await Promise.all(this.#taking.values());
     await Promise.all([...this.#here.values()].map(({ done }) => done));
   }
 
@@ -162,7 +167,7 @@ export class ShardRoster {
     const done = Promise.withResolvers<void>();
     const here: Here = {
       lease,
-      drain: new AbortController(),
+      drain: this.#drainOf(lease.shardId),
       request: null,
       done: done.promise,
     };
@@ -189,10 +194,16 @@ export class ShardRoster {
         if (parting === "lost") this.#deps.onFree();
         return;
       }
-      here.drain = new AbortController();
+      here.drain = this.#drainOf(here.lease.shardId);
       here.request = null;
-      if (this.#isClosing) here.drain.abort();
     }
+  }
+
+  /** What ends the delivery of a shard: at once, if it was stopped while it was on its way here. */
+  #drainOf(shardId: string): AbortController {
+    const drain = new AbortController();
+    if (this.#isClosing || this.isStopped(shardId)) drain.abort();
+    return drain;
   }
 
   async #conclude(here: Here, outcome: RunOutcome): Promise<Parting> {
@@ -219,7 +230,11 @@ export class ShardRoster {
       case "drained": {
         if (this.isStopped(shardId)) return await this.#stopHere(lease, "requested");
         const { request } = here;
-        if (request === null || this.#isClosing) return await this.#part(lease);
+        if (request === null || this.#isClosing) {
+          const parting = await this.#part(lease);
+          this.#deps.onFree(); // Somebody may have been told to start it while it stopped.
+          return parting;
+        }
         const parting = await lease.give(request.to, { answers: request });
         if (parting === "done") this.#deps.onGiven(request.to);
         return parting;
