@@ -38,14 +38,18 @@ export async function openPrettyLog(terminal: Terminal): Promise<EventLog> {
   const { Ansis } = await import("ansis");
   const paint = new Ansis(wantsColor(terminal, terminal.isStderrInteractive) ? 1 : 0);
   const queue = new OutputQueue((text) => terminal.writeError(text));
-  const pretty = new PrettyLog({ push: (line) => queue.push(line), paint });
-  const timer = setInterval(() => pretty.tick(performance.now()), TICK_MS);
+  const pretty = new PrettyLog({
+    push: (line) => queue.push(line),
+    paint,
+    nowMs: () => performance.now(),
+  });
+  const timer = setInterval(() => pretty.tick(), TICK_MS);
   return {
     onEvent: (event) => pretty.onEvent(event),
     failed: queue.failed,
     close() {
       clearInterval(timer);
-      pretty.summarize(performance.now());
+      pretty.summarize();
       return queue.flushed();
     },
   };
@@ -74,38 +78,44 @@ interface Throughput {
   readonly millisBehind: Map<string, number>;
 }
 
+/** What the log that people read needs. */
+export interface PrettyLogOptions {
+  readonly push: (line: string) => void;
+  readonly paint: Ansis;
+  /** Any clock that only goes forward. */
+  readonly nowMs: () => number;
+}
+
 /** The log that people read. */
 export class PrettyLog {
-  readonly #push: (line: string) => void;
-  readonly #paint: Ansis;
+  readonly #options: PrettyLogOptions;
   #throughput: Throughput | null = null;
 
-  constructor(options: { readonly push: (line: string) => void; readonly paint: Ansis }) {
-    this.#push = options.push;
-    this.#paint = options.paint;
+  constructor(options: PrettyLogOptions) {
+    this.#options = options;
   }
 
   onEvent(event: AppEvent): void {
     if (event.type === "batch_processed") this.#count(event);
     const said = eventText(event);
-    if (said) this.#line(new Date(event.time), TONES[said.tone](this.#paint, said.text));
+    if (said) this.#line(new Date(event.time), TONES[said.tone](this.#options.paint, said.text));
   }
 
   /** Tells the throughput when it is time to. */
-  tick(nowMs: number): void {
+  tick(): void {
     const throughput = this.#throughput;
     if (!throughput) return;
     const hasStopped = throughput.records === throughput.recordsAtTick;
     throughput.recordsAtTick = throughput.records;
-    if (hasStopped || nowMs - throughput.sinceMs >= SUMMARY_MS) this.summarize(nowMs);
+    if (hasStopped || this.#options.nowMs() - throughput.sinceMs >= SUMMARY_MS) this.summarize();
   }
 
   /** Tells the throughput since the last time, if there was any. */
-  summarize(nowMs: number): void {
+  summarize(): void {
     const throughput = this.#throughput;
     if (!throughput) return;
     this.#throughput = null;
-    const seconds = Math.max((nowMs - throughput.sinceMs) / 1_000, 0.001);
+    const seconds = Math.max((this.#options.nowMs() - throughput.sinceMs) / 1_000, 0.001);
     const behindMs = Math.max(...throughput.millisBehind.values());
     const rate = Math.round(throughput.records / seconds).toLocaleString("en-US");
     const megabytes = (throughput.bytes / seconds / 1_000_000).toFixed(2);
@@ -120,7 +130,7 @@ export class PrettyLog {
 
   #count(event: Extract<AppEvent, { readonly type: "batch_processed" }>): void {
     this.#throughput ??= {
-      sinceMs: performance.now(),
+      sinceMs: this.#options.nowMs(),
       records: 0,
       bytes: 0,
       recordsAtTick: 0,
@@ -132,7 +142,8 @@ export class PrettyLog {
   }
 
   #line(time: Date, text: string): void {
-    this.#push(`${this.#paint.dim(time.toTimeString().slice(0, 8))} ${text}`);
+    const { push, paint } = this.#options;
+    push(`${paint.dim(time.toTimeString().slice(0, 8))} ${text}`);
   }
 }
 
