@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { AwsOptions } from "../app.ts";
+import type { AwsOptions } from "../adapters/aws_calls.ts";
 import type { Terminal } from "./terminal.ts";
 import type { Values } from "./values.ts";
 

@@ -54,7 +54,8 @@ const REPORT = "processed ";
 
 /** It prints a line for each record, which is on stderr, away from the events. */
 const PROCESSOR = `export default {
-  process({ shardId, partitionKey, ...record }, { term }) {
+  process(record, { term }) {
+    const { shardId, partitionKey } = record;
     const index = Number(record.text().split(" ")[1]);
     console.log("${REPORT}" + JSON.stringify({ shardId, term, partitionKey, index }));
   },

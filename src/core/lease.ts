@@ -3,8 +3,8 @@
  * Must not: perform a move, wait, or know the time; the store performs, `runtime/lease_keeper.ts` decides when.
  * Called by: the runtime and the balance; the adapters map these rows to attributes.
  *
- * Each move is one compare-and-set. The **term** goes up by one at every change of owner, so a move
- * that was made for an older term is refused, however late it arrives.
+ * Each move is one compare-and-set. The **term** goes up by one each time a shard is taken, given or freed, so a move that
+ * was made for an older term is refused, however late it arrives.
  *
  * @module
  */
@@ -20,6 +20,8 @@ export interface ShardRow {
   readonly owner: string | null;
   /** The incarnation of the owner that took the shard; null while it is free, or given but not taken yet. */
   readonly holder: string | null;
+  /** The worker that had the shard before; null if nobody did. For people only. */
+  readonly previousOwner: string | null;
   /** The fencing token: goes up by one at every change of owner. */
   readonly term: number;
   /** What is finished. */
@@ -125,6 +127,7 @@ export function claim(row: ShardRow, claimant: Claimant): LeaseChange {
     set: {
       owner: claimant.workerId,
       holder: claimant.incarnation,
+      previousOwner: isGivenTo(row, claimant.workerId) ? row.previousOwner : row.owner,
       term: row.term + 1,
       handover: null,
       stoppedBy: row.stoppedBy.filter((workerId) => workerId !== claimant.workerId),
@@ -169,7 +172,15 @@ export function give(
     kind: "shard",
     id: row.id,
     expect: options.answers === undefined ? held(row) : { ...held(row), handover: options.answers },
-    set: { ...progress, ...stoppedBy, owner: to, holder: null, term: row.term + 1, handover: null },
+    set: {
+      ...progress,
+      ...stoppedBy,
+      owner: to,
+      holder: null,
+      previousOwner: row.owner,
+      term: row.term + 1,
+      handover: null,
+    },
   };
 }
 
@@ -212,7 +223,7 @@ export function refuse(row: ShardRow, workerId: string): LeaseChange {
     expect: { term: row.term, owner: row.owner },
     set: row.owner === null
       ? { stoppedBy }
-      : { stoppedBy, owner: null, holder: null, term: row.term + 1 },
+      : { stoppedBy, owner: null, holder: null, previousOwner: row.owner, term: row.term + 1 },
   };
 }
 
@@ -236,6 +247,7 @@ export function newShardRow(
     id: shard.id,
     owner: null,
     holder: null,
+    previousOwner: null,
     term: 0,
     checkpoint: startAt,
     checkpointAt: null,
@@ -251,6 +263,10 @@ export function newShardRow(
 export function create<R extends Row>(row: R): RowChange<R> {
   const { kind, id, ...fields } = row;
   return { kind, id, expect: "no row", set: fields as unknown as RowFields<R> };
+}
+
+function isGivenTo(row: ShardRow, workerId: string): boolean {
+  return row.owner === workerId && row.holder === null;
 }
 
 function held(row: ShardRow): RowFields<ShardRow> {

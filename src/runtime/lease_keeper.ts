@@ -17,6 +17,7 @@ import {
   type Claimant,
   end,
   give,
+  type HandoverRequest,
   isHeldBy,
   type LeaseChange,
   type PartingOptions,
@@ -61,7 +62,7 @@ export async function takeShard(
     type: "shard_claimed",
     shardId: now.id,
     term: now.term,
-    from: row.owner,
+    from: now.previousOwner,
     checkpoint: formatCheckpoint(now.checkpoint),
   });
   return new Lease(now, deps);
@@ -124,6 +125,11 @@ export class Lease {
     this.#finished = position;
     this.#millisBehindLatest = millisBehindLatest;
     this.#due.ring();
+  }
+
+  /** Says that a request for the shard was seen in its row. */
+  requested(request: HandoverRequest): void {
+    this.#row = { ...this.#row, handover: request };
   }
 
   /** Resolves when what is finished now is written. Rejects with {@linkcode LeaseLostError} if the turn ends before. */

@@ -108,6 +108,7 @@ export class ShardRoster {
     const here = this.#here.get(row.id);
     if (here === undefined || row.handover === null || here.lease.term !== row.term) return;
     here.request = row.handover;
+    here.lease.requested(row.handover);
     here.drain.abort();
   }
 
