@@ -10,6 +10,7 @@ import type { Ansis } from "ansis";
 import { formatDuration } from "../core/duration.ts";
 import type { AppEvent } from "../events.ts";
 import { count, eventText, type Tone } from "./event_text.ts";
+import { Flood } from "./flood.ts";
 import { OutputQueue } from "./output_queue.ts";
 import { type Terminal, wantsColor } from "./terminal.ts";
 
@@ -89,6 +90,7 @@ export interface PrettyLogOptions {
 /** The log that people read. */
 export class PrettyLog {
   readonly #options: PrettyLogOptions;
+  readonly #flood = new Flood();
   #throughput: Throughput | null = null;
 
   constructor(options: PrettyLogOptions) {
@@ -98,11 +100,13 @@ export class PrettyLog {
   onEvent(event: AppEvent): void {
     if (event.type === "batch_processed") this.#count(event);
     const said = eventText(event);
-    if (said) this.#line(new Date(event.time), TONES[said.tone](this.#options.paint, said.text));
+    if (!said || !this.#flood.lets(event.type, this.#options.nowMs())) return;
+    this.#line(new Date(event.time), TONES[said.tone](this.#options.paint, said.text));
   }
 
-  /** Tells the throughput when it is time to. */
+  /** Tells the throughput, and what was held back, when it is time to. */
   tick(): void {
+    this.#tellHeldBack(this.#flood.drain(this.#options.nowMs()));
     const throughput = this.#throughput;
     if (!throughput) return;
     const hasStopped = throughput.records === throughput.recordsAtTick;
@@ -110,8 +114,9 @@ export class PrettyLog {
     if (hasStopped || this.#options.nowMs() - throughput.sinceMs >= SUMMARY_MS) this.summarize();
   }
 
-  /** Tells the throughput since the last time, if there was any. */
+  /** Tells the throughput since the last time, if there was any, and what was held back. */
   summarize(): void {
+    this.#tellHeldBack(this.#flood.drain(Infinity));
     const throughput = this.#throughput;
     if (!throughput) return;
     this.#throughput = null;
@@ -126,6 +131,15 @@ export class PrettyLog {
         count(throughput.millisBehind.size, "shard")
       } in ${seconds.toFixed(1)}s (${rate}/s, ${megabytes} MB/s), ${behind}`,
     );
+  }
+
+  #tellHeldBack(heldBack: ReadonlyMap<string, number>): void {
+    for (const [type, amount] of heldBack) {
+      this.#line(
+        new Date(),
+        this.#options.paint.yellow(`and ${count(amount, "event")} more of ${type}`),
+      );
+    }
   }
 
   #count(event: Extract<AppEvent, { readonly type: "batch_processed" }>): void {

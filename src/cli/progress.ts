@@ -27,10 +27,12 @@ interface ProgressModule {
   readonly MultiBar: new (options: object) => {
     create(total: number, done: number, payload: object, options: object): Progress;
     log(line: string): void;
-    update(): void;
     stop(): void;
   };
 }
+
+/** The line is written where a bar was, which is longer. */
+const ERASE_REST_OF_LINE = "\x1b[K";
 
 /** Opens a board; disposing it leaves the last state on the screen. */
 export async function openProgress(
@@ -54,12 +56,8 @@ export async function openProgress(
           ? `${label} {value} records in {duration_formatted}`
           : `${label} {bar} {percentage}% {value}/{total}`,
       }),
-    say: (line) => bars.log(`${line}\n`),
-    [Symbol.dispose]() {
-      // Lines that were said last would not appear without another look.
-      bars.update();
-      bars.stop();
-    },
+    say: (line) => bars.log(`${line}${ERASE_REST_OF_LINE}\n`),
+    [Symbol.dispose]: () => bars.stop(),
   };
 }
 

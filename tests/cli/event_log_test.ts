@@ -144,3 +144,23 @@ Deno.test("a reader that does not read does not fill the memory", async () => {
   assertStringIncludes((await queue.failed).message, "too far behind");
   await queue.flushed();
 });
+
+Deno.test("when every record fails, a person is told some and the count of the rest", () => {
+  const lines: string[] = [];
+  let nowMs = 0;
+  const pretty = new PrettyLog({
+    push: (line) => lines.push(line),
+    paint: new Ansis(0),
+    nowMs: () => nowMs,
+  });
+  const error = { name: "Error", message: "no" };
+  for (let attempt = 1; attempt <= 1_050; attempt++) {
+    const failed = { shardId: "s", sequenceNumber: "1", attempt, error };
+    pretty.onEvent({ type: "record_failed", ...failed, ...STAMP });
+  }
+  pretty.onEvent({ type: "shard_start_requested", shardId: "s", ...STAMP });
+  assertEquals(lines.length, 51);
+  nowMs = 10_000;
+  pretty.tick();
+  assertMatch(lines.at(-1) ?? "", /and 1,000 events more of record_failed$/);
+});
