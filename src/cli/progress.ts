@@ -27,6 +27,7 @@ interface ProgressModule {
   readonly MultiBar: new (options: object) => {
     create(total: number, done: number, payload: object, options: object): Progress;
     log(line: string): void;
+    update(): void;
     stop(): void;
   };
 }
@@ -47,6 +48,10 @@ export async function openProgress(
     barsize: 40,
     hideCursor: true,
     emptyOnZero: true,
+    // A bar that did not change must be drawn again below the lines that took its place.
+    forceRedraw: true,
+    // Signals are ours.
+    gracefulExit: false,
   });
   return {
     add: (label, total) =>
@@ -57,7 +62,11 @@ export async function openProgress(
           : `${label} {bar} {percentage}% {value}/{total}`,
       }),
     say: (line) => bars.log(`${line}${ERASE_REST_OF_LINE}\n`),
-    [Symbol.dispose]: () => bars.stop(),
+    [Symbol.dispose]() {
+      // Lines that were said last would not appear without another look.
+      bars.update();
+      bars.stop();
+    },
   };
 }
 
