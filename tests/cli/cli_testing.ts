@@ -62,7 +62,9 @@ const PERMISSIONS = [
 /** The command line as a process of its own. */
 export class CliProcess implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
+  readonly #closing = new AbortController();
   readonly #waiters = new Set<() => void>();
+  readonly #stdoutRead: Promise<void>;
   readonly #reading: Promise<unknown>;
   readonly stdout: string[] = [];
   readonly stderr: string[] = [];
@@ -75,11 +77,24 @@ export class CliProcess implements AsyncDisposable {
       stdout: "piped",
       stderr: "piped",
     }).spawn();
+    const { signal } = this.#closing;
+    this.#stdoutRead = this.#read(
+      this.#child.stdout.pipeThrough(new TransformStream(), { signal }),
+      this.stdout,
+    ).catch((error) => {
+      if (!signal.aborted) throw error;
+    });
     this.#reading = Promise.all([
-      this.#read(this.#child.stdout, this.stdout),
+      this.#stdoutRead,
       this.#read(this.#child.stderr, this.stderr),
       options.stdin === undefined ? undefined : this.#feed(options.stdin),
     ]);
+  }
+
+  /** Goes away as the reader of stdout. */
+  async closeStdout(): Promise<void> {
+    this.#closing.abort();
+    await this.#stdoutRead;
   }
 
   kill(signal: Deno.Signal): void {
