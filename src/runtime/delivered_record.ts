@@ -14,40 +14,28 @@ import type { KinesisRecord } from "../processor.ts";
 // One decoder for all: a decoder without `stream` keeps no state between two calls.
 const UTF_8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
 
-/** A record with its shard, and its payload read when it is asked for. */
+/** A record with its shard; the payload is decoded when it is asked for. The fields are its own, so that it prints well. */
 export class DeliveredRecord implements KinesisRecord {
   readonly shardId: string;
-  readonly #source: SourceRecord;
+  readonly sequenceNumber: string;
+  readonly subSequenceNumber: number | undefined;
+  readonly partitionKey: string;
+  readonly approximateArrivalTimestamp: Date;
+  readonly data: Uint8Array<ArrayBuffer>;
 
   /** @param source The record as the stream gave it. */
   constructor(shardId: string, source: SourceRecord) {
     this.shardId = shardId;
-    this.#source = source;
-  }
-
-  get sequenceNumber(): string {
-    return this.#source.sequenceNumber;
-  }
-
-  get subSequenceNumber(): number | undefined {
-    return this.#source.subSequenceNumber;
-  }
-
-  get partitionKey(): string {
-    return this.#source.partitionKey;
-  }
-
-  get data(): Uint8Array<ArrayBuffer> {
-    return this.#source.data;
-  }
-
-  get approximateArrivalTimestamp(): Date {
-    return new Date(this.#source.approximateArrivalTimestamp);
+    this.sequenceNumber = source.sequenceNumber;
+    this.subSequenceNumber = source.subSequenceNumber;
+    this.partitionKey = source.partitionKey;
+    this.approximateArrivalTimestamp = new Date(source.approximateArrivalTimestamp);
+    this.data = source.data;
   }
 
   text(): string {
     try {
-      return UTF_8.decode(this.#source.data);
+      return UTF_8.decode(this.data);
     } catch (error) {
       throw new TypeError(`Cannot read ${this.#name()} as text: it is not valid UTF-8`, {
         cause: error,
