@@ -111,7 +111,8 @@ export class PrettyLog {
     if (!throughput) return;
     const hasStopped = throughput.records === throughput.recordsAtTick;
     throughput.recordsAtTick = throughput.records;
-    if (hasStopped || this.#options.nowMs() - throughput.sinceMs >= SUMMARY_MS) this.summarize();
+    const isDue = this.#options.nowMs() - throughput.sinceMs >= SUMMARY_MS;
+    if (hasStopped || isDue) this.summarize();
   }
 
   /** Tells the throughput since the last time, if there was any, and what was held back. */
@@ -120,16 +121,19 @@ export class PrettyLog {
     const throughput = this.#throughput;
     if (!throughput) return;
     this.#throughput = null;
-    const seconds = Math.max((this.#options.nowMs() - throughput.sinceMs) / 1_000, 0.001);
-    const behindMs = Math.max(...throughput.millisBehind.values());
-    const rate = Math.round(throughput.records / seconds).toLocaleString("en-US");
-    const megabytes = (throughput.bytes / seconds / 1_000_000).toFixed(2);
+    const { records, bytes, millisBehind } = throughput;
+    const seconds = (this.#options.nowMs() - throughput.sinceMs) / 1_000;
+    const behindMs = Math.max(...millisBehind.values());
     const behind = behindMs === 0 ? "caught up" : `${formatDuration(behindMs)} behind`;
+    // A rate over a moment says nothing.
+    const rate = seconds < SUMMARY_MS / 1_000
+      ? ""
+      : `, ${Math.round(records / seconds).toLocaleString("en-US")}/s, ${size(bytes / seconds)}/s`;
     this.#line(
       new Date(),
-      `processed ${count(throughput.records, "record")} of ${
-        count(throughput.millisBehind.size, "shard")
-      } in ${seconds.toFixed(1)}s (${rate}/s, ${megabytes} MB/s), ${behind}`,
+      `processed ${count(records, "record")} (${size(bytes)}${rate}) of ${
+        count(millisBehind.size, "shard")
+      }, ${behind}`,
     );
   }
 
@@ -143,6 +147,8 @@ export class PrettyLog {
   }
 
   #count(event: Extract<AppEvent, { readonly type: "batch_processed" }>): void {
+    // An empty read tells how far behind a shard is, but is no reason for a line.
+    if (event.records === 0 && !this.#throughput) return;
     this.#throughput ??= {
       sinceMs: this.#options.nowMs(),
       records: 0,
@@ -159,6 +165,14 @@ export class PrettyLog {
     const { push, paint } = this.#options;
     push(`${paint.dim(time.toTimeString().slice(0, 8))} ${text}`);
   }
+}
+
+/** An amount of bytes as a person reads it. */
+function size(bytes: number): string {
+  if (bytes < 1_000) return `${Math.round(bytes)} B`;
+  return bytes < 1_000_000
+    ? `${(bytes / 1_000).toFixed(1)} kB`
+    : `${(bytes / 1_000_000).toFixed(1)} MB`;
 }
 
 /** An event as one line of JSON, the fields that every event has first. */
