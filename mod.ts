@@ -1,7 +1,82 @@
+/**
+ * Consumes an Amazon Kinesis stream with a cluster of workers that share its shards through a DynamoDB table, without a
+ * leader: implement a {@linkcode RecordProcessor}, and {@linkcode ReactoKinesixApp} takes care of the rest.
+ *
+ * @example
+ * ```ts
+ * import { ReactoKinesixApp, retryAndStop } from "@reacto/kinesix";
+ * import { MemoryLeaseStore, MemoryStream } from "@reacto/kinesix/testing";
+ *
+ * const stream = new MemoryStream({ shards: 4 });
+ * await using app = await ReactoKinesixApp.createNew({
+ *   appName: "TestApp",
+ *   streamName: "TestStream",
+ *   workerId: "PHANTOM",
+ *   processor: {
+ *     process: (record, context) => console.log(context.shardId, record.text()),
+ *     getErrorHandlingMode: () => retryAndStop(3),
+ *   },
+ *   config: { heartbeat: 30_000 },
+ *   ports: { store: new MemoryLeaseStore(), source: stream }, // without this line: AWS
+ * });
+ * ```
+ *
+ * @module
+ */
+
+export { ReactoKinesixApp } from "./src/app.ts";
+export { retryAndSkip, retryAndStop } from "./src/core/policy.ts";
 export {
-  type AppOptions,
-  type AwsOptions,
-  type ClusterOptions,
-  type OwnShard,
-  ReactoKinesixApp,
-} from "./src/app.ts";
+  LeaseLostError,
+  ProcessTimeoutError,
+  SourceError,
+  StoreError,
+  WorkerReplacedError,
+} from "./src/errors.ts";
+
+export type { AwsOptions, SdkClient } from "./src/adapters/aws_calls.ts";
+export type { AppOptions, ClusterOptions, Ports } from "./src/app.ts";
+export type { Checkpoint } from "./src/core/checkpoint.ts";
+export type { InitialPosition, ReactoKinesixConfig } from "./src/core/config.ts";
+export type {
+  HandoverRequest,
+  Row,
+  RowChange,
+  RowFields,
+  ShardRow,
+  StreamRow,
+  WorkerRow,
+} from "./src/core/lease.ts";
+export type { ErrorHandlingMode } from "./src/core/policy.ts";
+export type { ClusterStatus, ShardState, ShardStatus, WorkerStatus } from "./src/core/status.ts";
+export type { FailureKind, FailureOptions } from "./src/errors.ts";
+export type { EventListener, ListenerOptions } from "./src/event_hub.ts";
+export type {
+  AppEvent,
+  AppEventOf,
+  AppEventType,
+  AppFact,
+  EventError,
+  EventStamp,
+  StopReason,
+} from "./src/events.ts";
+export type {
+  Batch,
+  Clock,
+  LeaseStore,
+  Random,
+  RowKinds,
+  RowListing,
+  ShardInfo,
+  SourceRecord,
+  StreamSource,
+  WriteResult,
+} from "./src/ports.ts";
+export type {
+  KinesisRecord,
+  ProcessContext,
+  ProcessorSource,
+  RecordProcessor,
+  RecordProcessorFactory,
+} from "./src/processor.ts";
+export type { OwnShard } from "./src/runtime/shard_roster.ts";

@@ -6,14 +6,25 @@
  * @module
  */
 
-import type { AwsOptions } from "./adapters/aws_calls.ts";
-import type { ReactoKinesixConfig } from "./core/config.ts";
-import type { ClusterStatus } from "./core/status.ts";
-import type { AppEvent, AppEventOf, AppEventType } from "./events.ts";
+import manifest from "../deno.json" with { type: "json" };
+import { type AwsOptions, connectAws } from "./adapters/aws_calls.ts";
+import { systemClock, systemRandom } from "./adapters/system.ts";
+import { defaultWorkerId } from "./adapters/worker_identity.ts";
+import { type ReactoKinesixConfig, resolveConfig, type ResolvedConfig } from "./core/config.ts";
+import { type ClusterStatus, clusterStatus } from "./core/status.ts";
+import { EventHub, type EventListener, type ListenerOptions } from "./event_hub.ts";
+import {
+  type AppEvent,
+  type AppEventType,
+  type AppFact,
+  type EventSink,
+  toEventError,
+} from "./events.ts";
 import type { Clock, LeaseStore, Random, StreamSource } from "./ports.ts";
 import type { ProcessorSource } from "./processor.ts";
-
-export type { AwsOptions } from "./adapters/aws_calls.ts";
+import { checkProcessorSource } from "./runtime/processors.ts";
+import type { OwnShard } from "./runtime/shard_roster.ts";
+import { Worker } from "./runtime/worker.ts";
 
 /** Which cluster: the app and the stream together. */
 export interface ClusterOptions extends AwsOptions {
@@ -23,6 +34,18 @@ export interface ClusterOptions extends AwsOptions {
   readonly streamName: string;
 }
 
+/** Parts of the outside world that replace the real ones: another state store, another stream, a virtual clock. */
+export interface Ports {
+  /** Instead of the DynamoDB table. */
+  readonly store?: LeaseStore;
+  /** Instead of the Kinesis stream. */
+  readonly source?: StreamSource;
+  /** Instead of the system's clock. */
+  readonly clock?: Clock;
+  /** Instead of the system's chance. */
+  readonly random?: Random;
+}
+
 /** What {@linkcode ReactoKinesixApp.createNew} takes. */
 export interface AppOptions extends ClusterOptions {
   /** What processes the records: one processor for all shards, or a factory that makes one for each. */
@@ -30,96 +53,272 @@ export interface AppOptions extends ClusterOptions {
   /**
    * The name of this worker, different for each process. 1 to 128 characters.
    *
-   * @default {the EC2 instance id if there is one, else the host name and a random part}
+   * @default {the EC2 instance id if there is one, else the host name; with a random part}
    */
   readonly workerId?: string;
   /** The settings. */
   readonly config?: ReactoKinesixConfig;
   /** Is told every event from the very first one on. A throw is reported as `listener_failed`. */
   readonly onEvent?: (event: AppEvent) => void;
-  /** Replaces a part of the outside world: another state store, another stream, a virtual clock. */
-  readonly ports?: {
-    readonly store?: LeaseStore;
-    readonly source?: StreamSource;
-    readonly clock?: Clock;
-    readonly random?: Random;
-  };
+  /** Replaces parts of the outside world, mostly for tests; see `@reacto/kinesix/testing`. */
+  readonly ports?: Ports;
 }
 
-/** A shard that this worker processes. */
-export interface OwnShard {
-  readonly shardId: string;
-  /** The fencing token of this worker's turn. */
-  readonly term: number;
-  /** What is finished, written or not yet. */
-  readonly checkpoint: string;
-  /** How far the last read was behind the tip of the shard, in milliseconds; null before the first read. */
-  readonly millisBehindLatest: number | null;
-}
-
-/** A worker: one process of the cluster that consumes a stream. */
+/**
+ * A worker: one of the processes that consume a stream together.
+ *
+ * @example
+ * ```ts
+ * import { ReactoKinesixApp } from "@reacto/kinesix";
+ * import { MemoryLeaseStore, MemoryStream } from "@reacto/kinesix/testing";
+ *
+ * const stream = new MemoryStream({ shards: 2 });
+ * stream.put("customer-1", "hello");
+ * const seen = Promise.withResolvers<string>();
+ * await using app = await ReactoKinesixApp.createNew({
+ *   appName: "TestApp",
+ *   streamName: "TestStream",
+ *   workerId: "PHANTOM",
+ *   processor: { process: (record) => seen.resolve(record.text()) },
+ *   ports: { store: new MemoryLeaseStore(), source: stream }, // without this line: AWS
+ * });
+ * console.log(await seen.promise, app.shards().length); // hello 2
+ * ```
+ */
 export class ReactoKinesixApp implements AsyncDisposable {
-  /** Starts a worker; resolves when the table is ready and the worker runs. */
-  static createNew(_options: AppOptions): Promise<ReactoKinesixApp> {
-    throw new Error("in the making");
+  /** The name of this worker. */
+  readonly workerId: string;
+  /** Resolves when the worker has stopped; rejects when it had to, with the reason. */
+  readonly finished: Promise<void>;
+  readonly #worker: Worker;
+  readonly #hub: EventHub;
+
+  private constructor(worker: Worker, hub: EventHub, workerId: string, finished: Promise<void>) {
+    this.#worker = worker;
+    this.#hub = hub;
+    this.workerId = workerId;
+    this.finished = finished;
   }
-  /** The cluster as the state table shows it, without starting a worker. */
-  static clusterStatus(
-    _options: ClusterOptions & {
+
+  /**
+   * Starts a worker. Resolves when the state table is ready and the worker has taken its first shards.
+   *
+   * The events of the start are told to the listeners that are added in the same turn in which this resolves.
+   *
+   * @throws {TypeError | RangeError} If an option or a setting is not acceptable; it is named.
+   * @throws {StoreError} If the state table cannot be used.
+   * @throws {SourceError} If the stream cannot be read.
+   */
+  static async createNew(options: AppOptions): Promise<ReactoKinesixApp> {
+    const names = checkNames(options);
+    const config = resolveConfig(options.config);
+    const processor = checkProcessorSource(options.processor);
+    const { clock = systemClock, random = systemRandom } = options.ports ?? {};
+    const isOnAws = !options.kinesisEndpoint && !options.dynamoDBEndpoint && !options.ports;
+    const workerId = checkWorkerId(
+      options.workerId ?? await defaultWorkerId({ clock, random, isOnAws }),
+    );
+    const emit = (fact: AppFact): void =>
+      hub.deliver({ ...fact, time: new Date(clock.now()).toISOString(), workerId });
+    const onListenerError = (eventType: string, error: unknown): void =>
+      emit({ type: "listener_failed", eventType, error: toEventError(error) });
+    const hub = new EventHub(onListenerError, options.onEvent);
+    const world = await connect(options, config, { clock, random, emit });
+    const { version } = manifest;
+    const worker = new Worker({ ...world, ...names, workerId, version, config, processor });
+    const finished = worker.finished.finally(() => {
+      world.close();
+      hub.close();
+    });
+    try {
+      await worker.start();
+    } catch (error) {
+      finished.catch(() => {}); // It is thrown here.
+      hub.open();
+      throw error;
+    }
+    // A macrotask later, so that whoever awaits this can add listeners first.
+    void clock.sleep(0, new AbortController().signal).then(() => hub.open());
+    return new ReactoKinesixApp(worker, hub, workerId, finished);
+  }
+
+  /**
+   * The cluster as the state table shows it, without starting a worker.
+   *
+   * Whether a worker is alive is guessed from the time of its last heartbeat and the clock of this machine; the workers
+   * themselves never compare clocks.
+   *
+   * @throws {TypeError | RangeError} If an option is not acceptable.
+   * @throws {StoreError} If the state table cannot be read; `missing` if there is none.
+   */
+  static async clusterStatus(
+    options: ClusterOptions & {
       readonly config?: Pick<ReactoKinesixConfig, "dynamoDBTableSuffix">;
+      readonly ports?: Pick<Ports, "store" | "clock">;
     },
   ): Promise<ClusterStatus> {
-    throw new Error("in the making");
+    checkNames(options);
+    const config = resolveConfig(options.config);
+    const { clock = systemClock } = options.ports ?? {};
+    const world = await connect(options, config, { clock, random: systemRandom, emit: () => {} });
+    try {
+      const { signal } = new AbortController();
+      const shards = await world.store.list("shard", signal);
+      const workers = await world.store.list("worker", signal);
+      const now = clock.now();
+      return clusterStatus(
+        workers.rows,
+        shards.rows,
+        (worker) => now - worker.beatAt < worker.heartbeatTimeout,
+      );
+    } finally {
+      world.close();
+    }
   }
-  /** The name of this worker. */
-  readonly workerId: string = "";
-  /** Resolves when the worker has stopped; rejects when it had to. */
-  readonly finished: Promise<void> = Promise.resolve();
-  /** Processes a shard again that was stopped on this worker. */
-  startProcessing(_shardId: string): Promise<void> {
-    throw new Error("in the making");
+
+  /**
+   * Processes a shard on this worker again that was stopped here, by `stopProcessing` or by a record with `retryAndStop`. Resolves
+   * when this worker has taken it, or when it turned out that another one has it.
+   *
+   * @throws {RangeError} If the stream has no such shard, or every record of it is finished.
+   */
+  startProcessing(shardId: string): Promise<void> {
+    return this.#worker.startProcessing(shardId);
   }
-  /** Stops a shard on this worker; resolves when the record in hand is finished and checkpointed. */
-  stopProcessing(_shardId: string): Promise<void> {
-    throw new Error("in the making");
+
+  /**
+   * Stops a shard on this worker. Resolves when the record in hand (with `processBatch`: the batch) is finished and
+   * checkpointed, and the shard is given up; other workers may then take it. A worker that does not have the shard
+   * remembers not to take it, so that calling this on every worker stops the shard.
+   *
+   * @throws {RangeError} If the stream has no such shard, or every record of it is finished.
+   */
+  stopProcessing(shardId: string): Promise<void> {
+    return this.#worker.stopProcessing(shardId);
   }
-  /** Replaces the processor from the next record on; resolves when the old one is disposed. */
-  changeProcessor(_next: ProcessorSource): Promise<void> {
-    throw new Error("in the making");
+
+  /**
+   * Uses another processor from the next record on. Resolves when the old one is not used any more and disposed.
+   *
+   * @throws {TypeError} If it is neither a processor nor a factory.
+   */
+  changeProcessor(next: ProcessorSource): Promise<void> {
+    return this.#worker.changeProcessor(next);
   }
+
   /** The shards that this worker processes now. */
   shards(): readonly OwnShard[] {
-    throw new Error("in the making");
+    return this.#worker.shards();
   }
-  /** The cluster as the state table shows it. */
+
+  /**
+   * The cluster as the state table shows it now.
+   *
+   * @throws {StoreError} If the state table cannot be read.
+   */
   status(): Promise<ClusterStatus> {
-    throw new Error("in the making");
+    return this.#worker.status();
   }
-  /** Calls a listener at every event of a type; `"*"` is every type. */
-  addEventListener<T extends AppEventType>(
-    _type: T,
-    _listener: (event: AppEventOf<T>) => void,
-    _options?: { readonly once?: boolean; readonly signal?: AbortSignal },
+
+  /** Calls a listener at every event of a type; `*` is every type. What it throws is reported as `listener_failed`. */
+  addEventListener<T extends AppEventType = AppEventType>(
+    type: T | "*",
+    listener: EventListener<T>,
+    options?: ListenerOptions,
   ): void {
-    throw new Error("in the making");
+    this.#hub.add(type, listener, options);
   }
+
   /** Takes a listener off. */
-  removeEventListener<T extends AppEventType>(
-    _type: T,
-    _listener: (event: AppEventOf<T>) => void,
+  removeEventListener<T extends AppEventType = AppEventType>(
+    type: T | "*",
+    listener: EventListener<T>,
   ): void {
-    throw new Error("in the making");
+    this.#hub.remove(type, listener);
   }
-  /** Every event as a stream; those of the start-up are in it. Ends when the worker has stopped. */
+
+  /**
+   * Every event as a stream, which ends when the worker has stopped. Called in the turn in which `createNew` resolves, it has those
+   * of the start too. It fails when 10,000 events wait to be read.
+   */
   events(): ReadableStream<AppEvent> {
-    throw new Error("in the making");
+    return this.#hub.stream();
   }
-  /** Stops cleanly: finishes the records in hand, checkpoints, gives the shards away. */
+
+  /**
+   * Stops: finishes the records in hand, checkpoints, gives the shards to other workers. Returns within
+   * `shutdownTimeout`; a record that is not finished by then is given up, and its next owner gets it again.
+   */
   stop(): Promise<void> {
-    throw new Error("in the making");
+    return this.#worker.stop();
   }
+
   /** The same as {@linkcode ReactoKinesixApp.stop}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
   }
+}
+
+/** Every shard reads on a connection of its own; the handler opens no more than are used. */
+const SOCKETS_MAX = 10_000;
+const NAME = /^[A-Za-z0-9_.-]+$/;
+/** DynamoDB table names have up to 255 characters, of which the suffix may take 200. */
+const APP_NAME_MAX = 55;
+const STREAM_NAME_MAX = 128;
+const WORKER_ID_MAX = 128;
+
+interface World extends Required<Ports> {
+  readonly emit: EventSink;
+  close(): void;
+}
+
+/** Wires the adapters. They are loaded when they are needed: with both ports given, the AWS SDK is never loaded. */
+async function connect(
+  options: ClusterOptions & { readonly ports?: Ports },
+  config: ResolvedConfig,
+  deps: Pick<World, "clock" | "random" | "emit">,
+): Promise<World> {
+  const { store, source } = options.ports ?? {};
+  if (store !== undefined && source !== undefined) {
+    return { ...deps, store, source, close: () => {} };
+  }
+  const { streamName } = options;
+  const tableName = options.appName + config.dynamoDBTableSuffix;
+  const aws = await connectAws(options, { maxSockets: SOCKETS_MAX });
+  const { DynamoLeaseStore } = await import("./adapters/dynamo_lease_store.ts");
+  const { KinesisPollingSource } = await import("./adapters/kinesis_polling.ts");
+  const common = { streamName, config, ...deps };
+  return {
+    ...deps,
+    store: store ?? new DynamoLeaseStore({ ...common, client: aws.dynamoDB, tableName }),
+    source: source ?? new KinesisPollingSource({ ...common, client: aws.kinesis }),
+    close: () => aws.close(),
+  };
+}
+
+function checkNames(options: ClusterOptions): Pick<ClusterOptions, "appName" | "streamName"> {
+  return {
+    appName: checkName("appName", options.appName, APP_NAME_MAX),
+    streamName: checkName("streamName", options.streamName, STREAM_NAME_MAX),
+  };
+}
+
+function checkName(option: string, name: unknown, max: number): string {
+  if (typeof name === "string" && NAME.test(name) && name.length <= max) return name;
+  throw new RangeError(
+    `Cannot use ${option} ${
+      JSON.stringify(name)?.slice(0, 150)
+    }: it must be 1 to ${max} letters, ` +
+      `digits, "_", "-" or "."`,
+  );
+}
+
+function checkWorkerId(workerId: unknown): string {
+  // No control characters: the name goes into logs and on to terminals.
+  const isPrintable = typeof workerId === "string" && /^[^\p{C}]+$/u.test(workerId);
+  if (isPrintable && workerId.length <= WORKER_ID_MAX) return workerId;
+  throw new RangeError(
+    `Cannot use workerId ${JSON.stringify(workerId)?.slice(0, 150)}: it must be 1 to ` +
+      `${WORKER_ID_MAX} printable characters`,
+  );
 }

@@ -1,17 +1,19 @@
 /**
  * Owns: what a user implements to process records, and what it is given.
- * Must not: contain code other than the two mode makers.
+ * Must not: contain code.
  * Called by: users, through `mod.ts`; `runtime/record_runner.ts`.
  *
  * @module
  */
 
+import type { ErrorHandlingMode } from "./core/policy.ts";
+
 /** A record of the stream. */
 export interface KinesisRecord {
   /** The position of the record in its shard: a decimal number of up to 128 digits. */
   readonly sequenceNumber: string;
-  /** The position within a KPL aggregate, from 0; absent for a record that stands alone. */
-  readonly subSequenceNumber?: number;
+  /** The position within a KPL aggregate, from 0; undefined for a record that stands alone. */
+  readonly subSequenceNumber: number | undefined;
   /** The key that decides the shard; 1 to 256 characters. */
   readonly partitionKey: string;
   /** The payload; 0 bytes to 10 MiB. It owns its buffer. */
@@ -63,49 +65,6 @@ export interface ProcessContext {
    * @throws {TypeError} In the mode `auto`, where checkpoints follow the processing by themselves.
    */
   checkpoint(record?: KinesisRecord): Promise<void>;
-}
-
-/** What to do with a record that fails: how often to try it again, and what to do after that. */
-export interface ErrorHandlingMode {
-  /** What to do after the last attempt: go on with the next record, or stop the shard on this worker. */
-  readonly kind: "retryAndSkip" | "retryAndStop";
-  /** Attempts after the first one; 0 to 1,000,000. */
-  readonly retries: number;
-}
-
-/**
- * Try a failing record again, then go on with the next one.
- *
- * @param retries Attempts after the first one; a whole number from 0 to 1,000,000.
- * @throws {RangeError} If `retries` is not one.
- *
- * @example
- * ```ts
- * import { retryAndSkip } from "@reacto/kinesix";
- *
- * const mode = retryAndSkip(2); // three attempts in all
- * ```
- */
-export function retryAndSkip(retries: number): ErrorHandlingMode {
-  return { kind: "retryAndSkip", retries: checkedRetries("retryAndSkip", retries) };
-}
-
-/**
- * Try a failing record again, then stop its shard on this worker. The checkpoint stays before the record; other workers take
- * the shard over at once. This worker takes it again after `startProcessing`.
- *
- * @param retries Attempts after the first one; a whole number from 0 to 1,000,000.
- * @throws {RangeError} If `retries` is not one.
- *
- * @example
- * ```ts
- * import { retryAndStop } from "@reacto/kinesix";
- *
- * const mode = retryAndStop(0); // one attempt
- * ```
- */
-export function retryAndStop(retries: number): ErrorHandlingMode {
-  return { kind: "retryAndStop", retries: checkedRetries("retryAndStop", retries) };
 }
 
 /**
@@ -165,10 +124,3 @@ export type RecordProcessorFactory = (
 
 /** One processor for all shards, or a factory that makes one for each. */
 export type ProcessorSource = RecordProcessor | RecordProcessorFactory;
-
-function checkedRetries(name: string, retries: number): number {
-  if (Number.isInteger(retries) && retries >= 0 && retries <= 1_000_000) return retries;
-  throw new RangeError(
-    `Cannot use ${name}(${retries}): retries must be a whole number from 0 to 1000000`,
-  );
-}

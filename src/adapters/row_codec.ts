@@ -46,6 +46,7 @@ const FIELDS: { readonly [K in Row["kind"]]: Fields<RowKinds[K]> } = {
   shard: {
     owner: optional("Owner", text()),
     holder: optional("Holder", text()),
+    previousOwner: optional("PreviousOwner", text()),
     term: required("Term", count()),
     checkpoint: required("Checkpoint", position()),
     checkpointAt: optional("CheckpointAt", time()),

@@ -3,8 +3,8 @@
  * Must not: perform a move, wait, or know the time; the store performs, `runtime/lease_keeper.ts` decides when.
  * Called by: the runtime and the balance; the adapters map these rows to attributes.
  *
- * Each move is one compare-and-set. The **term** goes up by one at every change of owner, so a move
- * that was made for an older term is refused, however late it arrives.
+ * Each move is one compare-and-set. The **term** goes up by one each time a shard is taken, given or freed, so a move that
+ * was made for an older term is refused, however late it arrives.
  *
  * @module
  */
@@ -13,6 +13,7 @@ import { type Checkpoint, SHARD_END } from "./checkpoint.ts";
 
 /** A shard of the stream: who processes it and how far it is processed. */
 export interface ShardRow {
+  /** Tells the kinds of rows apart. */
   readonly kind: "shard";
   /** The shard id, such as `shardId-000000000000`. */
   readonly id: string;
@@ -20,6 +21,8 @@ export interface ShardRow {
   readonly owner: string | null;
   /** The incarnation of the owner that took the shard; null while it is free, or given but not taken yet. */
   readonly holder: string | null;
+  /** The worker that had the shard before; null if nobody did. For people only. */
+  readonly previousOwner: string | null;
   /** The fencing token: goes up by one at every change of owner. */
   readonly term: number;
   /** What is finished. */
@@ -48,6 +51,7 @@ export interface HandoverRequest {
 
 /** A worker that says that it is alive. */
 export interface WorkerRow {
+  /** Tells the kinds of rows apart. */
   readonly kind: "worker";
   /** The worker id. */
   readonly id: string;
@@ -71,6 +75,7 @@ export interface WorkerRow {
 
 /** The stream as a whole: one row, written by the first worker that ever starts. */
 export interface StreamRow {
+  /** Tells the kinds of rows apart. */
   readonly kind: "stream";
   /** The name of the stream. */
   readonly id: string;
@@ -86,7 +91,9 @@ export type RowFields<R extends Row> = Partial<Omit<R, "kind" | "id">>;
 
 /** One compare-and-set on one row. */
 export interface RowChange<R extends Row> {
+  /** The kind of the row. */
   readonly kind: R["kind"];
+  /** The id of the row. */
   readonly id: string;
   /**
    * What must hold for the change to be made: each field that is named has this value, where null means that it is
@@ -125,6 +132,7 @@ export function claim(row: ShardRow, claimant: Claimant): LeaseChange {
     set: {
       owner: claimant.workerId,
       holder: claimant.incarnation,
+      previousOwner: isGivenTo(row, claimant.workerId) ? row.previousOwner : row.owner,
       term: row.term + 1,
       handover: null,
       stoppedBy: row.stoppedBy.filter((workerId) => workerId !== claimant.workerId),
@@ -147,21 +155,20 @@ export function advance(row: ShardRow, progress: Progress): LeaseChange {
   return { kind: "shard", id: row.id, expect: held(row), set: { ...progress } };
 }
 
-/** Gives a held shard to another worker, in one write with the last checkpoint. */
-export function give(row: ShardRow, to: string, progress: Progress | null): LeaseChange {
-  return {
-    kind: "shard",
-    id: row.id,
-    expect: held(row),
-    set: { ...progress, owner: to, holder: null, term: row.term + 1, handover: null },
-  };
+/** What else to write when a shard is given up. */
+export interface PartingOptions {
+  /** This worker will not take the shard again by itself. */
+  readonly stoppedBy?: string;
+  /** The request that is answered; the shard stays if the request was taken back meanwhile. */
+  readonly answers?: HandoverRequest;
 }
 
-/** Frees a held shard. With `stoppedBy`, that worker will not take it again by itself. */
-export function release(
+/** Gives a held shard to another worker, in one write with the last checkpoint. */
+export function give(
   row: ShardRow,
-  progress: Progress | null,
-  options: { readonly stoppedBy?: string } = {},
+  to: string | null,
+  progress: Progress,
+  options: PartingOptions = {},
 ): LeaseChange {
   const stoppedBy = options.stoppedBy === undefined
     ? {}
@@ -169,16 +176,22 @@ export function release(
   return {
     kind: "shard",
     id: row.id,
-    expect: held(row),
+    expect: options.answers === undefined ? held(row) : { ...held(row), handover: options.answers },
     set: {
       ...progress,
       ...stoppedBy,
-      owner: null,
+      owner: to,
       holder: null,
+      previousOwner: row.owner,
       term: row.term + 1,
       handover: null,
     },
   };
+}
+
+/** Frees a held shard, in one write with the last checkpoint. */
+export function release(row: ShardRow, progress: Progress, options?: PartingOptions): LeaseChange {
+  return give(row, null, progress, options);
 }
 
 /** Marks a held shard as finished for good and frees it. */
@@ -186,7 +199,7 @@ export function end(row: ShardRow, at: Omit<Progress, "checkpoint">): LeaseChang
   return release(row, { ...at, checkpoint: SHARD_END });
 }
 
-/** Asks the owner of a shard for it. `replaces` names an expired request that this one takes the place of. */
+/** Asks the owner of a shard for it. */
 export function requestHandover(row: ShardRow, request: HandoverRequest): LeaseChange {
   return {
     kind: "shard",
@@ -215,7 +228,7 @@ export function refuse(row: ShardRow, workerId: string): LeaseChange {
     expect: { term: row.term, owner: row.owner },
     set: row.owner === null
       ? { stoppedBy }
-      : { stoppedBy, owner: null, holder: null, term: row.term + 1 },
+      : { stoppedBy, owner: null, holder: null, previousOwner: row.owner, term: row.term + 1 },
   };
 }
 
@@ -239,6 +252,7 @@ export function newShardRow(
     id: shard.id,
     owner: null,
     holder: null,
+    previousOwner: null,
     term: 0,
     checkpoint: startAt,
     checkpointAt: null,
@@ -254,6 +268,10 @@ export function newShardRow(
 export function create<R extends Row>(row: R): RowChange<R> {
   const { kind, id, ...fields } = row;
   return { kind, id, expect: "no row", set: fields as unknown as RowFields<R> };
+}
+
+function isGivenTo(row: ShardRow, workerId: string): boolean {
+  return row.owner === workerId && row.holder === null;
 }
 
 function held(row: ShardRow): RowFields<ShardRow> {

@@ -1,0 +1,144 @@
+/**
+ * Owns: what becomes of the events: a line of JSON each for programs, or sentences and a throughput now and then for people.
+ * Must not: hold up the worker; lines wait in a queue.
+ * Called by: `run.ts`.
+ *
+ * @module
+ */
+
+import type { Ansis } from "ansis";
+import { formatDuration } from "../core/duration.ts";
+import type { AppEvent } from "../events.ts";
+import { count, eventText, type Tone } from "./event_text.ts";
+import { OutputQueue } from "./output_queue.ts";
+import { type Terminal, wantsColor } from "./terminal.ts";
+
+/** Where a worker's events go. */
+export interface EventLog {
+  /** Is told every event. */
+  readonly onEvent: (event: AppEvent) => void;
+  /** Resolves with the reason when nobody can read the log any more. */
+  readonly failed: Promise<Error>;
+  /** Writes out what waits. */
+  close(): Promise<void>;
+}
+
+/** A log of one JSON object a line on stdout. */
+export function openJsonLog(terminal: Terminal): EventLog {
+  const queue = new OutputQueue((text) => terminal.write(text));
+  return {
+    onEvent: (event) => queue.push(jsonLine(event)),
+    failed: queue.failed,
+    close: () => queue.flushed(),
+  };
+}
+
+/** A log of sentences on stderr. */
+export async function openPrettyLog(terminal: Terminal): Promise<EventLog> {
+  const { Ansis } = await import("ansis");
+  const paint = new Ansis(wantsColor(terminal, terminal.isStderrInteractive) ? 1 : 0);
+  const queue = new OutputQueue((text) => terminal.writeError(text));
+  const pretty = new PrettyLog({ push: (line) => queue.push(line), paint });
+  const timer = setInterval(() => pretty.tick(performance.now()), TICK_MS);
+  return {
+    onEvent: (event) => pretty.onEvent(event),
+    failed: queue.failed,
+    close() {
+      clearInterval(timer);
+      pretty.summarize(performance.now());
+      return queue.flushed();
+    },
+  };
+}
+
+const TICK_MS = 1_000;
+
+/** While records flow, a line tells the throughput this often; when they stop it does at the next tick. */
+const SUMMARY_MS = 10_000;
+
+const TONES: { readonly [T in Tone]: (paint: Ansis, text: string) => string } = {
+  plain: (_paint, text) => text,
+  good: (paint, text) => paint.green(text),
+  quiet: (paint, text) => paint.gray(text),
+  warning: (paint, text) => paint.yellow(text),
+  bad: (paint, text) => paint.red(text),
+};
+
+/** What was processed since the last summary. */
+interface Throughput {
+  readonly sinceMs: number;
+  records: number;
+  bytes: number;
+  /** The records at the last tick: no more of them since means that they stopped. */
+  recordsAtTick: number;
+  readonly millisBehind: Map<string, number>;
+}
+
+/** The log that people read. */
+export class PrettyLog {
+  readonly #push: (line: string) => void;
+  readonly #paint: Ansis;
+  #throughput: Throughput | null = null;
+
+  constructor(options: { readonly push: (line: string) => void; readonly paint: Ansis }) {
+    this.#push = options.push;
+    this.#paint = options.paint;
+  }
+
+  onEvent(event: AppEvent): void {
+    if (event.type === "batch_processed") this.#count(event);
+    const said = eventText(event);
+    if (said) this.#line(new Date(event.time), TONES[said.tone](this.#paint, said.text));
+  }
+
+  /** Tells the throughput when it is time to. */
+  tick(nowMs: number): void {
+    const throughput = this.#throughput;
+    if (!throughput) return;
+    const hasStopped = throughput.records === throughput.recordsAtTick;
+    throughput.recordsAtTick = throughput.records;
+    if (hasStopped || nowMs - throughput.sinceMs >= SUMMARY_MS) this.summarize(nowMs);
+  }
+
+  /** Tells the throughput since the last time, if there was any. */
+  summarize(nowMs: number): void {
+    const throughput = this.#throughput;
+    if (!throughput) return;
+    this.#throughput = null;
+    const seconds = Math.max((nowMs - throughput.sinceMs) / 1_000, 0.001);
+    const behindMs = Math.max(...throughput.millisBehind.values());
+    const rate = Math.round(throughput.records / seconds).toLocaleString("en-US");
+    const megabytes = (throughput.bytes / seconds / 1_000_000).toFixed(2);
+    const behind = behindMs === 0 ? "caught up" : `${formatDuration(behindMs)} behind`;
+    this.#line(
+      new Date(),
+      `processed ${count(throughput.records, "record")} of ${
+        count(throughput.millisBehind.size, "shard")
+      } in ${seconds.toFixed(1)}s (${rate}/s, ${megabytes} MB/s), ${behind}`,
+    );
+  }
+
+  #count(event: Extract<AppEvent, { readonly type: "batch_processed" }>): void {
+    this.#throughput ??= {
+      sinceMs: performance.now(),
+      records: 0,
+      bytes: 0,
+      recordsAtTick: 0,
+      millisBehind: new Map(),
+    };
+    this.#throughput.records += event.records;
+    this.#throughput.bytes += event.bytes;
+    this.#throughput.millisBehind.set(event.shardId, event.millisBehindLatest);
+  }
+
+  #line(time: Date, text: string): void {
+    this.#push(`${this.#paint.dim(time.toTimeString().slice(0, 8))} ${text}`);
+  }
+}
+
+/** An event as one line of JSON, the fields that every event has first. */
+function jsonLine(event: AppEvent): string {
+  const { type, time, workerId, ...rest } = event;
+  const shard = "shardId" in rest ? { shardId: rest.shardId } : {};
+  return JSON.stringify({ type, time, workerId, ...shard, ...rest });
+}

@@ -1,0 +1,260 @@
+/**
+ * Owns: the sentence that a person reads for an event.
+ * Must not: write it anywhere.
+ * Called by: `event_log.ts`.
+ *
+ * @module
+ */
+
+import { formatDuration } from "../core/duration.ts";
+import type { AppEvent, StopReason } from "../events.ts";
+
+/** How loudly to say something. */
+export type Tone = "plain" | "good" | "quiet" | "warning" | "bad";
+
+/** What a person reads. */
+export interface EventText {
+  readonly tone: Tone;
+  readonly text: string;
+}
+
+const STOP_REASONS: { readonly [R in StopReason]: string } = {
+  requested: "it was asked for",
+  recordFailed: "a record kept failing",
+  processorFailed: "its processor failed",
+  unreadable: "it could not be read for too long",
+};
+
+/** The sentence for an event; undefined for those that come with every batch. */
+export function eventText(event: AppEvent): EventText | undefined {
+  switch (event.type) {
+    case "batch_processed":
+    case "checkpoint_written":
+      return undefined;
+    case "shard_claimed":
+    case "handover_requested":
+    case "handover_cleared":
+    case "shard_handed_over":
+    case "shard_released":
+    case "lease_lost":
+      return ownershipText(event);
+    case "record_failed":
+    case "record_skipped":
+    case "processor_failed":
+    case "processor_changed":
+      return recordText(event);
+    case "shard_found":
+    case "shard_forgotten":
+    case "shard_stopped":
+    case "shard_stopped_everywhere":
+    case "shard_start_requested":
+    case "shard_ended":
+      return shardText(event);
+    default:
+      return workerText(event);
+  }
+}
+
+type EventNamed<T extends AppEvent["type"]> = Extract<AppEvent, { readonly type: T }>;
+
+type OwnershipEvent = EventNamed<
+  | "shard_claimed"
+  | "handover_requested"
+  | "handover_cleared"
+  | "shard_handed_over"
+  | "shard_released"
+  | "lease_lost"
+>;
+
+function ownershipText(event: OwnershipEvent): EventText {
+  const { shardId } = event;
+  switch (event.type) {
+    case "shard_claimed": {
+      const from = event.from === null ? "it was free" : `it was ${event.from}'s`;
+      const where = `after ${shortPosition(event.checkpoint)}, term ${event.term}`;
+      return { tone: "good", text: `took ${shardId}: ${from}; goes on ${where}` };
+    }
+    case "handover_requested":
+      return {
+        tone: "plain",
+        text: event.to === event.workerId
+          ? `asked ${event.from} for ${shardId}, to share the load`
+          : `${event.to} asked for ${shardId}, to share the load`,
+      };
+    case "handover_cleared":
+      return {
+        tone: "quiet",
+        text: `took back the request of ${event.to} for ${shardId}: nobody answers it any more`,
+      };
+    case "shard_handed_over":
+      return {
+        tone: "plain",
+        text: `gave ${shardId} to ${event.to}, which goes on after ${
+          shortPosition(event.checkpoint)
+        }`,
+      };
+    case "shard_released":
+      return {
+        tone: "plain",
+        text: `freed ${shardId}; the next worker goes on after ${shortPosition(event.checkpoint)}`,
+      };
+    case "lease_lost":
+      return { tone: "warning", text: `lost ${shardId}: ${event.reason}` };
+    default:
+      return event satisfies never;
+  }
+}
+
+type RecordEvent = EventNamed<
+  "record_failed" | "record_skipped" | "processor_failed" | "processor_changed"
+>;
+
+function recordText(event: RecordEvent): EventText {
+  switch (event.type) {
+    case "record_failed":
+      return {
+        tone: "warning",
+        text: `attempt ${event.attempt} failed for record ${event.sequenceNumber} of ` +
+          `${event.shardId}: ${errorText(event.error)}`,
+      };
+    case "record_skipped":
+      return {
+        tone: "bad",
+        text: `gave up record ${event.sequenceNumber} of ${event.shardId} after ${
+          count(event.attempts, "attempt")
+        }, and went on`,
+      };
+    case "processor_failed": {
+      const where = event.shardId === null ? "" : ` for ${event.shardId}`;
+      return {
+        tone: "bad",
+        text: `the processor's ${event.operation} failed${where}: ${errorText(event.error)}`,
+      };
+    }
+    case "processor_changed":
+      return { tone: "plain", text: "the processor was changed" };
+    default:
+      return event satisfies never;
+  }
+}
+
+type ShardEvent = EventNamed<
+  | "shard_found"
+  | "shard_forgotten"
+  | "shard_stopped"
+  | "shard_stopped_everywhere"
+  | "shard_start_requested"
+  | "shard_ended"
+>;
+
+function shardText(event: ShardEvent): EventText {
+  const { shardId } = event;
+  switch (event.type) {
+    case "shard_found": {
+      const from = event.parents.length === 0 ? "" : `, made from ${event.parents.join(" and ")}`;
+      return { tone: "quiet", text: `found ${shardId}${from}` };
+    }
+    case "shard_forgotten":
+      return { tone: "quiet", text: `forgot ${shardId}: it is finished and left the stream` };
+    case "shard_stopped":
+      return {
+        tone: event.reason === "requested" ? "plain" : "bad",
+        text: `stopped ${shardId} on this worker: ${STOP_REASONS[event.reason]}`,
+      };
+    case "shard_stopped_everywhere":
+      return {
+        tone: "bad",
+        text: `nobody processes ${shardId} any more: it is stopped on ${
+          event.stoppedBy.join(", ")
+        }`,
+      };
+    case "shard_start_requested":
+      return { tone: "plain", text: `${shardId} may be processed here again` };
+    case "shard_ended": {
+      const children = event.children.length === 0
+        ? ""
+        : `; ${event.children.join(" and ")} go on from it`;
+      return {
+        tone: event.wasTrimmed ? "bad" : "good",
+        text: event.wasTrimmed
+          ? `${shardId} ended before all of it was read: the stream had dropped its records${children}`
+          : `finished ${shardId}${children}`,
+      };
+    }
+    default:
+      return event satisfies never;
+  }
+}
+
+type WorkerEvent = Exclude<
+  AppEvent,
+  OwnershipEvent | RecordEvent | ShardEvent | EventNamed<"batch_processed" | "checkpoint_written">
+>;
+
+function workerText(event: WorkerEvent): EventText {
+  switch (event.type) {
+    case "worker_started":
+      return {
+        tone: "good",
+        text:
+          `worker ${event.workerId} runs on stream ${event.streamName} (kinesix ${event.version})`,
+      };
+    case "worker_stopped":
+      return event.error
+        ? { tone: "bad", text: `worker ${event.workerId} had to stop: ${errorText(event.error)}` }
+        : { tone: "good", text: `worker ${event.workerId} stopped` };
+    case "worker_lost":
+      return {
+        tone: "warning",
+        text: `worker ${event.lostWorkerId} is gone: it shows no heartbeat; its shards are free`,
+      };
+    case "heartbeat_failed":
+      return { tone: "warning", text: `no heartbeat written: ${errorText(event.error)}` };
+    case "worker_fenced":
+      return {
+        tone: "bad",
+        text:
+          `gave up ${count(event.shards, "shard")}: no heartbeat was acknowledged for so long ` +
+          `that others may take over`,
+      };
+    case "throttled": {
+      const where = event.shardId === null ? "" : ` of ${event.shardId}`;
+      return {
+        tone: "warning",
+        text: `AWS throttles ${event.operation}${where}; again in ${
+          formatDuration(Math.round(event.retryInMs))
+        }`,
+      };
+    }
+    case "read_failed":
+      return { tone: "warning", text: `cannot read ${event.shardId}: ${errorText(event.error)}` };
+    case "task_failed":
+      return { tone: "warning", text: `${event.task} failed: ${errorText(event.error)}` };
+    case "row_malformed":
+      return {
+        tone: "bad",
+        text: `left the ${event.kind} row "${event.id}" of the state table alone: ${event.reason}`,
+      };
+    case "listener_failed":
+      return {
+        tone: "bad",
+        text: `a listener of ${event.eventType} failed: ${errorText(event.error)}`,
+      };
+    default:
+      return event satisfies never;
+  }
+}
+
+/** A position as a person reads it: sequence numbers have 56 digits, of which the last ones tell them apart. */
+export function shortPosition(position: string): string {
+  return position.replace(/^\d{12,}(?=\d{8})/, "...");
+}
+
+/** A count with its noun: `1 shard`, `2 shards`. */
+export function count(amount: number, noun: string): string {
+  return `${amount.toLocaleString("en-US")} ${noun}${amount === 1 ? "" : "s"}`;
+}
+
+function errorText(error: { readonly name: string; readonly message: string }): string {
+  return error.name === "Error" ? error.message : `${error.name}: ${error.message}`;
+}

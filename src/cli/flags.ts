@@ -1,0 +1,203 @@
+/**
+ * Owns: what a flag is, and how a list of arguments becomes flags with checked values.
+ * Must not: know what a flag does; read the environment or a file (`values.ts` does).
+ * Called by: `values.ts`, and the table of commands.
+ *
+ * @module
+ */
+
+import { parseArgs } from "@std/cli/parse-args";
+import { messageOf } from "../errors.ts";
+import { describeDefault, describeRange, parseSetting, type Setting } from "../core/config.ts";
+import { suggestion, UsageError } from "./usage_error.ts";
+
+/** A flag of a command. */
+export interface Flag {
+  /** The name without dashes. */
+  readonly name: string;
+  /** A letter that means the same. */
+  readonly letter?: string;
+  /** How the help names the value; absent for a switch. */
+  readonly placeholder?: string;
+  /** One line for the help. */
+  readonly doc: string;
+  /** Which values are good. */
+  readonly accepts?: Accepts;
+  /** The value when nothing is given. */
+  readonly defaultValue?: string;
+  /** Whether the command needs a value. */
+  readonly isRequired?: boolean;
+  /** Whether `KINESIX_<NAME>` gives the value when the flag is not there. */
+  readonly isInEnvironment?: boolean;
+}
+
+/** Which values a flag takes. */
+export interface Accepts {
+  /** Completes "it must be ". */
+  readonly words: string;
+  /** Whether a value is good. */
+  test(text: string): boolean;
+}
+
+/** The flags that were given. */
+export interface GivenFlags {
+  /** The values by the name of their flag. */
+  readonly values: ReadonlyMap<string, string>;
+  /** The names of the switches that are on. */
+  readonly switches: ReadonlySet<string>;
+}
+
+/** The flags that every command has. */
+export const COMMON_FLAGS: readonly Flag[] = [
+  { name: "help", letter: "h", doc: "print this help" },
+];
+
+/** The flag of a setting. */
+export function settingFlag(setting: Setting): Flag {
+  return {
+    name: setting.flag,
+    placeholder: setting.type.kind === "duration" ? "TIME" : setting.type.kind.toUpperCase(),
+    doc: setting.doc,
+    accepts: {
+      words: describeRange(setting),
+      test: (text) => settingProblem(setting, text) === undefined,
+    },
+    defaultValue: describeDefault(setting),
+    isInEnvironment: true,
+  };
+}
+
+/** Accepts the whole numbers from min to max. */
+export function wholeNumber(min: number, max: number): Accepts {
+  return {
+    words: `a whole number from ${min} to ${max}`,
+    test: (text) => /^\d{1,15}$/.test(text) && Number(text) >= min && Number(text) <= max,
+  };
+}
+
+/** Accepts some words. */
+export function oneOf(...choices: readonly string[]): Accepts {
+  return { words: choices.join(" or "), test: (text) => choices.includes(text) };
+}
+
+/** Accepts what a pattern matches. */
+export function matching(pattern: RegExp, words: string): Accepts {
+  return { words, test: (text) => pattern.test(text) };
+}
+
+/** Accepts the URL of a server. */
+export const HTTP_URL: Accepts = {
+  words: "a URL that starts with http:// or https://",
+  test: (text) => /^https?:$/.test(URL.parse(text)?.protocol ?? ""),
+};
+
+/**
+ * Reads the arguments of a command.
+ *
+ * @throws {UsageError} If a flag is unknown, lacks its value or is given twice, or if its value is wrong.
+ */
+export async function parseFlags(
+  flags: readonly Flag[],
+  args: readonly string[],
+): Promise<GivenFlags> {
+  const withValue = flags.filter((flag) => flag.placeholder !== undefined);
+  const switches = flags.filter((flag) => flag.placeholder === undefined);
+  const unknown: string[] = [];
+  const parsed = parseArgs(args, {
+    string: withValue.map((flag) => flag.name),
+    // Collected, so that a flag that is given twice is seen: the last one winning silently hides a mistake.
+    collect: withValue.map((flag) => flag.name),
+    boolean: switches.map((flag) => flag.name),
+    alias: Object.fromEntries(
+      flags.flatMap((flag) => flag.letter ? [[flag.letter, flag.name]] : []),
+    ),
+    "--": true,
+    unknown: (argument) => {
+      unknown.push(argument);
+      return false;
+    },
+  });
+  const [first] = [...unknown, ...parsed["--"] as string[]];
+  if (first !== undefined) throw await unknownArgument(first, flags);
+  refuseValuesOfSwitches(switches, args);
+  const values = new Map<string, string>();
+  for (const flag of withValue) {
+    const value = singleValue(flag, parsed[flag.name] as readonly string[]);
+    if (value !== undefined) values.set(flag.name, value);
+  }
+  const on = switches.filter((flag) => parsed[flag.name] === true).map((flag) => flag.name);
+  return { values, switches: new Set(on) };
+}
+
+/**
+ * Checks a value.
+ *
+ * @param source What gave the value, such as `--shards` or `KINESIX_SHARDS`.
+ * @throws {UsageError} If the flag does not take it.
+ */
+export function checkValue(flag: Flag, value: string, source: string): string {
+  if (!flag.accepts || flag.accepts.test(value)) return value;
+  throw new UsageError(
+    `Cannot use ${source} "${shorten(value)}": it must be ${flag.accepts.words} (${flag.doc})`,
+  );
+}
+
+/** Why a text is not a value of a setting; undefined when it is one. */
+export function settingProblem(setting: Setting, text: string): string | undefined {
+  try {
+    parseSetting(setting, text);
+    return undefined;
+  } catch (error) {
+    if (error instanceof RangeError || error instanceof TypeError) return messageOf(error);
+    throw error;
+  }
+}
+
+/** A value as a message shows it. */
+export function shorten(value: string): string {
+  return value.length > 100 ? value.slice(0, 100) + "..." : value;
+}
+
+function singleValue(flag: Flag, given: readonly string[]): string | undefined {
+  const [value] = given;
+  if (value === undefined) return undefined;
+  if (given.length > 1) {
+    throw new UsageError(
+      `Cannot use --${flag.name} twice: given ${
+        given.map((text) => `"${shorten(text)}"`).join(" and ")
+      }`,
+    );
+  }
+  if (value === "") {
+    const words = flag.accepts ? `, ${flag.accepts.words}` : "";
+    throw new UsageError(
+      `Cannot use --${flag.name} without a value: it needs ${flag.placeholder}${words} (${flag.doc})`,
+    );
+  }
+  return checkValue(flag, value, `--${flag.name}`);
+}
+
+function refuseValuesOfSwitches(switches: readonly Flag[], args: readonly string[]): void {
+  for (const argument of args) {
+    const match = /^--([^=]+)=(.*)$/s.exec(argument);
+    if (!match || match[2] === "true" || match[2] === "false") continue;
+    if (switches.some((flag) => flag.name === match[1])) {
+      throw new UsageError(
+        `Cannot use --${match[1]} "${shorten(match[2] ?? "")}": it is a switch and takes no value`,
+      );
+    }
+  }
+}
+
+async function unknownArgument(argument: string, flags: readonly Flag[]): Promise<UsageError> {
+  if (!argument.startsWith("-")) {
+    return new UsageError(
+      `Cannot use "${
+        shorten(argument)
+      }": the command takes flags only, and there is none before it`,
+    );
+  }
+  const [name = argument] = argument.split("=");
+  const near = await suggestion(name, flags.map((flag) => `--${flag.name}`));
+  return new UsageError(`Cannot use ${shorten(name)}: there is no such flag${near}`);
+}

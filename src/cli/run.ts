@@ -1,0 +1,101 @@
+/**
+ * Owns: `kinesix run`: one worker from its start to its clean stop.
+ * Must not: know how records are read or shards are shared.
+ * Called by: `main.ts`.
+ *
+ * @module
+ */
+
+import { type AppOptions, ReactoKinesixApp } from "../app.ts";
+import { messageOf } from "../errors.ts";
+import { connection } from "./connection.ts";
+import { type EventLog, openJsonLog, openPrettyLog } from "./event_log.ts";
+import { loadProcessor } from "./load_processor.ts";
+import { sendConsoleToStderr } from "./processor_output.ts";
+import { aborted, listenForStop, type StopSignals } from "./stop_signals.ts";
+import { sayError, type Terminal } from "./terminal.ts";
+import type { Values } from "./values.ts";
+
+/** Runs a worker until a signal, or until it cannot go on. */
+export async function run(values: Values, terminal: Terminal): Promise<number> {
+  const isJson = values.need("log") === "json";
+  if (isJson) sendConsoleToStderr();
+  const processor = await loadProcessor(values.need("processor"));
+  using signals = listenForStop();
+  signals.signal.addEventListener("abort", () => {
+    if (terminal.isStderrInteractive) {
+      terminal.say(`${signals.signal.reason}: stopping cleanly; once more to stop at once`);
+    }
+  });
+  const log = isJson ? openJsonLog(terminal) : await openPrettyLog(terminal);
+  const workerId = values.text("worker-id");
+  try {
+    return await runWorker({ signals, log, terminal }, {
+      ...connection(values, terminal, ["kinesis", "dynamodb"]),
+      ...workerId !== undefined && { workerId },
+      appName: values.need("app"),
+      streamName: values.need("stream"),
+      processor,
+      config: values.config,
+      onEvent: log.onEvent,
+    });
+  } finally {
+    await log.close();
+  }
+}
+
+/** What a worker runs with. */
+interface Surroundings {
+  readonly signals: StopSignals;
+  readonly log: EventLog;
+  readonly terminal: Terminal;
+}
+
+async function runWorker(
+  { signals, log, terminal }: Surroundings,
+  options: AppOptions,
+): Promise<number> {
+  using strays = catchStrays();
+  await using app = await ReactoKinesixApp.createNew(options);
+  const trouble = await Promise.race([
+    aborted(signals.signal).then(() => undefined),
+    app.finished.then(() => undefined),
+    log.failed,
+    strays.first,
+  ]);
+  if (trouble !== undefined) {
+    sayError(trouble, terminal);
+    terminal.say("stopping cleanly");
+  }
+  await app.stop();
+  // A failure while stopping is a failure of the run.
+  await app.finished;
+  return trouble === undefined ? 0 : 1;
+}
+
+/**
+ * Catches what would end the process in the middle of a batch: a promise of the processor that fails unseen. The worker
+ * stops cleanly instead, so that others go on at once with the right checkpoint.
+ */
+function catchStrays(): Disposable & { readonly first: Promise<Error> } {
+  const { promise, resolve } = Promise.withResolvers<Error>();
+  const tell = (cause: unknown) =>
+    resolve(new Error(`Cannot go on: a failure was not handled: ${messageOf(cause)}`, { cause }));
+  const onRejection = (event: PromiseRejectionEvent) => {
+    event.preventDefault();
+    tell(event.reason);
+  };
+  const onError = (event: ErrorEvent) => {
+    event.preventDefault();
+    tell(event.error);
+  };
+  globalThis.addEventListener("unhandledrejection", onRejection);
+  globalThis.addEventListener("error", onError);
+  return {
+    first: promise,
+    [Symbol.dispose]() {
+      globalThis.removeEventListener("unhandledrejection", onRejection);
+      globalThis.removeEventListener("error", onError);
+    },
+  };
+}

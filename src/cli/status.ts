@@ -1,0 +1,128 @@
+/**
+ * Owns: `kinesix status`: the cluster as tables for people and as JSON for programs.
+ * Must not: interpret the rows of the state table.
+ * Called by: `main.ts`.
+ *
+ * @module
+ */
+
+import { delay } from "@std/async/delay";
+import type { Ansis } from "ansis";
+import { type ClusterOptions, ReactoKinesixApp } from "../app.ts";
+import type { ClusterStatus, ShardState } from "../core/status.ts";
+import { connection } from "./connection.ts";
+import { count, shortPosition } from "./event_text.ts";
+import { aborted, listenForStop } from "./stop_signals.ts";
+import { sayError, type Terminal, wantsColor } from "./terminal.ts";
+import type { Values } from "./values.ts";
+
+const WATCH_MS = 2_000;
+const CLEAR_SCREEN = "\x1b[H\x1b[2J\x1b[3J";
+
+/** Shows the cluster, once or until a signal. */
+export async function status(values: Values, terminal: Terminal): Promise<number> {
+  const options: ClusterOptions = {
+    ...connection(values, terminal, ["dynamodb"]),
+    appName: values.need("app"),
+    streamName: values.need("stream"),
+  };
+  const { dynamoDBTableSuffix } = values.config;
+  const config = dynamoDBTableSuffix === undefined ? {} : { dynamoDBTableSuffix };
+  const show = async (): Promise<void> => {
+    const cluster = await ReactoKinesixApp.clusterStatus({ ...options, config });
+    const text = values.isOn("json")
+      ? JSON.stringify(cluster)
+      : await statusText(cluster, options, terminal);
+    const isRedrawn = values.isOn("watch") && !values.isOn("json") && terminal.isStdoutInteractive;
+    await terminal.write(`${isRedrawn ? CLEAR_SCREEN : ""}${text}\n`);
+  };
+  await show();
+  if (values.isOn("watch")) await watch(show, terminal);
+  return 0;
+}
+
+async function watch(show: () => Promise<void>, terminal: Terminal): Promise<void> {
+  using signals = listenForStop();
+  const stopped = aborted(signals.signal);
+  while (!signals.signal.aborted) {
+    await Promise.race([delay(WATCH_MS), stopped]);
+    if (signals.signal.aborted) return;
+    try {
+      await show();
+    } catch (error) {
+      if (error instanceof Deno.errors.BrokenPipe) throw error;
+      // It worked before, so that the next time may work again; a person who watches wants to see both.
+      sayError(error, terminal);
+    }
+  }
+}
+
+/** The cluster as tables. */
+export async function statusText(
+  cluster: ClusterStatus,
+  { appName, streamName }: Pick<ClusterOptions, "appName" | "streamName">,
+  terminal: Terminal,
+): Promise<string> {
+  const { default: Table } = await import("cli-table3");
+  const { Ansis } = await import("ansis");
+  const paint = new Ansis(wantsColor(terminal, terminal.isStdoutInteractive) ? 1 : 0);
+  const tableOf = (head: readonly string[], rows: readonly (readonly string[])[]): string => {
+    // The colours of the table itself are ours, so that NO_COLOR holds for them too.
+    const style = { head: [], border: [], compact: true };
+    const table = new Table({ head: head.map((title) => paint.bold(title)), style });
+    table.push(...rows.map((row) => [...row]));
+    return table.toString();
+  };
+  const alive = cluster.workers.filter((worker) => worker.alive).length;
+  return [
+    `${paint.bold(appName)} on stream ${paint.bold(streamName)}: ${count(alive, "live worker")}, ${
+      count(cluster.shards.length, "shard")
+    }`,
+    tableOf(["Worker", "Alive", "Shards", "Last heartbeat", "Version"], workerRows(cluster, paint)),
+    tableOf(
+      ["Shard", "State", "Owner", "Term", "Checkpoint", "Behind", "Handover to", "Parents"],
+      shardRows(cluster, paint),
+    ),
+  ].join("\n");
+}
+
+function workerRows(cluster: ClusterStatus, paint: Ansis): readonly (readonly string[])[] {
+  return cluster.workers.map((worker) => [
+    worker.workerId,
+    worker.alive ? paint.green("yes") : paint.red("no"),
+    String(worker.shards),
+    ago(worker.lastHeartbeatAt),
+    worker.version,
+  ]);
+}
+
+function shardRows(cluster: ClusterStatus, paint: Ansis): readonly (readonly string[])[] {
+  const colors: { readonly [S in ShardState]: (text: string) => string } = {
+    processing: (text) => paint.green(text),
+    handingOver: (text) => paint.cyan(text),
+    unowned: (text) => paint.yellow(text),
+    stopped: (text) => paint.red(text),
+    waitingForParents: (text) => paint.blue(text),
+    closed: (text) => paint.gray(text),
+  };
+  return cluster.shards.map((shard) => [
+    shard.shardId,
+    colors[shard.state](shard.state),
+    shard.owner ?? "-",
+    String(shard.term),
+    `${shortPosition(shard.checkpoint)}${
+      shard.checkpointAt === null ? "" : `, ${ago(shard.checkpointAt)}`
+    }`,
+    shard.millisBehindLatest === null ? "-" : seconds(shard.millisBehindLatest),
+    shard.handoverTo ?? "-",
+    shard.parents.map((parent) => parent.replace(/^shardId-0*(?=\d)/, "")).join(", ") || "-",
+  ]);
+}
+
+function ago(time: string): string {
+  return `${seconds(Math.max(0, Date.now() - Date.parse(time)))} ago`;
+}
+
+function seconds(ms: number): string {
+  return ms < 120_000 ? `${(ms / 1_000).toFixed(1)}s` : `${Math.round(ms / 60_000)}m`;
+}

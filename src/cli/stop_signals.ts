@@ -1,0 +1,57 @@
+/**
+ * Owns: SIGINT and SIGTERM: the first one asks for a clean stop, the second one ends the process at once.
+ * Must not: stop anything itself.
+ * Called by: every command that runs until it is told to stop.
+ *
+ * @module
+ */
+
+// Windows has no SIGTERM; Ctrl-Break is what it sends instead.
+const SIGNALS: readonly Deno.Signal[] = Deno.build.os === "windows"
+  ? ["SIGINT", "SIGBREAK"]
+  : ["SIGINT", "SIGTERM"];
+
+/** What a shell reports for a process that a signal ended: 128 and the number of the signal. */
+const EXIT_CODES: Partial<Record<Deno.Signal, number>> = {
+  SIGINT: 130,
+  SIGTERM: 143,
+  SIGBREAK: 149,
+};
+
+/** The wish of a person or a supervisor that this process stops. */
+export interface StopSignals extends Disposable {
+  /** Aborts at the first signal; its reason is the name of the signal. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Listens until it is disposed.
+ *
+ * @param onSecond Is called right before a second signal ends the process.
+ */
+export function listenForStop(onSecond: () => void = () => {}): StopSignals {
+  const controller = new AbortController();
+  const listeners = SIGNALS.map((name) => {
+    const listener = () => {
+      if (!controller.signal.aborted) return controller.abort(name);
+      onSecond();
+      Deno.exit(EXIT_CODES[name] ?? 1);
+    };
+    Deno.addSignalListener(name, listener);
+    return { name, listener };
+  });
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]() {
+      for (const { name, listener } of listeners) Deno.removeSignalListener(name, listener);
+    },
+  };
+}
+
+/** Resolves when a signal is aborted. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

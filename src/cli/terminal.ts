@@ -1,0 +1,88 @@
+/**
+ * Owns: what the command line knows of the outside: stdout for programs, stderr for people, the environment.
+ * Must not: know any command.
+ * Called by: every command; the tests replace it.
+ *
+ * @module
+ */
+
+import { messageOf } from "../errors.ts";
+
+/** Where a command reads and writes. */
+export interface Terminal {
+  /** Writes to stdout, which is for results and for programs; rejects when nobody reads it any more. */
+  write(text: string): Promise<void>;
+  /** Writes to stderr, which is for people; rejects when nobody reads it any more. */
+  writeError(text: string): Promise<void>;
+  /** Writes one line to stderr, now. */
+  say(line: string): void;
+  /** The lines of stdin, as many together as have arrived together. */
+  readLines(): AsyncIterable<readonly string[]>;
+  /** A variable of the environment; undefined if it is not set, empty, or may not be read. */
+  env(name: string): string | undefined;
+  /** Whether a person looks at stdout. */
+  readonly isStdoutInteractive: boolean;
+  /** Whether a person looks at stderr. */
+  readonly isStderrInteractive: boolean;
+}
+
+/** The terminal of this process. */
+export function systemTerminal(): Terminal {
+  return {
+    write: (text) => writeAll(Deno.stdout, text),
+    writeError: (text) => writeAll(Deno.stderr, text),
+    // deno-lint-ignore no-console -- the one place where the command line speaks to people
+    say: (line) => console.error(line),
+    readLines: () => linesOf(Deno.stdin.readable),
+    env: readEnv,
+    isStdoutInteractive: Deno.stdout.isTerminal(),
+    isStderrInteractive: Deno.stderr.isTerminal(),
+  };
+}
+
+/** Whether output to a place may be coloured; see https://no-color.org. */
+export function wantsColor(terminal: Terminal, isInteractive: boolean): boolean {
+  return isInteractive && terminal.env("NO_COLOR") === undefined && terminal.env("TERM") !== "dumb";
+}
+
+/** Tells a person about a failure: its message, and where it comes from if `KINESIX_DEBUG` is set. */
+export function sayError(error: unknown, terminal: Terminal): void {
+  const message = error instanceof Deno.errors.BrokenPipe
+    ? "Cannot write the output: nobody reads it any more"
+    : messageOf(error);
+  terminal.say(`error: ${message}`);
+  if (terminal.env("KINESIX_DEBUG") !== undefined) terminal.say(Deno.inspect(error));
+}
+
+/**
+ * The lines of a stream of bytes, without their ends, as many together as have arrived together. The last line needs no
+ * end.
+ */
+export async function* linesOf(
+  stream: ReadableStream<Uint8Array>,
+): AsyncGenerator<readonly string[]> {
+  let rest = "";
+  for await (const text of stream.pipeThrough(new TextDecoderStream() as TextDecoding)) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop() ?? "";
+    if (lines.length > 0) yield lines.map((line) => line.replace(/\r$/, ""));
+  }
+  if (rest !== "") yield [rest];
+}
+
+// The types of the web streams do not agree about what a decoder takes.
+type TextDecoding = ReadableWritablePair<string, Uint8Array>;
+
+function readEnv(name: string): string | undefined {
+  // Without the permission a read would ask the user, or throw; a flag gives the same value.
+  if (Deno.permissions.querySync({ name: "env", variable: name }).state !== "granted") {
+    return undefined;
+  }
+  return Deno.env.get(name) || undefined;
+}
+
+async function writeAll(target: typeof Deno.stdout, text: string): Promise<void> {
+  const bytes = new TextEncoder().encode(text);
+  let written = 0;
+  while (written < bytes.length) written += await target.write(bytes.subarray(written));
+}

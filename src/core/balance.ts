@@ -1,0 +1,208 @@
+/**
+ * Owns: who should have which shard: what this worker takes, asks for, gives and refuses, from the rows alone.
+ * Must not: wait, write, or know the time.
+ * Called by: `runtime/worker.ts`; properties in `tests/unit/balance_test.ts`.
+ *
+ * There is no leader: every worker computes the same assignment of the free shards from the same rows and takes its own
+ * part of it; where two workers saw different rows, the term in the row lets one of them win. A shard that somebody has
+ * only moves when its owner agrees.
+ *
+ * @module
+ */
+
+import { isEnded, type ShardRow } from "./lease.ts";
+import { isReady } from "./lineage.ts";
+import { isStoppedEverywhere } from "./status.ts";
+
+/** What a worker knows when it plans. */
+export interface ClusterView {
+  /** This worker. */
+  readonly self: string;
+  readonly shards: readonly ShardRow[];
+  /** The workers that are alive, this one included. */
+  readonly alive: ReadonlySet<string>;
+  /** Those of them that take shards: the others are stopping. */
+  readonly takers: ReadonlySet<string>;
+  /** Whether this worker works on the shard, or still has a record of it in hand. */
+  readonly isHere: (shardId: string) => boolean;
+  /** Whether this worker was told not to process the shard, or gave up on it. */
+  readonly isStoppedHere: (shardId: string) => boolean;
+  /** Whether the shard has been free for so long that whoever should have taken it evidently does not. */
+  readonly isOverdue: (row: ShardRow) => boolean;
+}
+
+/** What a worker does about the shards that nobody works on. */
+export interface Plan {
+  /** Shards to take. */
+  readonly take: readonly ShardRow[];
+  /** Shards to refuse, so that others and operators know. */
+  readonly refuse: readonly ShardRow[];
+}
+
+/** What a worker does about the requests for its own shards. */
+export interface Answer {
+  readonly give: readonly ShardRow[];
+  readonly decline: readonly ShardRow[];
+}
+
+/** The free shards that this worker takes or refuses. */
+export function plan(view: ClusterView): Plan {
+  const free = freeShards(view);
+  const mine = assign(view, free);
+  const wanted = free.filter((row) => !view.isHere(row.id));
+  return {
+    take: wanted.filter((row) =>
+      !view.isStoppedHere(row.id) &&
+      (row.owner === view.self || mine.has(row.id) || view.isOverdue(row))
+    ),
+    refuse: wanted.filter((row) =>
+      view.isStoppedHere(row.id) &&
+      (row.owner === view.self || (row.owner === null && !row.stoppedBy.includes(view.self)))
+    ),
+  };
+}
+
+/** The shards that this worker asks others for, so that no one has two more than it, up to its fair share. */
+export function shardsToAskFor(
+  view: ClusterView,
+  random: () => number,
+): readonly ShardRow[] {
+  const loads = loadsOf(view);
+  const movable = Map.groupBy(
+    view.shards.filter((row) => isMovable(row, view)),
+    (row) => row.owner ?? "",
+  );
+  const fairShare = Math.ceil(sum(loads.values()) / Math.max(1, loads.size));
+  const asked: ShardRow[] = [];
+  let mine = loads.get(view.self) ?? 0;
+  while (mine < fairShare) {
+    const donor = busiest([...movable.keys()], loads, random);
+    if (donor === undefined || (loads.get(donor) ?? 0) < mine + 2) break;
+    const choices = movable.get(donor) ?? [];
+    asked.push(...choices.splice(Math.floor(random() * choices.length), 1));
+    if (choices.length === 0) movable.delete(donor);
+    loads.set(donor, (loads.get(donor) ?? 0) - 1);
+    mine += 1;
+  }
+  return asked;
+}
+
+/**
+ * Which requests this worker grants. Several workers may have asked at once, each seeing the same surplus; the owner is
+ * the one place where that is noticed, so it grants a request only while the one that asks stays at most as busy as it.
+ */
+export function answerRequests(view: ClusterView): Answer {
+  const loads = loadsOf({
+    ...view,
+    shards: view.shards.map((row) => ({ ...row, handover: null })),
+  });
+  const give: ShardRow[] = [];
+  const decline: ShardRow[] = [];
+  for (const row of view.shards) {
+    if (row.handover === null || row.owner !== view.self || isEnded(row)) continue;
+    const { to } = row.handover;
+    const own = loads.get(view.self) ?? 0;
+    const theirs = loads.get(to) ?? 0;
+    if (!view.takers.has(to) || theirs + 1 > own - 1) {
+      decline.push(row);
+    } else {
+      give.push(row);
+      loads.set(view.self, own - 1);
+      loads.set(to, theirs + 1);
+    }
+  }
+  return { give, decline };
+}
+
+/** Who gets each of this worker's shards when it gives them up; a shard that nobody can take is not in it. */
+export function heirs(view: ClusterView, shards: readonly ShardRow[]): ReadonlyMap<string, string> {
+  const takers = new Set(view.takers);
+  takers.delete(view.self);
+  return assignTo(shards, takers, loadsOf({ ...view, takers }), (row) => row.stoppedBy);
+}
+
+/** The open shards that may run and that no live worker has, or that were given to this one. */
+export function freeShards(view: ClusterView): readonly ShardRow[] {
+  const rows = new Map(view.shards.map((row) => [row.id, row]));
+  return view.shards.filter((row) =>
+    !isEnded(row) &&
+    (row.owner === null || row.owner === view.self || !view.alive.has(row.owner)) &&
+    isReady(row, rows)
+  );
+}
+
+/** The shards that no live worker wants to process. */
+export function stoppedEverywhere(view: ClusterView): readonly ShardRow[] {
+  return view.shards.filter((row) => !isEnded(row) && isStoppedEverywhere(row, view.alive));
+}
+
+function assign(view: ClusterView, free: readonly ShardRow[]): ReadonlySet<string> {
+  const unowned = free.filter((row) => row.owner !== view.self);
+  // This worker knows best what it has stopped: its own name in a row may stem from an earlier life.
+  const refusers = (row: ShardRow): readonly string[] => [
+    ...row.stoppedBy.filter((workerId) => workerId !== view.self),
+    ...(view.isStoppedHere(row.id) ? [view.self] : []),
+  ];
+  const assignment = assignTo(unowned, view.takers, loadsOf(view), refusers);
+  return new Set(unowned.map((row) => row.id).filter((id) => assignment.get(id) === view.self));
+}
+
+/** Gives each shard to the worker with the fewest; the order of names breaks ties, so that every worker agrees. */
+function assignTo(
+  shards: readonly ShardRow[],
+  takers: ReadonlySet<string>,
+  startingLoads: ReadonlyMap<string, number>,
+  refusers: (row: ShardRow) => readonly string[],
+): ReadonlyMap<string, string> {
+  const loads = new Map(startingLoads);
+  const assignment = new Map<string, string>();
+  const names = [...takers].sort();
+  for (const row of [...shards].sort((a, b) => a.id < b.id ? -1 : 1)) {
+    const refused = refusers(row);
+    let chosen: string | undefined;
+    for (const name of names) {
+      if (refused.includes(name)) continue;
+      if (chosen === undefined || (loads.get(name) ?? 0) < (loads.get(chosen) ?? 0)) chosen = name;
+    }
+    if (chosen === undefined) continue;
+    assignment.set(row.id, chosen);
+    loads.set(chosen, (loads.get(chosen) ?? 0) + 1);
+  }
+  return assignment;
+}
+
+/** How many open shards each taker has once every handover that is under way is done. */
+function loadsOf(view: Pick<ClusterView, "shards" | "takers">): Map<string, number> {
+  const loads = new Map([...view.takers].map((workerId) => [workerId, 0]));
+  for (const row of view.shards) {
+    if (isEnded(row) || row.owner === null) continue;
+    const owner = row.handover !== null && view.takers.has(row.handover.to)
+      ? row.handover.to
+      : row.owner;
+    const load = loads.get(owner);
+    if (load !== undefined) loads.set(owner, load + 1);
+  }
+  return loads;
+}
+
+/** Whether this worker may ask for the shard: somebody else works on it, and nobody asked yet. */
+function isMovable(row: ShardRow, view: ClusterView): boolean {
+  return !isEnded(row) && row.owner !== null && row.owner !== view.self && row.holder !== null &&
+    row.handover === null && view.takers.has(row.owner) && !view.isStoppedHere(row.id);
+}
+
+function busiest(
+  workers: readonly string[],
+  loads: ReadonlyMap<string, number>,
+  random: () => number,
+): string | undefined {
+  const most = Math.max(...workers.map((workerId) => loads.get(workerId) ?? 0));
+  const candidates = workers.filter((workerId) => (loads.get(workerId) ?? 0) === most);
+  return candidates[Math.floor(random() * candidates.length)];
+}
+
+function sum(numbers: Iterable<number>): number {
+  let total = 0;
+  for (const number of numbers) total += number;
+  return total;
+}

@@ -1,0 +1,68 @@
+/**
+ * Owns: a record as the user's processor gets it.
+ * Must not: copy the payload.
+ * Called by: `runtime/record_runner.ts`.
+ *
+ * @module
+ */
+
+import type { Checkpoint } from "../core/checkpoint.ts";
+import { messageOf } from "../errors.ts";
+import type { SourceRecord } from "../ports.ts";
+import type { KinesisRecord } from "../processor.ts";
+
+// One decoder for all: a decoder without `stream` keeps no state between two calls.
+const UTF_8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
+
+/** A record with its shard; the payload is decoded when it is asked for. The fields are its own, so that it prints well. */
+export class DeliveredRecord implements KinesisRecord {
+  readonly shardId: string;
+  readonly sequenceNumber: string;
+  readonly subSequenceNumber: number | undefined;
+  readonly partitionKey: string;
+  readonly approximateArrivalTimestamp: Date;
+  readonly data: Uint8Array<ArrayBuffer>;
+
+  /** @param source The record as the stream gave it. */
+  constructor(shardId: string, source: SourceRecord) {
+    this.shardId = shardId;
+    this.sequenceNumber = source.sequenceNumber;
+    this.subSequenceNumber = source.subSequenceNumber;
+    this.partitionKey = source.partitionKey;
+    this.approximateArrivalTimestamp = new Date(source.approximateArrivalTimestamp);
+    this.data = source.data;
+  }
+
+  text(): string {
+    try {
+      return UTF_8.decode(this.data);
+    } catch (error) {
+      throw new TypeError(`Cannot read ${this.#name()} as text: it is not valid UTF-8`, {
+        cause: error,
+      });
+    }
+  }
+
+  json<T = unknown>(): T {
+    const text = this.text();
+    try {
+      return JSON.parse(text) as T;
+    } catch (error) {
+      throw new SyntaxError(`Cannot read ${this.#name()} as JSON: ${messageOf(error)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  #name(): string {
+    return `record ${this.sequenceNumber} of ${this.shardId}`;
+  }
+}
+
+/** The position after a record. */
+export function positionAfter(record: SourceRecord | KinesisRecord): Checkpoint {
+  const { sequenceNumber, subSequenceNumber } = record;
+  return subSequenceNumber === undefined
+    ? { kind: "sequence", sequenceNumber }
+    : { kind: "sequence", sequenceNumber, subSequenceNumber };
+}

@@ -1,0 +1,200 @@
+/**
+ * Owns: this worker's own row: registering it, the heartbeat, the attention that others ask for, and the fence that goes
+ * down when no heartbeat was acknowledged for too long.
+ * Must not: know shards.
+ * Called by: `runtime/worker.ts`.
+ *
+ * @module
+ */
+
+import type { Claimant, RowFields, WorkerRow } from "../core/lease.ts";
+import { type Backoff, backoffMs } from "../core/policy.ts";
+import { StoreError, WorkerReplacedError } from "../errors.ts";
+import { toEventError } from "../events.ts";
+import { type WriteDeps, writePatiently } from "./patient_write.ts";
+import { Bell, withTimeout } from "./tasks.ts";
+
+/**
+ * Until when this worker may deliver records. Others take its shards at the earliest `heartbeatTimeout` after they saw the
+ * last heartbeat; the fence goes down a tenth earlier, counted from before that heartbeat was sent.
+ */
+export class Fence {
+  /** Monotonic time, in milliseconds. */
+  #until = -Infinity;
+
+  get until(): number {
+    return this.#until;
+  }
+
+  isUp(now: number): boolean {
+    return now < this.#until;
+  }
+
+  raise(sentAt: number, heartbeatTimeout: number): void {
+    this.#until = Math.max(this.#until, sentAt + heartbeatTimeout * 0.9);
+  }
+
+  lower(): void {
+    this.#until = -Infinity;
+  }
+}
+
+/** What the heartbeat needs of the worker. */
+export interface HeartbeatDeps extends WriteDeps {
+  readonly claimant: Claimant;
+  readonly fence: Fence;
+  readonly version: string;
+  readonly heartbeat: number;
+  readonly heartbeatTimeout: number;
+  /** How many shards the worker has. */
+  readonly countShards: () => number;
+  /** Another worker says "read your shards now". */
+  readonly onAttention: () => void;
+  /** The fence went down: every shard must be given up at once. */
+  readonly onFenced: () => void;
+}
+
+const RETRY_BACKOFF: Backoff = { baseMs: 250, maxMs: 5_000 };
+const REGISTER_ATTEMPTS_MAX = 10;
+
+/** Keeps the row of this worker. */
+export class Heartbeat {
+  readonly #deps: HeartbeatDeps;
+  readonly #now = new Bell();
+  #beat = 0;
+  #attention: string | null = null;
+  #isDraining = false;
+
+  /** @param deps What it needs of the worker. */
+  constructor(deps: HeartbeatDeps) {
+    this.#deps = deps;
+  }
+
+  /** Writes this worker's row. A process that runs under the same worker id loses it, and stops. */
+  async register(signal: AbortSignal): Promise<void> {
+    const { store, claimant, clock, fence, heartbeatTimeout, version } = this.#deps;
+    for (let attempt = 1; attempt <= REGISTER_ATTEMPTS_MAX; attempt++) {
+      const before = await store.read("worker", claimant.workerId, signal);
+      const { kind, id, ...fields }: WorkerRow = {
+        kind: "worker",
+        id: claimant.workerId,
+        incarnation: claimant.incarnation,
+        attention: null,
+        heartbeatTimeout,
+        version,
+        ...this.#fields(),
+      };
+      const expect = before === null ? "no row" : { incarnation: before.incarnation };
+      const sentAt = clock.monotonic();
+      const { row } = await writePatiently<WorkerRow>(
+        this.#deps,
+        { kind, id, expect, set: fields },
+        signal,
+      );
+      if (row?.incarnation === claimant.incarnation) {
+        this.#attention = row.attention;
+        fence.raise(sentAt, heartbeatTimeout);
+        return;
+      }
+    }
+    throw new StoreError(
+      `Cannot register worker "${claimant.workerId}": other processes took its row ${REGISTER_ATTEMPTS_MAX} times; ` +
+        `give each process its own worker id`,
+      { kind: "invalid" },
+    );
+  }
+
+  /** Writes heartbeats until the signal is aborted. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, heartbeat, random } = this.#deps;
+    for (let failures = 0;;) {
+      const retryIn = Math.min(heartbeat, backoffMs(failures, RETRY_BACKOFF, random.next()));
+      await this.#now.wait(clock, failures === 0 ? heartbeat : retryIn, signal);
+      try {
+        await this.#write(signal);
+        failures = 0;
+      } catch (error) {
+        if (signal.aborted || error instanceof WorkerReplacedError) throw error;
+        if (error instanceof StoreError && error.kind === "missing") throw error;
+        failures += 1;
+        this.#deps.emit({ type: "heartbeat_failed", error: toEventError(error) });
+      }
+    }
+  }
+
+  /** Tells when the fence goes down, as long as the signal is not aborted. */
+  async watchFence(signal: AbortSignal): Promise<void> {
+    const { clock, fence, heartbeat, onFenced } = this.#deps;
+    while (true) {
+      const left = fence.until - clock.monotonic();
+      if (left <= 0 && fence.until !== -Infinity) {
+        fence.lower();
+        onFenced();
+      }
+      await clock.sleep(left > 0 ? Math.min(left, heartbeat) : heartbeat, signal);
+    }
+  }
+
+  /** Tells the others at once that this worker takes no more shards. */
+  startDraining(): void {
+    this.#isDraining = true;
+    this.#now.ring();
+  }
+
+  /** Removes this worker's row: from now on the others may take whatever still names it. */
+  async deregister(signal: AbortSignal): Promise<void> {
+    const { workerId, incarnation } = this.#deps.claimant;
+    await this.#deps.store.write<WorkerRow>(
+      { kind: "worker", id: workerId, expect: { incarnation }, set: "delete" },
+      signal,
+    );
+  }
+
+  async #write(signal: AbortSignal): Promise<void> {
+    const { store, clock, claimant, fence, heartbeat, heartbeatTimeout } = this.#deps;
+    this.#beat += 1;
+    const sentAt = clock.monotonic();
+    const { kind, row } = await withTimeout(
+      clock,
+      Math.max(heartbeat, 1_000),
+      signal,
+      (signal) =>
+        store.write<WorkerRow>({
+          kind: "worker",
+          id: claimant.workerId,
+          expect: { incarnation: claimant.incarnation },
+          set: this.#fields(),
+        }, signal),
+      () =>
+        new StoreError(`Cannot write the heartbeat: no answer within ${heartbeat} ms`, {
+          kind: "unavailable",
+          maybeApplied: true,
+        }),
+    );
+    if (kind === "conflict" && row !== null) throw new WorkerReplacedError(claimant.workerId);
+    if (row === null) {
+      // Others found this worker dead and removed its row; its shards may be theirs by now.
+      fence.lower();
+      this.#deps.onFenced();
+      await this.register(signal);
+      this.#deps.onAttention();
+      return;
+    }
+    const wasFenced = !fence.isUp(clock.monotonic());
+    fence.raise(sentAt, heartbeatTimeout);
+    // After the fence was down, rows may still name this worker: they are its own to take again.
+    if (wasFenced || row.attention !== this.#attention) {
+      this.#attention = row.attention;
+      this.#deps.onAttention();
+    }
+  }
+
+  #fields(): RowFields<WorkerRow> & Pick<WorkerRow, "beat" | "beatAt" | "shards" | "isDraining"> {
+    return {
+      beat: this.#beat,
+      beatAt: this.#deps.clock.now(),
+      shards: this.#deps.countShards(),
+      isDraining: this.#isDraining,
+    };
+  }
+}

@@ -1,0 +1,328 @@
+/**
+ * Owns: the turn of this worker on a shard: taking it, moving its checkpoint on, giving it up. The only place that writes a
+ * row as its owner.
+ * Must not: decide which shard to take or when to give it up.
+ * Called by: `runtime/worker.ts` takes and gives up; `runtime/shard_runner.ts` reports what is finished.
+ *
+ * All writes of a turn go through one queue, so that none of them can overtake another. A write is sent again when its
+ * reply was lost; the row that comes back with the conflict then tells whether the first one was applied.
+ *
+ * @module
+ */
+
+import { type Checkpoint, compareCheckpoints, formatCheckpoint } from "../core/checkpoint.ts";
+import {
+  advance,
+  claim,
+  type Claimant,
+  end,
+  give,
+  type HandoverRequest,
+  isHeldBy,
+  type LeaseChange,
+  type PartingOptions,
+  type Progress,
+  release,
+  type ShardRow,
+} from "../core/lease.ts";
+import { type Backoff, backoffMs } from "../core/policy.ts";
+import { invariant, LeaseLostError, StoreError } from "../errors.ts";
+import type { Fence } from "./heartbeat.ts";
+import { tellWriteFailure, type WriteDeps, writePatiently } from "./patient_write.ts";
+import { Bell, SerialQueue, type TaskGroup } from "./tasks.ts";
+
+/** What a lease needs of the worker. */
+export interface LeaseDeps extends WriteDeps {
+  readonly claimant: Claimant;
+  readonly fence: Fence;
+  readonly tasks: TaskGroup;
+  /** Least time between two checkpoint writes, in milliseconds. */
+  readonly checkpointFrequency: number;
+  /** Is called when another worker asks for the shard. */
+  readonly onHandoverRequested: () => void;
+}
+
+/** How a turn ended that this worker wanted to end; `lost` if it was over already, `withdrawn` if it goes on. */
+export type Parting = "done" | "lost" | "withdrawn";
+
+const WRITE_BACKOFF: Backoff = { baseMs: 100, maxMs: 10_000 };
+/** How often the row of a held shard may have changed under one write: only a request for it can come in between. */
+const CONFLICTS_MAX = 10;
+
+/** Takes a shard; null if somebody else was faster. */
+export async function takeShard(
+  row: ShardRow,
+  deps: LeaseDeps,
+  signal: AbortSignal,
+): Promise<Lease | null> {
+  // A conflict may come from an earlier try whose reply was lost: what counts is whose the row is now.
+  const { row: now } = await writePatiently(deps, claim(row, deps.claimant), signal);
+  if (now === null || !isHeldBy(now, deps.claimant) || now.term !== row.term + 1) return null;
+  deps.emit({
+    type: "shard_claimed",
+    shardId: now.id,
+    term: now.term,
+    from: now.previousOwner,
+    checkpoint: formatCheckpoint(now.checkpoint),
+  });
+  return new Lease(now, deps);
+}
+
+/** One turn of this worker on a shard. */
+export class Lease {
+  readonly shardId: string;
+  /** The fencing token of this turn. */
+  readonly term: number;
+  readonly #deps: LeaseDeps;
+  readonly #queue = new SerialQueue();
+  readonly #due = new Bell();
+  readonly #over = new AbortController();
+  #row: ShardRow;
+  #finished: Checkpoint;
+  #millisBehindLatest: number;
+  /** Monotonic time of the last checkpoint write. */
+  #wroteAt = -Infinity;
+  #waiting: PromiseWithResolvers<void> | undefined;
+
+  /** @param row The row as the claim returned it. */
+  constructor(row: ShardRow, deps: LeaseDeps) {
+    this.shardId = row.id;
+    this.term = row.term;
+    this.#row = row;
+    this.#deps = deps;
+    this.#finished = row.checkpoint;
+    this.#millisBehindLatest = row.millisBehindLatest ?? 0;
+    deps.tasks.start(`checkpoint ${row.id}`, () => this.#writeWhenDue());
+  }
+
+  /** The row as it was last acknowledged. */
+  get row(): ShardRow {
+    return this.#row;
+  }
+
+  /** What is finished, written or not yet. */
+  get position(): Checkpoint {
+    return this.#finished;
+  }
+
+  /** Aborts when this turn is over, for whatever reason. */
+  get signal(): AbortSignal {
+    return this.#over.signal;
+  }
+
+  /** Whether records may be delivered. False as soon as others may take over, whether anybody noticed or not. */
+  get isHeld(): boolean {
+    return !this.#over.signal.aborted && this.#deps.fence.isUp(this.#deps.clock.monotonic());
+  }
+
+  /** Says that everything up to a position is finished. It is written when the next checkpoint is due. */
+  finished(position: Checkpoint, millisBehindLatest: number): void {
+    if (this.#over.signal.aborted) return;
+    invariant(
+      compareCheckpoints(position, this.#finished) >= 0,
+      "a checkpoint never goes back",
+    );
+    this.#finished = position;
+    this.#millisBehindLatest = millisBehindLatest;
+    this.#due.ring();
+  }
+
+  /** Says that a request for the shard was seen in its row. */
+  requested(request: HandoverRequest): void {
+    this.#row = { ...this.#row, handover: request };
+  }
+
+  /** Resolves when what is finished now is written. Rejects with {@linkcode LeaseLostError} if the turn ends before. */
+  checkpointed(): Promise<void> {
+    if (this.#over.signal.aborted) return Promise.reject(this.#over.signal.reason);
+    if (this.#isWritten()) return Promise.resolve();
+    this.#waiting ??= Promise.withResolvers();
+    const { promise } = this.#waiting;
+    // Whoever does not wait for it learns of a lost lease from the signal.
+    promise.catch(() => {});
+    return promise;
+  }
+
+  /** Writes what is finished, and gives the shard to another worker. */
+  async give(to: string, options?: PartingOptions): Promise<Parting> {
+    const { answers } = options ?? {};
+    const parting = await this.#part((row) =>
+      answers !== undefined && row.handover?.id !== answers.id
+        ? null
+        : give(row, to, this.#progress(), options)
+    );
+    if (parting === "done") this.#tellParting({ type: "shard_handed_over", to });
+    return parting;
+  }
+
+  /** Writes what is finished, and frees the shard. */
+  async release(options?: PartingOptions): Promise<Parting> {
+    const parting = await this.#part((row) => release(row, this.#progress(), options));
+    if (parting === "done") this.#tellParting({ type: "shard_released" });
+    return parting;
+  }
+
+  /** Marks the shard as finished for good. */
+  async end(children: readonly string[], wasTrimmed: boolean): Promise<Parting> {
+    const parting = await this.#part((row) => end(row, this.#progress()));
+    if (parting === "done") {
+      const { shardId, term } = this;
+      this.#deps.emit({ type: "shard_ended", shardId, term, children, wasTrimmed });
+    }
+    return parting;
+  }
+
+  /** Ends the turn without a write: somebody else has the shard, or may have it soon. */
+  lose(reason: string): void {
+    if (this.#over.signal.aborted) return;
+    this.#deps.emit({ type: "lease_lost", shardId: this.shardId, term: this.term, reason });
+    this.#finish(new LeaseLostError(this.shardId, reason));
+  }
+
+  /** Checkpoints are written here, at most one per `checkpointFrequency`, until the turn is over. */
+  async #writeWhenDue(): Promise<void> {
+    const { clock, checkpointFrequency } = this.#deps;
+    const { signal } = this.#over;
+    try {
+      while (true) {
+        await this.#due.wait(clock, Number.MAX_SAFE_INTEGER, signal);
+        const wait = this.#wroteAt + checkpointFrequency - clock.monotonic();
+        if (wait > 0) await clock.sleep(wait, signal);
+        await this.#queue.run(() => this.#advance());
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  async #advance(): Promise<void> {
+    if (this.#over.signal.aborted || this.#isWritten()) return;
+    this.#wroteAt = this.#deps.clock.monotonic();
+    const outcome = await this.#write((row) => advance(row, this.#progress()), this.signal);
+    if (outcome !== "written") return;
+    const { checkpoint, millisBehindLatest } = this.#row;
+    this.#deps.emit({
+      type: "checkpoint_written",
+      shardId: this.shardId,
+      term: this.term,
+      checkpoint: formatCheckpoint(checkpoint),
+      millisBehindLatest: millisBehindLatest ?? 0,
+    });
+    if (!this.#tellWaiting()) this.#due.ring();
+    if (this.#row.handover !== null) this.#deps.onHandoverRequested();
+  }
+
+  /** Ends the turn with a write. `makeChange` gives null when there is no reason to any more. */
+  #part(makeChange: (row: ShardRow) => LeaseChange | null): Promise<Parting> {
+    return this.#queue.run(async () => {
+      if (this.#over.signal.aborted) return "lost";
+      const outcome = await this.#write(makeChange, this.signal);
+      if (outcome !== "written") return outcome;
+      this.#tellWaiting();
+      this.#finish(new LeaseLostError(this.shardId, "this worker gave it up"));
+      return "done";
+    });
+  }
+
+  /**
+   * Sends a change until it is certain what became of it. `null` from `makeChange` means that the reason for the change is
+   * gone; the turn goes on.
+   */
+  async #write(
+    makeChange: (row: ShardRow) => LeaseChange | null,
+    signal: AbortSignal,
+  ): Promise<"written" | "lost" | "withdrawn"> {
+    const { store, clock, random, claimant } = this.#deps;
+    let inDoubt: LeaseChange | null = null;
+    let failures = 0;
+    for (let conflicts = 0; conflicts < CONFLICTS_MAX;) {
+      const change = makeChange(this.#row);
+      if (change === null) return "withdrawn";
+      if (!this.isHeld) return this.#lost("no heartbeat was acknowledged in time");
+      try {
+        const { kind, row } = await store.write(change, signal);
+        if (kind === "written") {
+          invariant(row !== null, "a written shard row exists");
+          this.#row = row;
+          return "written";
+        }
+        if (row !== null && isHeldBy(row, claimant) && row.term === this.term) {
+          // Still ours: an earlier try was applied, or a request for the shard came in.
+          this.#row = row;
+          if (wasApplied(inDoubt ?? change, row)) return "written";
+          conflicts += 1;
+          continue;
+        }
+        if (inDoubt !== null && row !== null && wasApplied(inDoubt, row)) {
+          this.#row = row;
+          return "written";
+        }
+        return this.#lost(`the row says that ${describeOwner(row)}`);
+      } catch (error) {
+        if (signal.aborted) return "lost";
+        if (!(error instanceof StoreError)) throw error;
+        if (error.maybeApplied) inDoubt = change;
+        failures += 1;
+        const retryInMs = backoffMs(failures, WRITE_BACKOFF, random.next());
+        tellWriteFailure(this.#deps, change, error, retryInMs);
+        await clock.sleep(retryInMs, signal).catch(() => {}); // An abort is seen by the next write.
+      }
+    }
+    return this.#lost(`its row changed ${CONFLICTS_MAX} times while it was written`);
+  }
+
+  /** Tells those who wait that everything is written, if it is. */
+  #tellWaiting(): boolean {
+    if (!this.#isWritten()) return false;
+    this.#waiting?.resolve();
+    this.#waiting = undefined;
+    return true;
+  }
+
+  #tellParting(
+    fact: { readonly type: "shard_handed_over"; readonly to: string } | {
+      readonly type: "shard_released";
+    },
+  ): void {
+    const checkpoint = formatCheckpoint(this.#row.checkpoint);
+    this.#deps.emit({ ...fact, shardId: this.shardId, term: this.term, checkpoint });
+  }
+
+  #lost(reason: string): "lost" {
+    this.lose(reason);
+    return "lost";
+  }
+
+  #finish(reason: LeaseLostError): void {
+    this.#over.abort(reason);
+    this.#waiting?.reject(reason);
+    this.#waiting = undefined;
+  }
+
+  #isWritten(): boolean {
+    return compareCheckpoints(this.#row.checkpoint, this.#finished) === 0;
+  }
+
+  #progress(): Progress {
+    return {
+      checkpoint: this.#finished,
+      checkpointAt: this.#deps.clock.now(),
+      millisBehindLatest: this.#millisBehindLatest,
+    };
+  }
+}
+
+/** Whether the row shows what a change, whose reply was lost, would have made of it. */
+function wasApplied(change: LeaseChange, row: ShardRow): boolean {
+  const { set } = change;
+  if (set === "delete") return false;
+  const { checkpoint, term, owner } = set;
+  return (checkpoint === undefined || compareCheckpoints(row.checkpoint, checkpoint) === 0) &&
+    (term === undefined || row.term === term) && (owner === undefined || row.owner === owner);
+}
+
+function describeOwner(row: ShardRow | null): string {
+  if (row === null) return "the shard left the stream";
+  if (row.owner === null) return `nobody has it, in term ${row.term}`;
+  return `worker "${row.owner}" has it, in term ${row.term}`;
+}

@@ -1,0 +1,126 @@
+/**
+ * Owns: what this worker knows of the others: who is alive, who takes shards; and how it gets their attention.
+ * Must not: know shards.
+ * Called by: `runtime/worker.ts`.
+ *
+ * @module
+ */
+
+import type { WorkerRow } from "../core/lease.ts";
+import { isAlive, sight, type Sightings } from "../core/liveness.ts";
+import { type WriteDeps, writePatiently } from "./patient_write.ts";
+import type { TaskGroup } from "./tasks.ts";
+
+/** What the membership needs of the worker. */
+export interface MembershipDeps extends WriteDeps {
+  readonly self: string;
+  readonly tasks: TaskGroup;
+}
+
+/** Several shards that are given to one worker at once are worth one write to get its attention. */
+const NUDGE_DELAY_MS = 50;
+
+/** The workers of the cluster, as this one sees them. */
+export class Membership {
+  readonly #deps: MembershipDeps;
+  readonly #toNudge = new Set<string>();
+  readonly #malformed = new Set<string>();
+  #sightings: Sightings = new Map();
+  /** The incarnations that were found dead, so that each is told once. */
+  #lost: ReadonlySet<string> = new Set();
+
+  /** @param deps What it needs of the worker. */
+  constructor(deps: MembershipDeps) {
+    this.#deps = deps;
+  }
+
+  /** Reads the rows of the workers. Returns whether a worker left or died since the last look. */
+  async look(signal: AbortSignal): Promise<boolean> {
+    const { store, clock, emit } = this.#deps;
+    const { rows, malformed } = await store.list("worker", signal);
+    for (const { id, reason } of malformed) {
+      if (this.#malformed.has(id)) continue;
+      this.#malformed.add(id);
+      emit({ type: "row_malformed", kind: "worker", id, reason });
+    }
+    const before = this.alive();
+    this.#sightings = sight(this.#sightings, rows, clock.monotonic());
+    const now = this.alive();
+    const dead = rows.filter((row) => !now.has(row.id));
+    for (const row of dead) {
+      if (this.#lost.has(row.incarnation)) continue;
+      emit({ type: "worker_lost", lostWorkerId: row.id });
+    }
+    this.#lost = new Set(dead.map((row) => row.incarnation));
+    return [...before].some((workerId) => !now.has(workerId));
+  }
+
+  /** The workers that may be working; this one always is. */
+  alive(): ReadonlySet<string> {
+    return this.#workersWhere(() => true);
+  }
+
+  /** The workers that take shards. */
+  takers(): ReadonlySet<string> {
+    return this.#workersWhere((row) => !row.isDraining);
+  }
+
+  /** The rows of all workers, as last read. */
+  rows(): readonly WorkerRow[] {
+    return [...this.#sightings.values()].map((sighting) => sighting.row);
+  }
+
+  /** Reads the row of a worker that seems dead once more, before its first shard is taken. */
+  async isDead(workerId: string, signal: AbortSignal): Promise<boolean> {
+    const row = await this.#deps.store.read("worker", workerId, signal);
+    if (row === null) return true;
+    const seen = this.#sightings.get(workerId);
+    if (seen?.row.incarnation === row.incarnation && seen.row.beat === row.beat) {
+      return !isAlive(seen, this.#deps.clock.monotonic());
+    }
+    const others = this.rows().filter((other) => other.id !== workerId);
+    this.#sightings = sight(this.#sightings, [...others, row], this.#deps.clock.monotonic());
+    return false;
+  }
+
+  /** Removes the rows of dead workers that no shard names any more. */
+  async bury(owners: ReadonlySet<string>, signal: AbortSignal): Promise<void> {
+    const alive = this.alive();
+    for (const { id, incarnation, beat } of this.rows()) {
+      if (alive.has(id) || owners.has(id)) continue;
+      await writePatiently<WorkerRow>(
+        this.#deps,
+        { kind: "worker", id, expect: { incarnation, beat }, set: "delete" },
+        signal,
+      );
+    }
+  }
+
+  /** Has a worker read its rows soon. If that fails, it reads them in its own time. */
+  nudge(workerId: string, signal: AbortSignal): void {
+    if (this.#toNudge.has(workerId)) return;
+    this.#toNudge.add(workerId);
+    this.#deps.tasks.start(`nudge worker ${workerId}`, async () => {
+      await this.#deps.clock.sleep(NUDGE_DELAY_MS, signal).finally(() =>
+        this.#toNudge.delete(workerId)
+      );
+      const incarnation = this.#sightings.get(workerId)?.row.incarnation;
+      if (incarnation === undefined) return;
+      const attention = this.#deps.random.uuid();
+      await writePatiently<WorkerRow>(
+        this.#deps,
+        { kind: "worker", id: workerId, expect: { incarnation }, set: { attention } },
+        signal,
+      );
+    });
+  }
+
+  #workersWhere(condition: (row: WorkerRow) => boolean): ReadonlySet<string> {
+    const now = this.#deps.clock.monotonic();
+    const workers = new Set([this.#deps.self]);
+    for (const [workerId, sighting] of this.#sightings) {
+      if (isAlive(sighting, now) && condition(sighting.row)) workers.add(workerId);
+    }
+    return workers;
+  }
+}

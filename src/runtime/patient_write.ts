@@ -1,0 +1,65 @@
+/**
+ * Owns: sending a write again whose outcome does not depend on how often it is sent.
+ * Must not: be used for the writes of a turn on a shard, which need the queue and the checks of `lease_keeper.ts`.
+ * Called by: everything in the runtime that writes a row it does not own, or its own worker row.
+ *
+ * @module
+ */
+
+import type { Row, RowChange } from "../core/lease.ts";
+import { type Backoff, backoffMs } from "../core/policy.ts";
+import { StoreError } from "../errors.ts";
+import { type EventSink, toEventError } from "../events.ts";
+import type { Clock, LeaseStore, Random, WriteResult } from "../ports.ts";
+
+/** What a write needs. */
+export interface WriteDeps {
+  readonly store: LeaseStore;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly emit: EventSink;
+}
+
+const BACKOFF: Backoff = { baseMs: 200, maxMs: 5_000 };
+const ATTEMPTS_MAX = 6;
+
+/**
+ * Sends a change until there is an answer. A conflict may mean that an earlier try was applied and its reply lost: look
+ * at the row that comes with it.
+ *
+ * @throws {StoreError} After the last attempt, or at once if trying again cannot help.
+ */
+export async function writePatiently<R extends Row>(
+  deps: WriteDeps,
+  change: RowChange<R>,
+  signal: AbortSignal,
+): Promise<WriteResult<R>> {
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await deps.store.write(change, signal);
+    } catch (error) {
+      const isPassing = error instanceof StoreError &&
+        (error.kind === "throttled" || error.kind === "unavailable");
+      if (signal.aborted || !isPassing || attempt === ATTEMPTS_MAX) throw error;
+      const retryInMs = backoffMs(attempt, BACKOFF, deps.random.next());
+      tellWriteFailure(deps, change, error, retryInMs);
+      await deps.clock.sleep(retryInMs, signal);
+    }
+  }
+}
+
+/** Tells that a write failed and is tried again. */
+export function tellWriteFailure<R extends Row>(
+  deps: Pick<WriteDeps, "emit">,
+  change: RowChange<R>,
+  error: StoreError,
+  retryInMs: number,
+): void {
+  const operation = `write the row of ${change.kind} ${change.id}`;
+  const shardId = change.kind === "shard" ? change.id : null;
+  deps.emit(
+    error.kind === "throttled"
+      ? { type: "throttled", shardId, operation, retryInMs }
+      : { type: "task_failed", task: operation, error: toEventError(error) },
+  );
+}

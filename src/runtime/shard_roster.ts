@@ -1,0 +1,249 @@
+/**
+ * Owns: the shards that this worker works on, those that it was told to leave alone, and what follows when a turn is over.
+ * Must not: choose shards; it is told what to take and what to hand over.
+ * Called by: `runtime/worker.ts`.
+ *
+ * @module
+ */
+
+import { formatCheckpoint } from "../core/checkpoint.ts";
+import type { HandoverRequest, ShardRow } from "../core/lease.ts";
+import type { StopReason } from "../events.ts";
+import type { ShardInfo } from "../ports.ts";
+import { type Lease, type LeaseDeps, type Parting, takeShard } from "./lease_keeper.ts";
+import { type RunOutcome, runShard, type ShardRunnerDeps } from "./shard_runner.ts";
+
+/** A shard that this worker processes. */
+export interface OwnShard {
+  /** The shard. */
+  readonly shardId: string;
+  /** The fencing token of this worker's turn. */
+  readonly term: number;
+  /** What is finished, written or not yet, as the state table writes it. */
+  readonly checkpoint: string;
+}
+
+/** What the roster needs of the worker. */
+export interface RosterDeps extends LeaseDeps, ShardRunnerDeps {
+  /** How long a shard that could not be read or processed here is left to others, in milliseconds. */
+  readonly coolOff: number;
+  /** Who should get a shard that this worker gives up; undefined if there is nobody. */
+  readonly heirOf: (row: ShardRow) => string | undefined;
+  /** A shard was given to another worker, which should know soon. */
+  readonly onGiven: (workerId: string) => void;
+  /** A shard is not worked on here any more, and not because it was given away. */
+  readonly onFree: () => void;
+  /** A shard is about to be marked as finished: its children get their rows, and are taken here if they are free. */
+  readonly onEnding: (children: readonly Omit<ShardInfo, "isClosed">[]) => Promise<void>;
+  /** Something happened that this worker cannot go on after. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+/** A shard that is worked on here, until the last record in hand is back from the user's code. */
+interface Here {
+  readonly lease: Lease;
+  drain: AbortController;
+  request: HandoverRequest | null;
+  readonly done: Promise<void>;
+}
+
+/** The shards of this worker. */
+export class ShardRoster {
+  readonly #deps: RosterDeps;
+  readonly #here = new Map<string, Here>();
+  readonly #taking = new Set<string>();
+  /** Until when a shard is left alone here, on the monotonic clock. */
+  readonly #stopped = new Map<string, number>();
+  #isClosing = false;
+
+  /** @param deps What it needs of the worker. */
+  constructor(deps: RosterDeps) {
+    this.#deps = deps;
+  }
+
+  /** How many shards this worker has. */
+  get size(): number {
+    return [...this.#here.values()].filter(({ lease }) => !lease.signal.aborted).length;
+  }
+
+  /** Whether the shard is worked on here, or a record of it is still in hand. */
+  isHere(shardId: string): boolean {
+    return this.#here.has(shardId) || this.#taking.has(shardId);
+  }
+
+  /** Whether this worker leaves the shard alone. */
+  isStopped(shardId: string): boolean {
+    return (this.#stopped.get(shardId) ?? -Infinity) > this.#deps.clock.monotonic();
+  }
+
+  /** The shards that this worker has. */
+  shards(): readonly OwnShard[] {
+    return [...this.#here.values()].filter(({ lease }) => lease.isHeld).map(({ lease }) => ({
+      shardId: lease.shardId,
+      term: lease.term,
+      checkpoint: formatCheckpoint(lease.position),
+    }));
+  }
+
+  /** The rows of the shards that this worker has, as last acknowledged. */
+  rows(): readonly ShardRow[] {
+    return [...this.#here.values()].map(({ lease }) => lease.row);
+  }
+
+  /** Takes a shard, and works on it until the turn is over. */
+  async take(row: ShardRow, signal: AbortSignal): Promise<void> {
+    const { fence, clock } = this.#deps;
+    if (this.#isClosing || !fence.isUp(clock.monotonic())) return;
+    if (this.isHere(row.id) || this.isStopped(row.id)) return;
+    this.#taking.add(row.id);
+    try {
+      const lease = await takeShard(row, this.#deps, signal);
+      if (lease !== null) this.#begin(lease);
+    } finally {
+      this.#taking.delete(row.id);
+    }
+  }
+
+  /** Gives a shard to the worker that asks for it, when the record in hand is finished. */
+  handOver(row: ShardRow): void {
+    const here = this.#here.get(row.id);
+    if (here === undefined || row.handover === null || here.lease.term !== row.term) return;
+    here.request = row.handover;
+    here.lease.requested(row.handover);
+    here.drain.abort();
+  }
+
+  /** Leaves a shard alone from now on. Resolves when the record in hand is finished, and the shard given up. */
+  async stop(shardId: string): Promise<void> {
+    const wasStopped = this.isStopped(shardId);
+    this.#stopped.set(shardId, Infinity);
+    const here = this.#here.get(shardId);
+    if (here === undefined) {
+      if (!wasStopped) this.#deps.emit({ type: "shard_stopped", shardId, reason: "requested" });
+      this.#deps.onFree();
+      return;
+    }
+    here.drain.abort();
+    await here.done;
+  }
+
+  /** Does not leave a shard alone any more. */
+  start(shardId: string): void {
+    this.#stopped.delete(shardId);
+    this.#deps.emit({ type: "shard_start_requested", shardId });
+  }
+
+  /** Gives up every shard, each when its record in hand is finished. Nothing is taken from now on. */
+  async drain(): Promise<void> {
+    this.#isClosing = true;
+    for (const { drain } of this.#here.values()) drain.abort();
+    await Promise.all([...this.#here.values()].map(({ done }) => done));
+  }
+
+  /** Gives up every shard now, at what is finished; what is in hand will be processed again by the next owner. */
+  async giveUp(): Promise<void> {
+    this.#isClosing = true;
+    await Promise.all([...this.#here.values()].map((here) => this.#part(here.lease)));
+  }
+
+  /** Forgets the shards that others have by now, as their rows say. */
+  reconcile(rows: readonly ShardRow[]): void {
+    for (const row of rows) {
+      const lease = this.#here.get(row.id)?.lease;
+      if (lease !== undefined && row.term > lease.term) lease.lose("another worker took it");
+    }
+  }
+
+  /** Forgets every shard, without a write: others have them, or may soon. */
+  loseAll(reason: string): void {
+    for (const { lease } of this.#here.values()) lease.lose(reason);
+  }
+
+  #begin(lease: Lease): void {
+    const done = Promise.withResolvers<void>();
+    const here: Here = {
+      lease,
+      drain: new AbortController(),
+      request: null,
+      done: done.promise,
+    };
+    this.#here.set(lease.shardId, here);
+    this.#deps.tasks.start(`process ${lease.shardId}`, async () => {
+      try {
+        await this.#work(here);
+      } catch (error) {
+        lease.lose("its processing failed in a way that was not foreseen");
+        this.#deps.onFatal(error);
+      } finally {
+        this.#here.delete(lease.shardId);
+        done.resolve();
+      }
+    });
+  }
+
+  /** One turn. It goes on when the request that it was drained for was taken back. */
+  async #work(here: Here): Promise<void> {
+    while (true) {
+      const outcome = await runShard(this.#deps, here.lease, here.drain.signal);
+      const parting = await this.#conclude(here, outcome);
+      if (parting !== "withdrawn") {
+        if (parting === "lost") this.#deps.onFree();
+        return;
+      }
+      here.drain = new AbortController();
+      here.request = null;
+      if (this.#isClosing) here.drain.abort();
+    }
+  }
+
+  async #conclude(here: Here, outcome: RunOutcome): Promise<Parting> {
+    const { lease } = here;
+    const { shardId } = lease;
+    switch (outcome.kind) {
+      case "lost":
+        lease.lose("no heartbeat was acknowledged in time");
+        return "lost";
+      case "ended": {
+        // The rows of the children are there before the shard counts as finished, so that nobody finds a gap.
+        await this.#deps.onEnding(outcome.children);
+        const children = outcome.children.map((child) => child.id);
+        const parting = await lease.end(children, outcome.wasTrimmed);
+        this.#deps.onFree();
+        return parting;
+      }
+      case "stopped": {
+        const { clock, coolOff } = this.#deps;
+        const isForGood = outcome.reason === "recordFailed" || this.isStopped(shardId);
+        this.#stopped.set(shardId, isForGood ? Infinity : clock.monotonic() + coolOff);
+        return await this.#stopHere(lease, outcome.reason);
+      }
+      case "drained": {
+        if (this.isStopped(shardId)) return await this.#stopHere(lease, "requested");
+        const { request } = here;
+        if (request === null || this.#isClosing) return await this.#part(lease);
+        const parting = await lease.give(request.to, { answers: request });
+        if (parting === "done") this.#deps.onGiven(request.to);
+        return parting;
+      }
+      default:
+        return outcome satisfies never;
+    }
+  }
+
+  async #stopHere(lease: Lease, reason: StopReason): Promise<Parting> {
+    const parting = await this.#part(lease, this.#deps.claimant.workerId);
+    this.#deps.emit({ type: "shard_stopped", shardId: lease.shardId, reason });
+    this.#deps.onFree();
+    return parting;
+  }
+
+  /** Gives a shard to whoever should have it next, or frees it. */
+  async #part(lease: Lease, stoppedBy?: string): Promise<Parting> {
+    const options = stoppedBy === undefined ? {} : { stoppedBy };
+    const heir = this.#deps.heirOf(lease.row);
+    if (heir === undefined) return await lease.release(options);
+    const parting = await lease.give(heir, options);
+    if (parting === "done") this.#deps.onGiven(heir);
+    return parting;
+  }
+}

@@ -1,0 +1,161 @@
+/**
+ * Owns: one turn on one shard, from its checkpoint on: read, process in order, read on after a failure, until the shard
+ * ends, stops, is to be given up, or is lost.
+ * Must not: decide who gets the shard afterwards.
+ * Called by: `runtime/shard_roster.ts`.
+ *
+ * @module
+ */
+
+import { type Backoff, backoffMs } from "../core/policy.ts";
+import { SourceError } from "../errors.ts";
+import { type StopReason, toEventError } from "../events.ts";
+import type { Batch, ShardInfo, StreamSource } from "../ports.ts";
+import type { Lease } from "./lease_keeper.ts";
+import type { Processors } from "./processors.ts";
+import { RecordRunner, type RecordRunnerDeps } from "./record_runner.ts";
+import { Scope } from "./tasks.ts";
+
+/** What the shard runner needs of the worker. */
+export interface ShardRunnerDeps extends RecordRunnerDeps {
+  readonly source: StreamSource;
+  readonly processors: Processors;
+  /** After failing to read for this long, in milliseconds, the shard is left to another worker. */
+  readonly unreadableAfter: number;
+}
+
+/** How a turn went. */
+export type RunOutcome =
+  | { readonly kind: "drained" }
+  | { readonly kind: "lost" }
+  | { readonly kind: "stopped"; readonly reason: StopReason }
+  | {
+    readonly kind: "ended";
+    readonly children: readonly Omit<ShardInfo, "isClosed">[];
+    readonly wasTrimmed: boolean;
+  };
+
+const READ_BACKOFF: Backoff = { baseMs: 500, maxMs: 30_000 };
+
+/** Processes a shard until the turn is over. `drain` aborts when no further record is to be started. */
+export async function runShard(
+  deps: ShardRunnerDeps,
+  lease: Lease,
+  drain: AbortSignal,
+): Promise<RunOutcome> {
+  const slot = deps.processors.open(lease.shardId);
+  try {
+    const records = new RecordRunner(deps, lease, slot, drain);
+    return await readToTheEnd(deps, lease, drain, records);
+  } finally {
+    await slot.close();
+  }
+}
+
+async function readToTheEnd(
+  deps: ShardRunnerDeps,
+  lease: Lease,
+  drain: AbortSignal,
+  records: RecordRunner,
+): Promise<RunOutcome> {
+  const { clock, random, emit } = deps;
+  let lastRead = clock.monotonic();
+  for (let failures = 0;;) {
+    using scope = new Scope(lease.signal, drain);
+    try {
+      for await (const batch of readAhead(deps.source, lease, scope.signal)) {
+        failures = 0;
+        const outcome = await processBatch(batch, records);
+        if (outcome !== "read on") return outcome;
+        lastRead = clock.monotonic();
+      }
+      throw new SourceError(`Cannot read on in shard "${lease.shardId}": the reader ended`, {
+        kind: "unavailable",
+      });
+    } catch (error) {
+      if (!lease.isHeld) return { kind: "lost" };
+      if (drain.aborted) return { kind: "drained" };
+      if (!(error instanceof SourceError)) throw error;
+      failures += 1;
+      emit({ type: "read_failed", shardId: lease.shardId, error: toEventError(error) });
+      if (error.kind === "missing" && await hasLeftTheStream(deps, lease.shardId, scope.signal)) {
+        return { kind: "ended", children: [], wasTrimmed: true };
+      }
+      if (clock.monotonic() - lastRead >= deps.unreadableAfter) {
+        return { kind: "stopped", reason: "unreadable" };
+      }
+      // An abort ends the wait early, and is seen at the top of the next round.
+      await clock.sleep(backoffMs(failures, READ_BACKOFF, random.next()), scope.signal)
+        .catch(() => {});
+    }
+  }
+}
+
+async function processBatch(
+  batch: Batch,
+  records: RecordRunner,
+): Promise<RunOutcome | "read on"> {
+  let outcome = await records.run(batch);
+  if (outcome === "done" && batch.end !== undefined) {
+    outcome = await records.shardEnded();
+    if (outcome === "done") {
+      return { kind: "ended", children: batch.end.children, wasTrimmed: false };
+    }
+  }
+  switch (outcome) {
+    case "done":
+      return "read on";
+    case "drained":
+    case "lost":
+      return { kind: outcome };
+    case "recordFailed":
+    case "processorFailed":
+      return { kind: "stopped", reason: outcome };
+    default:
+      return outcome satisfies never;
+  }
+}
+
+/** The batches of a shard after what is finished; the next one is fetched while the caller works on one. */
+async function* readAhead(
+  source: StreamSource,
+  lease: Lease,
+  signal: AbortSignal,
+): AsyncGenerator<Batch> {
+  using scope = new Scope(signal);
+  const batches = source.open(lease.shardId, lease.position, scope.signal)[Symbol.asyncIterator]();
+  try {
+    let next = batches.next();
+    while (true) {
+      const { value, done } = await next;
+      if (done) return;
+      if (value.end === undefined) {
+        next = batches.next();
+        // Its failure is thrown by the await above, in the next round; if the caller leaves before, nobody needs it.
+        next.catch(() => {});
+      }
+      yield value;
+      if (value.end !== undefined) return;
+    }
+  } finally {
+    // This ends a read that is under way; what the reader throws then is the abort.
+    scope.abort();
+    await batches.return?.().catch(() => {});
+  }
+}
+
+/** Whether the stream is there, but not the shard: its records were older than the stream's retention. */
+async function hasLeftTheStream(
+  deps: ShardRunnerDeps,
+  shardId: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    const shards = await deps.source.listShards(signal);
+    return !shards.some((shard) => shard.id === shardId);
+  } catch (error) {
+    // If the stream itself is missing the worker's own look at the stream says so; here the read is tried again.
+    if (signal.aborted || error instanceof SourceError) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * Owns: keeping the rows of the state table in step with the shards of the stream.
+ * Must not: take a shard.
+ * Called by: `runtime/worker.ts` at the start and from time to time; `runtime/shard_roster.ts` when a shard ends.
+ *
+ * @module
+ */
+
+import type { Checkpoint } from "../core/checkpoint.ts";
+import { create, forget, newShardRow, type ShardRow } from "../core/lease.ts";
+import { rowsWithoutShard, shardsWithoutRow } from "../core/lineage.ts";
+import type { ShardInfo, StreamSource } from "../ports.ts";
+import { type WriteDeps, writePatiently } from "./patient_write.ts";
+import { forEachLimited } from "./tasks.ts";
+
+/** What the shard sync needs of the worker. */
+export interface ShardSyncDeps extends WriteDeps {
+  readonly source: StreamSource;
+}
+
+const WRITES_AT_ONCE_MAX = 16;
+
+/** Keeps rows and shards in step. */
+export class ShardSync {
+  readonly #deps: ShardSyncDeps;
+  readonly #startAt: Checkpoint;
+  /** Rows that the last look would have deleted: a single look may be out of date. */
+  #unlisted: ReadonlySet<string> = new Set();
+
+  /** @param startAt Where a shard begins that has no row yet. */
+  constructor(deps: ShardSyncDeps, startAt: Checkpoint) {
+    this.#deps = deps;
+    this.#startAt = startAt;
+  }
+
+  /** Looks at the stream and the rows. Returns whether there are new rows. */
+  async look(signal: AbortSignal): Promise<boolean> {
+    const { store, source } = this.#deps;
+    const shards = await source.listShards(signal);
+    const { rows } = await store.list("shard", signal);
+    const created = await this.createRows(shards, rows, signal);
+    const unlisted = rowsWithoutShard(shards, rows);
+    const gone = unlisted.filter((row) => this.#unlisted.has(row.id));
+    this.#unlisted = new Set(unlisted.map((row) => row.id));
+    await forEachLimited(gone, WRITES_AT_ONCE_MAX, (row) => this.#forget(row, signal));
+    return created;
+  }
+
+  /** Creates the rows that are missing, parents before children. Returns whether there were any. */
+  async createRows(
+    shards: readonly Omit<ShardInfo, "isClosed">[],
+    rows: readonly ShardRow[],
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const generations = shardsWithoutRow(shards, rows);
+    for (const generation of generations) {
+      await forEachLimited(generation, WRITES_AT_ONCE_MAX, (shard) => this.#create(shard, signal));
+    }
+    return generations.length > 0;
+  }
+
+  async #create(shard: Omit<ShardInfo, "isClosed">, signal: AbortSignal): Promise<void> {
+    // A conflict says that another worker was faster: the row is there, which is all that counts.
+    const row = create(newShardRow(shard, this.#startAt));
+    const { kind } = await writePatiently(this.#deps, row, signal);
+    if (kind === "written") {
+      this.#deps.emit({ type: "shard_found", shardId: shard.id, parents: shard.parents });
+    }
+  }
+
+  async #forget(row: ShardRow, signal: AbortSignal): Promise<void> {
+    const { kind } = await writePatiently(this.#deps, forget(row), signal);
+    if (kind === "written") this.#deps.emit({ type: "shard_forgotten", shardId: row.id });
+  }
+}

@@ -1,0 +1,279 @@
+/**
+ * Owns: the look at the rows of the cluster, and acting on it: take, refuse, answer, ask, clean up.
+ * Must not: decide who should have what; that is `core/balance.ts`.
+ * Called by: `runtime/worker.ts`.
+ *
+ * The rows of the workers are read once per `heartbeat`, those of the shards only when there is a reason to: the time has
+ * come, somebody asked for attention, a worker left, or a request is under way.
+ *
+ * @module
+ */
+
+import {
+  answerRequests,
+  type ClusterView,
+  freeShards,
+  heirs,
+  plan,
+  shardsToAskFor,
+  stoppedEverywhere,
+} from "../core/balance.ts";
+import type { ResolvedConfig } from "../core/config.ts";
+import {
+  clearHandover,
+  isEnded,
+  type LeaseChange,
+  refuse,
+  requestHandover,
+  type ShardRow,
+} from "../core/lease.ts";
+import { toEventError } from "../events.ts";
+import type { Membership } from "./membership.ts";
+import { type WriteDeps, writePatiently } from "./patient_write.ts";
+import type { ShardRoster } from "./shard_roster.ts";
+import { Bell, forEachLimited, SerialQueue } from "./tasks.ts";
+
+/** What the survey needs of the worker. */
+export interface SurveyDeps extends WriteDeps {
+  readonly self: string;
+  readonly config: ResolvedConfig;
+  readonly membership: Membership;
+  readonly roster: ShardRoster;
+}
+
+const WRITES_AT_ONCE_MAX = 16;
+/** Least time between two looks, so that a burst of reasons costs one. */
+const LOOK_GAP_MS = 100;
+
+/** Looks at the cluster. */
+export class Survey {
+  readonly #deps: SurveyDeps;
+  readonly #bell = new Bell();
+  readonly #queue = new SerialQueue();
+  /** Children of shards that ended here: taken here without asking who has fewest, so that nobody waits. */
+  readonly #adopted = new Set<string>();
+  readonly #told = new Set<string>();
+  #rows: readonly ShardRow[] = [];
+  #heirs: ReadonlyMap<string, string> | undefined;
+  /** When a free shard, or a request, was first seen as it is, on the monotonic clock. */
+  #firstSeen: ReadonlyMap<string, number> = new Map();
+  #lookedAt = -Infinity;
+  #balancedAt = -Infinity;
+
+  /** @param deps What it needs of the worker. */
+  constructor(deps: SurveyDeps) {
+    this.#deps = deps;
+  }
+
+  /** Asks for a look soon. */
+  ring(): void {
+    this.#bell.ring();
+  }
+
+  /** Takes these shards here as soon as they are free and ready. */
+  adopt(shardIds: readonly string[]): void {
+    for (const shardId of shardIds) this.#adopted.add(shardId);
+  }
+
+  /** The rows of the shards as they were last read. */
+  rows(): readonly ShardRow[] {
+    return this.#rows;
+  }
+
+  /** Looks whenever there is a reason to, until the signal is aborted. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, emit, membership } = this.#deps;
+    while (true) {
+      const isRung = await this.#bell.wait(clock, this.#pause(), signal);
+      try {
+        const isWanted = isRung || this.#isDue() || await membership.look(signal);
+        if (isWanted) await this.look(signal);
+      } catch (error) {
+        if (signal.aborted) throw error;
+        const told = toEventError(error);
+        emit({ type: "task_failed", task: "look at the state table", error: told });
+      }
+      await clock.sleep(LOOK_GAP_MS, signal);
+    }
+  }
+
+  /** Looks at the rows and acts on them, one look after the other. */
+  look(signal: AbortSignal): Promise<void> {
+    return this.#queue.run(() => this.#look(signal));
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
+    const { roster } = this.#deps;
+    await this.#read(signal);
+    roster.reconcile(this.#rows);
+    const view = this.#view();
+    const { take, refuse: refused } = plan(view);
+    await this.#take(take, signal);
+    await this.#writeEach(refused, (row) => refuse(row, this.#deps.self), signal);
+    await this.#answer(view, signal);
+    await this.#ask(view, signal);
+    this.#tellStoppedEverywhere(view);
+    const owners = new Set(this.#rows.flatMap((row) => row.owner ?? []));
+    await this.#deps.membership.bury(owners, signal);
+  }
+
+  /** Who should get a shard that this worker gives up; undefined if there is nobody. */
+  heirOf(row: ShardRow): string | undefined {
+    return (this.#heirs ?? heirs(this.#view(), [row])).get(row.id);
+  }
+
+  /** Chooses who gets which of this worker's shards, before it gives up all of them. */
+  async chooseHeirs(signal: AbortSignal): Promise<void> {
+    await this.#read(signal);
+    this.#heirs = heirs(this.#view(), this.#deps.roster.rows());
+  }
+
+  /** Reads the rows: those of the workers last, so that whoever owns a shard is known. */
+  async #read(signal: AbortSignal): Promise<void> {
+    const { store, clock, emit, membership } = this.#deps;
+    const { rows, malformed } = await store.list("shard", signal);
+    for (const { id, reason } of malformed) {
+      if (this.#isNews(`malformed ${id}`)) {
+        emit({ type: "row_malformed", kind: "shard", id, reason });
+      }
+    }
+    await membership.look(signal);
+    this.#rows = rows;
+    this.#lookedAt = clock.monotonic();
+    const seen = this.#firstSeen;
+    this.#firstSeen = new Map(
+      [...freeShards(this.#view()).map(turnOf), ...rows.flatMap((row) => row.handover?.id ?? [])]
+        .map((key) => [key, seen.get(key) ?? this.#lookedAt]),
+    );
+  }
+
+  #view(): ClusterView {
+    const { self, membership, roster, config } = this.#deps;
+    const patience = config.checkUnprocessedShardsFrequency;
+    return {
+      self,
+      shards: this.#rows,
+      alive: membership.alive(),
+      takers: membership.takers(),
+      isHere: (shardId) => roster.isHere(shardId),
+      isStoppedHere: (shardId) => roster.isStopped(shardId),
+      isOverdue: (row) => this.#adopted.has(row.id) || this.#age(turnOf(row)) >= patience,
+    };
+  }
+
+  /** Takes shards; those of a worker that seems dead only after its row was read once more. */
+  async #take(rows: readonly ShardRow[], signal: AbortSignal): Promise<void> {
+    const { self, membership, roster } = this.#deps;
+    const owners = new Set(rows.map((row) => row.owner));
+    const dead = new Set<string | null>([null, self]);
+    for (const owner of owners) {
+      if (owner === null || dead.has(owner)) continue;
+      if (await membership.isDead(owner, signal)) dead.add(owner);
+    }
+    const free = rows.filter((row) => dead.has(row.owner));
+    await forEachLimited(free, WRITES_AT_ONCE_MAX, (row) => roster.take(row, signal));
+    for (const row of this.#rows) {
+      if (row.owner !== null || isEnded(row)) this.#adopted.delete(row.id);
+    }
+  }
+
+  async #answer(view: ClusterView, signal: AbortSignal): Promise<void> {
+    const { give, decline } = answerRequests(view);
+    for (const row of give) this.#deps.roster.handOver(row);
+    const expiry = this.#deps.config.handoverRequestExpiry;
+    const expired = this.#rows.filter((row) =>
+      row.handover !== null && this.#age(row.handover.id) >= expiry && !decline.includes(row)
+    );
+    await this.#writeEach([...decline, ...expired], clearHandover, signal, (row) => {
+      const to = row.handover?.to ?? "";
+      this.#deps.emit({ type: "handover_cleared", shardId: row.id, to });
+    });
+  }
+
+  /** Asks others for shards: when the time has come, or when this worker has none. */
+  async #ask(view: ClusterView, signal: AbortSignal): Promise<void> {
+    const { self, clock, random, emit, membership, config } = this.#deps;
+    const isIdle = !this.#rows.some((row) =>
+      !isEnded(row) && (row.owner === self || row.handover?.to === self)
+    );
+    const now = clock.monotonic();
+    if (!isIdle && now - this.#balancedAt < config.loadBalanceFrequency) return;
+    this.#balancedAt = now;
+    const wanted = shardsToAskFor(view, () => random.next());
+    const ask = (row: ShardRow): LeaseChange =>
+      requestHandover(row, { to: self, id: random.uuid() });
+    await this.#writeEach(wanted, ask, signal, (row) => {
+      const from = row.owner ?? "";
+      emit({ type: "handover_requested", shardId: row.id, from, to: self });
+      membership.nudge(from, signal);
+      // The next pause is short, to take the shard when it is given.
+      this.#rows = this.#rows.map((other) =>
+        other.id === row.id ? { ...row, handover: { to: self, id: "" } } : other
+      );
+    });
+  }
+
+  async #writeEach(
+    rows: readonly ShardRow[],
+    makeChange: (row: ShardRow) => LeaseChange,
+    signal: AbortSignal,
+    onWritten?: (row: ShardRow) => void,
+  ): Promise<void> {
+    await forEachLimited(rows, WRITES_AT_ONCE_MAX, async (row) => {
+      // A conflict says that the row has moved on; the next look sees where to.
+      const { kind } = await writePatiently(this.#deps, makeChange(row), signal);
+      if (kind === "written") onWritten?.(row);
+    });
+  }
+
+  #tellStoppedEverywhere(view: ClusterView): void {
+    for (const { id, stoppedBy, term } of stoppedEverywhere(view)) {
+      if (!this.#isNews(`stopped ${id} ${term}`)) continue;
+      this.#deps.emit({ type: "shard_stopped_everywhere", shardId: id, stoppedBy });
+    }
+  }
+
+  /** How long until the next look at the workers, or at everything. */
+  #pause(): number {
+    const { clock, config } = this.#deps;
+    if (this.#isWaitingForShards()) return Math.min(5_000, Math.max(200, config.heartbeat / 4));
+    const nextLook = this.#lookedAt + this.#lookEvery() - clock.monotonic();
+    return Math.max(0, Math.min(config.heartbeat, nextLook));
+  }
+
+  #isDue(): boolean {
+    const age = this.#deps.clock.monotonic() - this.#lookedAt;
+    return age >= this.#lookEvery() || this.#isWaitingForShards();
+  }
+
+  #lookEvery(): number {
+    const { config } = this.#deps;
+    return Math.min(
+      config.checkUnprocessedShardsFrequency,
+      config.checkPendingHandoverRequestFrequency,
+      config.loadBalanceFrequency,
+    );
+  }
+
+  #isWaitingForShards(): boolean {
+    return this.#rows.some((row) => row.handover?.to === this.#deps.self && !isEnded(row));
+  }
+
+  /** For how long a free shard or a request has been seen as it is, in milliseconds. */
+  #age(key: string): number {
+    const since = this.#firstSeen.get(key);
+    return since === undefined ? 0 : this.#deps.clock.monotonic() - since;
+  }
+
+  /** True once for each thing to tell. */
+  #isNews(key: string): boolean {
+    if (this.#told.has(key)) return false;
+    this.#told.add(key);
+    return true;
+  }
+}
+
+/** Names a shard as it is now: a change of owner makes it another one. */
+function turnOf(row: ShardRow): string {
+  return `${row.id} ${row.term}`;
+}

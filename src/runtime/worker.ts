@@ -1,0 +1,299 @@
+/**
+ * Owns: the life of a worker: start, the loops that run while it lives, stop. Wires the rooms of the runtime.
+ * Must not: decide who should have which shard (`core/balance.ts`), or write a row as its owner (`lease_keeper.ts`).
+ * Called by: `app.ts`.
+ *
+ * @module
+ */
+
+import { type ResolvedConfig, startingCheckpoint } from "../core/config.ts";
+import { create, isEnded, type StreamRow } from "../core/lease.ts";
+import { type ClusterStatus, clusterStatus } from "../core/status.ts";
+import { invariant, messageOf, SourceError, StoreError, WorkerReplacedError } from "../errors.ts";
+import { toEventError } from "../events.ts";
+import type { ShardInfo, StreamSource } from "../ports.ts";
+import type { ProcessorSource } from "../processor.ts";
+import { Fence, Heartbeat } from "./heartbeat.ts";
+import { Membership } from "./membership.ts";
+import { type WriteDeps, writePatiently } from "./patient_write.ts";
+import { Processors } from "./processors.ts";
+import { type OwnShard, ShardRoster } from "./shard_roster.ts";
+import { ShardSync } from "./shard_sync.ts";
+import { Survey } from "./survey.ts";
+import { TaskGroup, withTimeout } from "./tasks.ts";
+
+/** What a worker needs. */
+export interface WorkerDeps extends WriteDeps {
+  readonly workerId: string;
+  readonly streamName: string;
+  readonly version: string;
+  readonly config: ResolvedConfig;
+  readonly processor: ProcessorSource;
+  readonly source: StreamSource;
+}
+
+/** The parts of `shutdownTimeout`: finishing what is in hand, giving up what is not finished, and saying good-bye. */
+const DRAIN_SHARE = 0.6;
+const GIVE_UP_SHARE = 0.2;
+const FAREWELL_SHARE = 0.1;
+
+/** A worker of the cluster. */
+export class Worker {
+  readonly #deps: WorkerDeps;
+  /** Aborts when no shard is to be taken any more. */
+  readonly #closing = new AbortController();
+  /** Aborts when the last write of this worker is done. */
+  readonly #ended = new AbortController();
+  readonly #finished = Promise.withResolvers<void>();
+  readonly #tasks: TaskGroup;
+  readonly #fence = new Fence();
+  readonly #processors: Processors;
+  readonly #heartbeat: Heartbeat;
+  readonly #membership: Membership;
+  readonly #roster: ShardRoster;
+  readonly #survey: Survey;
+  #sync: ShardSync | undefined;
+  /** A stop is not interrupted by anything but its time limits. */
+  readonly #never = new AbortController().signal;
+  #isRegistered = false;
+  #isStopping = false;
+
+  /** @param deps What it needs of the outside world. */
+  constructor(deps: WorkerDeps) {
+    this.#deps = deps;
+    const { workerId, config, emit } = deps;
+    const { heartbeatTimeout } = config;
+    const incarnation = deps.random.uuid();
+    const claimant = { workerId, incarnation };
+    this.#tasks = new TaskGroup((task, error) => {
+      if (this.#ended.signal.aborted) return; // What the end of this worker interrupted.
+      emit({ type: "task_failed", task, error: toEventError(error) });
+    });
+    this.#processors = new Processors(deps.processor, emit);
+    this.#heartbeat = new Heartbeat({
+      ...deps,
+      ...config,
+      claimant,
+      fence: this.#fence,
+      countShards: () => this.#roster.size,
+      onAttention: () => this.#survey.ring(),
+      onFenced: () => this.#onFenced(),
+    });
+    this.#membership = new Membership({ ...deps, self: workerId, tasks: this.#tasks });
+    this.#roster = new ShardRoster({
+      ...deps,
+      ...config,
+      claimant,
+      fence: this.#fence,
+      tasks: this.#tasks,
+      processors: this.#processors,
+      unreadableAfter: heartbeatTimeout,
+      coolOff: heartbeatTimeout,
+      heirOf: (row) => this.#survey.heirOf(row),
+      onHandoverRequested: () => this.#survey.ring(),
+      onGiven: (to) => this.#membership.nudge(to, this.#ended.signal),
+      onFree: () => this.#survey.ring(),
+      onEnding: (children) => this.#prepareChildren(children),
+      onFatal: (error) => this.#fail(error),
+    });
+    this.#survey = new Survey({
+      ...deps,
+      self: workerId,
+      membership: this.#membership,
+      roster: this.#roster,
+    });
+  }
+
+  /** Resolves when the worker has stopped; rejects when it had to. */
+  get finished(): Promise<void> {
+    return this.#finished.promise;
+  }
+
+  /** Joins the cluster: resolves when this worker has taken its first shards, or found that others have them all. */
+  async start(): Promise<void> {
+    const { store, version, streamName, emit } = this.#deps;
+    const { signal } = this.#closing;
+    try {
+      await store.prepare(signal);
+      await this.#heartbeat.register(signal);
+      this.#isRegistered = true;
+      this.#live("heartbeat", () => this.#heartbeat.run(this.#ended.signal));
+      this.#live("fence", () => this.#heartbeat.watchFence(this.#ended.signal));
+      this.#sync = new ShardSync(this.#deps, await this.#startOfStream());
+      await this.#sync.look(signal);
+      emit({ type: "worker_started", version, streamName });
+      await this.#survey.look(signal);
+      this.#live("survey", () => this.#survey.run(signal));
+      this.#live("shard sync", () => this.#syncShards(signal));
+    } catch (error) {
+      this.#finished.promise.catch(() => {}); // Whoever called `start` is told.
+      await this.#end(error);
+      throw error;
+    }
+  }
+
+  /** Stops: finishes the records in hand, checkpoints, gives the shards away. */
+  async stop(): Promise<void> {
+    void this.#end();
+    await this.#finished.promise.catch(() => {}); // Whoever waits for `finished` is told.
+  }
+
+  /** Processes a shard here again; resolves when it is taken, or when another worker turned out to have it. */
+  async startProcessing(shardId: string): Promise<void> {
+    await this.#checkShard("start", shardId);
+    this.#roster.start(shardId);
+    this.#survey.adopt([shardId]);
+    await this.#survey.look(this.#closing.signal);
+  }
+
+  /** Stops a shard here; resolves when the record in hand is finished and checkpointed. */
+  async stopProcessing(shardId: string): Promise<void> {
+    await this.#checkShard("stop", shardId);
+    await this.#roster.stop(shardId);
+  }
+
+  /** Uses another processor from the next record on; resolves when the old one is disposed. */
+  async changeProcessor(next: ProcessorSource): Promise<void> {
+    await this.#processors.change(next);
+  }
+
+  /** The shards that this worker has. */
+  shards(): readonly OwnShard[] {
+    return this.#roster.shards();
+  }
+
+  /** The cluster as the rows show it now. */
+  async status(): Promise<ClusterStatus> {
+    const { signal } = this.#ended;
+    const { rows } = await this.#deps.store.list("shard", signal);
+    await this.#membership.look(signal);
+    const alive = this.#membership.alive();
+    return clusterStatus(this.#membership.rows(), rows, (worker) => alive.has(worker.id));
+  }
+
+  /** Runs a loop whose end before its time is the end of the worker. */
+  #live(name: string, loop: () => Promise<void>): void {
+    this.#tasks.start(name, () => loop().catch((error) => this.#fail(error)));
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isStopping) return; // It is on its way out already; the loops end by being interrupted.
+    this.#tasks.start("stop", () => this.#end(error));
+  }
+
+  #onFenced(): void {
+    this.#deps.emit({ type: "worker_fenced", shards: this.#roster.size });
+    this.#roster.loseAll("no heartbeat was acknowledged in time");
+  }
+
+  /** Where the stream begins: what the first worker that ever started wrote down. */
+  async #startOfStream(): Promise<StreamRow["startAt"]> {
+    const { streamName, config, clock } = this.#deps;
+    const startAt = startingCheckpoint(config.initialPosition, clock.now());
+    const wish: StreamRow = { kind: "stream", id: streamName, startAt };
+    const { row } = await writePatiently(this.#deps, create(wish), this.#closing.signal);
+    invariant(row !== null, "a row that was created or found exists");
+    return row.startAt;
+  }
+
+  /** Looks at the stream from time to time. Two workers that started together do not look together for long. */
+  async #syncShards(signal: AbortSignal): Promise<void> {
+    const { clock, random, config, emit } = this.#deps;
+    for (let missing = 0; missing < 2;) {
+      const period = config.checkStreamChangesFrequency * (1 - random.next() / 10);
+      await clock.sleep(period, signal);
+      try {
+        if (await this.#sync?.look(signal)) this.#survey.ring();
+        missing = 0;
+      } catch (error) {
+        if (signal.aborted) throw error;
+        missing = error instanceof SourceError && error.kind === "missing" ? missing + 1 : 0;
+        emit({ type: "task_failed", task: "look at the stream", error: toEventError(error) });
+        if (missing === 2) throw error;
+      }
+    }
+  }
+
+  /** Has the rows of a shard's children created, and taken here. The next look at the stream makes up for a failure. */
+  async #prepareChildren(children: readonly Omit<ShardInfo, "isClosed">[]): Promise<void> {
+    const { emit } = this.#deps;
+    this.#survey.adopt(children.map((child) => child.id));
+    try {
+      await this.#sync?.createRows(children, [], this.#ended.signal);
+    } catch (error) {
+      emit({ type: "task_failed", task: "create rows of children", error: toEventError(error) });
+    }
+  }
+
+  async #checkShard(verb: string, shardId: string): Promise<void> {
+    const row = await this.#deps.store.read("shard", shardId, this.#ended.signal);
+    if (row !== null && !isEnded(row)) return;
+    const { streamName } = this.#deps;
+    throw new RangeError(
+      row === null
+        ? `Cannot ${verb} shard "${shardId}": stream "${streamName}" has no shard of that name`
+        : `Cannot ${verb} shard "${shardId}": every record of it is finished`,
+    );
+  }
+
+  /** Ends this worker, once: drains its shards, unless the reason is that it has none any more. */
+  async #end(error?: unknown): Promise<void> {
+    if (this.#isStopping) return;
+    this.#isStopping = true;
+    const { emit } = this.#deps;
+    this.#closing.abort(new DOMException("The worker is stopping", "AbortError"));
+    const isOver = error instanceof WorkerReplacedError || error instanceof StoreError;
+    if (isOver) {
+      this.#roster.loseAll(messageOf(error));
+    } else if (this.#isRegistered) {
+      this.#heartbeat.startDraining();
+      await this.#within(DRAIN_SHARE, "finish what is in hand", (signal) => this.#drain(signal));
+    }
+    await this.#within(GIVE_UP_SHARE, "give up the shards", () => this.#roster.giveUp());
+    if (this.#isRegistered) {
+      // What was given to this worker meanwhile is free once its row is gone.
+      const leave = (signal: AbortSignal) => this.#heartbeat.deregister(signal);
+      await this.#within(FAREWELL_SHARE, "leave the cluster", leave);
+    }
+    this.#ended.abort(new DOMException("The worker has stopped", "AbortError"));
+    await this.#within(FAREWELL_SHARE, "dispose the processor", () => this.#processors.close());
+    emit({
+      type: "worker_stopped",
+      ...(error === undefined ? {} : { error: toEventError(error) }),
+    });
+    if (error === undefined) this.#finished.resolve();
+    else this.#finished.reject(error);
+  }
+
+  async #drain(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#survey.chooseHeirs(signal);
+    } catch (error) {
+      // Without heirs the shards are freed, which costs their next owners a moment.
+      const told = toEventError(error);
+      this.#deps.emit({ type: "task_failed", task: "choose who gets the shards", error: told });
+    }
+    await this.#roster.drain();
+  }
+
+  /** Does a part of the stop, which must not take longer than its share of the time. */
+  async #within(
+    share: number,
+    task: string,
+    work: (signal: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    const { clock, config, emit } = this.#deps;
+    const ms = config.shutdownTimeout * share;
+    try {
+      await withTimeout(
+        clock,
+        ms,
+        this.#never,
+        work,
+        () => new Error(`Cannot ${task} within ${ms} ms`),
+      );
+    } catch (error) {
+      emit({ type: "task_failed", task, error: toEventError(error) });
+    }
+  }
+}
