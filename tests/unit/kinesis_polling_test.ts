@@ -78,7 +78,7 @@ Deno.test("iterators that expire at once are a failure, not a loop", async () =>
   const error = await assertRejects(() => test.open().next(), SourceError, "iterators in a row");
   assertEquals(error.kind, "unavailable");
   const times = test.times("GetRecords");
-  assertEquals(times.map((time) => time - (times[0] ?? 0)), [0, 200, 400, 600]);
+  assertEquals(times.map((time) => time - (times[0] ?? 0)), [0, 210, 420, 630]);
 });
 
 Deno.test("throttling is told and waited out, longer each time", async () => {
@@ -148,7 +148,7 @@ Deno.test("reads keep the pace of the stream while behind, and rest at the tip",
   for (let i = 0; i < 3; i++) await batches.next();
   const times = test.times("GetRecords");
   const gaps = times.slice(1).map((time, i) => time - (times[i] ?? 0));
-  assertEquals(gaps, [200, 200, 200, 5_000, 5_000]);
+  assertEquals(gaps, [210, 210, 210, 5_000, 5_000]);
 });
 
 Deno.test("a slow reader waits for nothing", async () => {
@@ -174,7 +174,7 @@ Deno.test("a gap without records is crossed at the pace of the stream", async ()
   for (let i = 0; i < 3; i++) {
     assertEquals((await batches.next()).value, { records: [], millisBehindLatest: 90_000 });
   }
-  assertEquals(test.clock.sleeps, [200, 200]);
+  assertEquals(test.clock.sleeps, [210, 210]);
 });
 
 Deno.test("10 MiB are read at 2 MiB a second, without a throttle", async () => {
