@@ -234,7 +234,8 @@ export class Lease {
   ): Promise<"written" | "lost" | "withdrawn"> {
     const { store, clock, random, claimant } = this.#deps;
     let inDoubt: LeaseChange | null = null;
-    for (let failures = 0, conflicts = 0; conflicts < CONFLICTS_MAX;) {
+    let failures = 0;
+    for (let conflicts = 0; conflicts < CONFLICTS_MAX;) {
       const change = makeChange(this.#row);
       if (change === null) return "withdrawn";
       if (!this.isHeld) return this.#lost("no heartbeat was acknowledged in time");

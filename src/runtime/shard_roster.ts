@@ -15,6 +15,7 @@ import { type RunOutcome, runShard, type ShardRunnerDeps } from "./shard_runner.
 
 /** A shard that this worker processes. */
 export interface OwnShard {
+  /** The shard. */
   readonly shardId: string;
   /** The fencing token of this worker's turn. */
   readonly term: number;
