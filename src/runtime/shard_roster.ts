@@ -168,6 +168,7 @@ export class ShardRoster {
       done: done.promise,
     };
     this.#here.set(lease.shardId, here);
+    this.#drainIfUnwanted(here);
     this.#deps.tasks.start(`process ${lease.shardId}`, async () => {
       try {
         await this.#work(here);
@@ -192,8 +193,13 @@ export class ShardRoster {
       }
       here.drain = new AbortController();
       here.request = null;
-      if (this.#isClosing) here.drain.abort();
+      this.#drainIfUnwanted(here);
     }
+  }
+
+  /** What this worker is to give up may have been decided while the shard was on its way here, or on its way out. */
+  #drainIfUnwanted({ lease, drain }: Here): void {
+    if (this.#isClosing || this.isStopped(lease.shardId)) drain.abort();
   }
 
   async #conclude(here: Here, outcome: RunOutcome): Promise<Parting> {

@@ -126,9 +126,9 @@ export class Worker {
       this.#live("survey", () => this.#survey.run(signal));
       this.#live("shard sync", () => this.#syncShards(signal));
     } catch (error) {
-      this.#finished.promise.catch(() => {}); // Whoever called `start` is told.
-      await this.#end(error);
-      throw error;
+      // If a loop failed first, this error is only the interruption, and the loop's is the reason.
+      void this.#end(error);
+      await this.#finished.promise;
     }
   }
 
