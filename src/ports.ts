@@ -123,8 +123,8 @@ export interface StreamSource {
    * Waits between reads as the limits of the stream ask; heals throttling, expired iterators and short failures by
    * itself. Reads only when it is asked for the next batch.
    *
-   * @throws {SourceError} From the iteration: `missing` if the stream or the shard is gone, `unavailable` or
-   * `throttled` after `maxKinesisRetries`, `denied`, `invalid`. Open again after the last finished record to go on.
+   * @throws {SourceError} From the iteration: `missing` if the stream or the shard is gone, `unavailable`
+   * after `maxKinesisRetries`, `denied`, `invalid`. Open again after the last finished record to go on.
    */
   open(shardId: string, after: Checkpoint, signal: AbortSignal): AsyncIterable<Batch>;
 }
