@@ -180,5 +180,6 @@ async function readLines(
   stream: ReadableStream<Uint8Array>,
   onLine: (line: string) => void,
 ): Promise<void> {
-  for await (const lines of linesOf(stream)) lines.forEach(onLine);
+  const decoder = new TextDecoder();
+  for await (const lines of linesOf(stream)) lines.forEach((line) => onLine(decoder.decode(line)));
 }

@@ -38,7 +38,9 @@ export function fakeTerminal(
       stderr += line + "\n";
     },
     async *readLines() {
-      for (const lines of options.stdin ?? []) yield await Promise.resolve(lines);
+      for (const lines of options.stdin ?? []) {
+        yield await Promise.resolve(lines.map((line) => new TextEncoder().encode(line)));
+      }
     },
     env: (name) => options.env?.[name] || undefined,
     isStdoutInteractive: options.isInteractive ?? false,
@@ -138,7 +140,7 @@ export class CliProcess implements AsyncDisposable {
 
   async #read(stream: ReadableStream<Uint8Array>, into: string[]): Promise<void> {
     for await (const lines of linesOf(stream)) {
-      into.push(...lines);
+      into.push(...lines.map((line) => new TextDecoder().decode(line)));
       this.#wake();
     }
   }

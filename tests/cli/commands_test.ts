@@ -174,13 +174,13 @@ Deno.test("what does not exist is named, and the exit code is 1", async () => {
   await using worker = runWorker(stack, PRINT);
   await using status = new CliProcess([
     "status",
-    "--app=A",
+    "--app=B",
     "--stream=S",
     ...endpoints(stack).slice(1),
   ]);
   assertEquals([await worker.ended(), await status.ended()], [1, 1]);
   assertMatch(worker.stderr.join("\n"), /^error: Cannot .*"S"/m);
-  assertMatch(status.stderr.join("\n"), /^error: Cannot .*"AKinesisState"/m);
+  assertMatch(status.stderr.join("\n"), /^error: Cannot .*"BKinesisState"/m);
 });
 
 Deno.test("local prints its endpoints, refuses a port in use, and ends with 0", async () => {
