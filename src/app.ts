@@ -130,16 +130,16 @@ export class ReactoKinesixApp implements AsyncDisposable {
       world.close();
       hub.close();
     });
+    finished.catch(() => {}); // As long as this start is under way, it is thrown here.
     try {
       await worker.start();
     } catch (error) {
-      finished.catch(() => {}); // It is thrown here.
       hub.open();
       throw error;
     }
     // A macrotask later, so that whoever awaits this can add listeners first.
     void clock.sleep(0, new AbortController().signal).then(() => hub.open());
-    return new ReactoKinesixApp(worker, hub, workerId, finished);
+    return new ReactoKinesixApp(worker, hub, workerId, finished.then(() => {}));
   }
 
   /**

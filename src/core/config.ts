@@ -175,6 +175,7 @@ export interface Setting {
 
 const DAY = 86_400_000;
 const HOUR = 3_600_000;
+const ISO_TIME = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})?)?$/;
 
 const TABLE: { readonly [K in keyof ResolvedConfig]: Omit<Setting, "name" | "flag"> } = {
   dynamoDBReadThroughput: count(1, 40_000, 10, "read capacity units of the state table"),
@@ -368,7 +369,7 @@ function check(setting: Setting, given: unknown): unknown {
       const time = given instanceof Date
         ? given.getTime()
         : typeof given === "string"
-        ? Date.parse(given)
+        ? parseTime(given)
         : given;
       if (typeof time !== "number") throw wrong(TypeError, setting, given);
       // A date outside these bounds is a mistake of units, not a moment in the life of a stream.
@@ -380,6 +381,11 @@ function check(setting: Setting, given: unknown): unknown {
   }
 }
 
+/** The platform reads more than ISO times: to it, `LATEST-1` is a day in 2001. */
+function parseTime(text: string): number {
+  return ISO_TIME.test(text) ? Date.parse(text) : NaN;
+}
+
 function wrong(
   kind: new (message: string) => Error,
   setting: Setting,
@@ -387,10 +393,20 @@ function wrong(
 ): Error {
   const unit = setting.type.kind === "duration" ? ", in milliseconds in code" : "";
   return new kind(
-    `Cannot use setting "${setting.name}": it must be ${describeRange(setting)}${unit}; given ${
-      JSON.stringify(given)?.slice(0, 100) ?? typeof given
-    }`,
+    `Cannot use setting "${setting.name}": it must be ${describeRange(setting)}${unit}; given ` +
+      show(given),
   );
+}
+
+/** A value as a message shows it; not everything that can be given is JSON. */
+function show(given: unknown): string {
+  if (typeof given === "number" || typeof given === "bigint") return String(given);
+  if (given instanceof Date) return "an invalid date or one out of range";
+  try {
+    return JSON.stringify(given)?.slice(0, 100) ?? typeof given;
+  } catch {
+    return typeof given; // A circle, or a bigint within.
+  }
 }
 
 function checkTogether(config: ResolvedConfig): void {

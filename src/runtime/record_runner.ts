@@ -6,6 +6,7 @@
  * @module
  */
 
+import { compareCheckpoints } from "../core/checkpoint.ts";
 import { decide, DEFAULT_MODE, type ErrorHandlingMode } from "../core/policy.ts";
 import { ProcessTimeoutError } from "../errors.ts";
 import { type AppFact, type EventSink, toEventError } from "../events.ts";
@@ -272,7 +273,10 @@ export class RecordRunner {
         'Cannot checkpoint by hand: the setting "checkpointMode" is "auto"; set it to "manual"',
       );
     }
-    if (record !== undefined) this.#markFinished(record);
+    // A processor that finishes its records in the background does so in any order; what is behind is finished already.
+    const isNews = record !== undefined &&
+      compareCheckpoints(positionAfter(record), this.#lease.position) > 0;
+    if (isNews) this.#markFinished(record);
     await this.#lease.checkpointed();
   }
 

@@ -126,9 +126,10 @@ export class Worker {
       this.#live("survey", () => this.#survey.run(signal));
       this.#live("shard sync", () => this.#syncShards(signal));
     } catch (error) {
-      // If a loop failed first, this error is only the interruption, and the loop's is the reason.
       void this.#end(error);
+      // If the worker was on its way out already, the reason for that counts; this error only followed from it.
       await this.#finished.promise;
+      throw error;
     }
   }
 
