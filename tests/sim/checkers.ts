@@ -202,6 +202,7 @@ export class Order implements Checker {
       const expected = this.#next.get(key);
       const isRepeated = expected !== undefined && record.index < expected;
       const isAllowed = expected === undefined || record.index === expected ||
+        isBeforeStart(this.#truth, shard.records[expected]?.approximateArrivalTimestamp ?? 0) ||
         (isRepeated && (attempt > 1 || i > 0 || config.checkpointMode === "manual")) ||
         (record.index > expected && isTrimmed(shard, expected, record.index));
       if (!isAllowed) {
@@ -274,10 +275,11 @@ export class NoDuplicatesAtParting implements Checker {
     }
   }
 
-  onWrite({ isAccepted, before, after, by }: TableWrite): void {
+  onWrite({ isAccepted, before, after, by, change }: TableWrite): void {
     if (!isAccepted || before?.kind !== "shard" || after?.kind !== "shard") return;
+    const { set } = change;
     const isParting = before.holder !== null && processOf(before.holder) === by &&
-      after.holder === null;
+      after.holder === null && set !== "delete" && "checkpoint" in set;
     const { world, stream, config, processes } = this.#truth;
     const shard = stream.shard(before.id);
     if (!isParting || shard === undefined || config.checkpointMode === "manual") return;

@@ -74,14 +74,11 @@ export class Takeover implements Checker {
 
   onCrash(process: SimProcess): void {
     if (!this.#truth.scenario.isGentle) return;
-    const { heartbeat, heartbeatTimeout, checkUnprocessedShardsFrequency } = this.#truth.config;
-    const boundMs = heartbeatTimeout + Math.max(checkUnprocessedShardsFrequency, heartbeat) +
-      heartbeat;
     for (const row of this.#truth.table.shards()) {
       if (row.checkpoint.kind === "shardEnd") continue;
       const isHeld = row.holder !== null && processOf(row.holder) === process.name;
       const isGiven = row.holder === null && row.owner === process.workerId;
-      if (isHeld || isGiven) this.#wait(row.id, boundMs * 1.03 + MESSAGES_MS, "crash");
+      if (isHeld || isGiven) this.#wait(row.id, this.#crashBoundMs(), "crash");
     }
   }
 
@@ -96,9 +93,20 @@ export class Takeover implements Checker {
     }
     const isParting = before.holder !== null && processOf(before.holder) === by;
     if (isParting) {
+      // Who gets it may be gone already, without anybody knowing; then it waits as after a crash.
+      const isHeirLive = after.owner === null || [...this.#truth.processes.values()].some(
+        (process) => process.isLive && process.workerId === after.owner,
+      );
+      if (!isHeirLive) return this.#wait(after.id, this.#crashBoundMs(), "crash");
       const { heartbeat } = this.#truth.config;
       this.#wait(after.id, heartbeat * 1.03 + MESSAGES_MS, "parting");
     }
+  }
+
+  #crashBoundMs(): number {
+    const { heartbeat, heartbeatTimeout, checkUnprocessedShardsFrequency } = this.#truth.config;
+    const look = Math.max(checkUnprocessedShardsFrequency, heartbeat);
+    return (heartbeatTimeout + look + heartbeat) * 1.03 + MESSAGES_MS;
   }
 
   #measure(wait: { readonly since: number; readonly boundMs: number }): void {

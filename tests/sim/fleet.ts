@@ -85,7 +85,7 @@ export class Fleet {
       config,
       clockError: {
         rate: 1 + this.#random.between(-driftMax, driftMax),
-        offsetMs: Math.round(this.#random.between(-600_000, 600_000)) * (driftMax > 0 ? 1 : 0),
+        offsetMs: Math.round(this.#random.between(-1, 1) ** 5 * 600_000) * (driftMax > 0 ? 1 : 0),
       },
       table,
       stream,

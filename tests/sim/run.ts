@@ -17,18 +17,17 @@ async function main(args: readonly string[]): Promise<number> {
   const flags = parseArgs([...args], {
     string: ["seed", "seeds", "lines", "workers", "shards"],
     boolean: ["all", "verbose"],
-    default: { seed: "1", seeds: "1", lines: "40" },
   });
   const options: SimulationOptions = {
-    journalLines: Number(flags.lines),
+    journalLines: Number(flags.lines ?? 40),
     ...(flags.workers === undefined ? {} : { workers: Number(flags.workers) }),
     ...(flags.shards === undefined ? {} : { shards: Number(flags.shards) }),
   };
-  const first = Number(flags.seed);
+  const first = Number(flags.seed ?? 1);
   const total = { events: 0, virtualMs: 0, records: 0, crashMs: 0, partingMs: 0 };
   const failed: number[] = [];
   const startedAt = now();
-  for (let seed = first; seed < first + Number(flags.seeds); seed++) {
+  for (let seed = first; seed < first + Number(flags.seeds ?? 1); seed++) {
     if (flags.verbose) console.log(JSON.stringify(makeScenario(seed, options), null, 1));
     const seedStartedAt = now();
     const result = await simulate(seed, options);
@@ -53,7 +52,7 @@ async function main(args: readonly string[]): Promise<number> {
     break;
   }
   const seconds = (now() - startedAt) / 1_000;
-  const seeds = Number(flags.seeds);
+  const seeds = Number(flags.seeds ?? 1);
   console.log(
     `${seeds} seeds, ${failed.length} failed; ${(seeds / seconds).toFixed(1)} seeds/s, ` +
       `${Math.round(total.events / seconds / 1_000)} k events/s, ` +

@@ -242,6 +242,7 @@ export class SimStreamSource implements StreamSource {
     const shard = this.#stream.shard(shardId);
     if (shard === undefined || shard.isGone) throw missing(shardId);
     let place = placeAfter(shard, after);
+    const notBefore = after.kind === "timestamp" ? after.timestamp : -Infinity;
     this.openReaders += 1;
     try {
       for (let nextReadAt = clock.monotonic();;) {
@@ -255,6 +256,7 @@ export class SimStreamSource implements StreamSource {
             readFrom(shard, place, {
               recordsMax: config.maxBatchSize,
               stampOfNow: EPOCH_MS + world.now,
+              notBefore,
             }),
         });
         if (read === null) throw missing(shardId);

@@ -193,14 +193,16 @@ class Simulation {
     const again = (): void => {
       for (const { worker } of this.#fleet.live) {
         for (const row of this.#truth.table.shards()) {
-          if (row.stoppedBy.length === 0 || row.owner !== null) continue;
+          if (isEnded(row)) continue;
           worker.startProcessing(row.id).catch(() => {}); // It may have ended meanwhile.
         }
       }
     };
+    if (this.#scenario.processor.mode.kind === "retryAndSkip") return;
     const { heartbeatTimeout, heartbeat } = this.#truth.config;
-    for (let i = 1; i <= 20; i++) this.#world.after(i * heartbeat, again);
-    this.#world.after(heartbeatTimeout + 21 * heartbeat, again);
+    for (const ms of [heartbeat, heartbeatTimeout, 3 * heartbeatTimeout]) {
+      this.#world.after(ms, again);
+    }
   }
 
   #putRecords(): void {
