@@ -253,7 +253,8 @@ export class Lease {
           conflicts += 1;
           continue;
         }
-        if (inDoubt !== null && row !== null && wasApplied(inDoubt, row)) {
+        // Somebody else's row may show our checkpoint too: only a change of the term tells that the write was ours.
+        if (inDoubt !== null && row !== null && isParting(inDoubt) && wasApplied(inDoubt, row)) {
           this.#row = row;
           return "written";
         }
@@ -310,6 +311,11 @@ export class Lease {
       millisBehindLatest: this.#millisBehindLatest,
     };
   }
+}
+
+/** Whether the change ends the turn. */
+function isParting({ set }: LeaseChange): boolean {
+  return set !== "delete" && set.term !== undefined;
 }
 
 /** Whether the row shows what a change, whose reply was lost, would have made of it. */

@@ -27,6 +27,7 @@ import {
   requestHandover,
   type ShardRow,
 } from "../core/lease.ts";
+import { WorkerReplacedError } from "../errors.ts";
 import { toEventError } from "../events.ts";
 import type { Membership } from "./membership.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
@@ -89,7 +90,7 @@ export class Survey {
         const isWanted = isRung || this.#isDue() || await membership.look(signal);
         if (isWanted) await this.look(signal);
       } catch (error) {
-        if (signal.aborted) throw error;
+        if (signal.aborted || error instanceof WorkerReplacedError) throw error;
         const told = toEventError(error);
         emit({ type: "task_failed", task: "look at the state table", error: told });
       }
