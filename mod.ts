@@ -34,7 +34,7 @@ export {
   WorkerReplacedError,
 } from "./src/errors.ts";
 
-export type { AwsOptions } from "./src/adapters/aws_calls.ts";
+export type { AwsOptions, SdkClient } from "./src/adapters/aws_calls.ts";
 export type { AppOptions, ClusterOptions, Ports } from "./src/app.ts";
 export type { Checkpoint } from "./src/core/checkpoint.ts";
 export type { InitialPosition, ReactoKinesixConfig } from "./src/core/config.ts";

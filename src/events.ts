@@ -57,7 +57,7 @@ export type AppFact =
     readonly from: string | null;
     readonly checkpoint: string;
   }
-  /** A batch of records was processed. */
+  /** A batch of records was processed. It is empty when the reader has come to the tip of the shard. */
   | {
     readonly type: "batch_processed";
     readonly shardId: string;

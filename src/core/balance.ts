@@ -33,9 +33,9 @@ export interface ClusterView {
 
 /** What a worker does about the shards that nobody works on. */
 export interface Plan {
-  /** Shards to take. */
+  /** Shards to take. The owners of some seem dead: make sure first. */
   readonly take: readonly ShardRow[];
-  /** Shards to refuse, so that others and operators know. */
+  /** Shards to refuse, so that others and operators know. The owners of some seem dead: make sure first. */
   readonly refuse: readonly ShardRow[];
 }
 
@@ -57,7 +57,7 @@ export function plan(view: ClusterView): Plan {
     ),
     refuse: wanted.filter((row) =>
       view.isStoppedHere(row.id) &&
-      (row.owner === view.self || (row.owner === null && !row.stoppedBy.includes(view.self)))
+      (row.owner !== null || !row.stoppedBy.includes(view.self))
     ),
   };
 }

@@ -13,6 +13,7 @@ import { type Checkpoint, SHARD_END } from "./checkpoint.ts";
 
 /** A shard of the stream: who processes it and how far it is processed. */
 export interface ShardRow {
+  /** Tells the kinds of rows apart. */
   readonly kind: "shard";
   /** The shard id, such as `shardId-000000000000`. */
   readonly id: string;
@@ -50,6 +51,7 @@ export interface HandoverRequest {
 
 /** A worker that says that it is alive. */
 export interface WorkerRow {
+  /** Tells the kinds of rows apart. */
   readonly kind: "worker";
   /** The worker id. */
   readonly id: string;
@@ -73,6 +75,7 @@ export interface WorkerRow {
 
 /** The stream as a whole: one row, written by the first worker that ever starts. */
 export interface StreamRow {
+  /** Tells the kinds of rows apart. */
   readonly kind: "stream";
   /** The name of the stream. */
   readonly id: string;
@@ -88,7 +91,9 @@ export type RowFields<R extends Row> = Partial<Omit<R, "kind" | "id">>;
 
 /** One compare-and-set on one row. */
 export interface RowChange<R extends Row> {
+  /** The kind of the row. */
   readonly kind: R["kind"];
+  /** The id of the row. */
   readonly id: string;
   /**
    * What must hold for the change to be made: each field that is named has this value, where null means that it is

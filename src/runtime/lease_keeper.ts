@@ -234,7 +234,8 @@ export class Lease {
   ): Promise<"written" | "lost" | "withdrawn"> {
     const { store, clock, random, claimant } = this.#deps;
     let inDoubt: LeaseChange | null = null;
-    for (let failures = 0, conflicts = 0; conflicts < CONFLICTS_MAX;) {
+    let failures = 0;
+    for (let conflicts = 0; conflicts < CONFLICTS_MAX;) {
       const change = makeChange(this.#row);
       if (change === null) return "withdrawn";
       if (!this.isHeld) return this.#lost("no heartbeat was acknowledged in time");
@@ -252,7 +253,8 @@ export class Lease {
           conflicts += 1;
           continue;
         }
-        if (inDoubt !== null && row !== null && wasApplied(inDoubt, row)) {
+        // Somebody else's row may show our checkpoint too: only a change of the term tells that the write was ours.
+        if (inDoubt !== null && row !== null && isParting(inDoubt) && wasApplied(inDoubt, row)) {
           this.#row = row;
           return "written";
         }
@@ -309,6 +311,11 @@ export class Lease {
       millisBehindLatest: this.#millisBehindLatest,
     };
   }
+}
+
+/** Whether the change ends the turn. */
+function isParting({ set }: LeaseChange): boolean {
+  return set !== "delete" && set.term !== undefined;
 }
 
 /** Whether the row shows what a change, whose reply was lost, would have made of it. */

@@ -6,14 +6,15 @@
  * @module
  */
 
-import type { WorkerRow } from "../core/lease.ts";
+import type { Claimant, WorkerRow } from "../core/lease.ts";
 import { isAlive, sight, type Sightings } from "../core/liveness.ts";
+import { WorkerReplacedError } from "../errors.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
 import type { TaskGroup } from "./tasks.ts";
 
 /** What the membership needs of the worker. */
 export interface MembershipDeps extends WriteDeps {
-  readonly self: string;
+  readonly claimant: Claimant;
   readonly tasks: TaskGroup;
 }
 
@@ -36,10 +37,19 @@ export class Membership {
     this.#deps = deps;
   }
 
-  /** Reads the rows of the workers. Returns whether a worker left or died since the last look. */
+  /**
+   * Reads the rows of the workers. Returns whether a worker left or died since the last look.
+   *
+   * @throws {WorkerReplacedError} If this worker's row is that of another process by now. Shard rows that name this worker, and
+   * were read before, may be those of that process.
+   */
   async look(signal: AbortSignal): Promise<boolean> {
-    const { store, clock, emit } = this.#deps;
+    const { store, clock, emit, claimant } = this.#deps;
     const { rows, malformed } = await store.list("worker", signal);
+    const own = rows.find((row) => row.id === claimant.workerId);
+    if (own !== undefined && own.incarnation !== claimant.incarnation) {
+      throw new WorkerReplacedError(claimant.workerId);
+    }
     for (const { id, reason } of malformed) {
       if (this.#malformed.has(id)) continue;
       this.#malformed.add(id);
@@ -120,7 +130,7 @@ export class Membership {
 
   #workersWhere(condition: (row: WorkerRow) => boolean): ReadonlySet<string> {
     const now = this.#deps.clock.monotonic();
-    const workers = new Set([this.#deps.self]);
+    const workers = new Set([this.#deps.claimant.workerId]);
     for (const [workerId, sighting] of this.#sightings) {
       if (isAlive(sighting, now) && condition(sighting.row)) workers.add(workerId);
     }

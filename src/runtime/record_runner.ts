@@ -47,6 +47,7 @@ export class RecordRunner {
   readonly #slot: Slot;
   readonly #drain: AbortSignal;
   #millisBehindLatest = 0;
+  #isTipTold = false;
   #yieldedAt: number;
 
   /** @param drain Aborts when no further record is to be started. */
@@ -77,14 +78,20 @@ export class RecordRunner {
       }
       await this.#letOthersRun();
     }
+    if (finished > 0 || !this.#isTipTold) this.#tellBatch(records.slice(0, finished));
+    return outcome;
+  }
+
+  /** Of the empty batches at the tip of the shard only the first one is worth telling. */
+  #tellBatch(records: readonly DeliveredRecord[]): void {
+    this.#isTipTold = records.length === 0;
     this.#deps.emit({
       type: "batch_processed",
       shardId: this.#lease.shardId,
-      records: finished,
-      bytes: records.slice(0, finished).reduce((sum, record) => sum + record.data.byteLength, 0),
-      millisBehindLatest: batch.millisBehindLatest,
+      records: records.length,
+      bytes: records.reduce((sum, record) => sum + record.data.byteLength, 0),
+      millisBehindLatest: this.#millisBehindLatest,
     });
-    return outcome;
   }
 
   /** Tells the processor that every record of the closed shard was processed. */

@@ -15,6 +15,7 @@ import { type RunOutcome, runShard, type ShardRunnerDeps } from "./shard_runner.
 
 /** A shard that this worker processes. */
 export interface OwnShard {
+  /** The shard. */
   readonly shardId: string;
   /** The fencing token of this worker's turn. */
   readonly term: number;
@@ -167,11 +168,12 @@ export class ShardRoster {
     const done = Promise.withResolvers<void>();
     const here: Here = {
       lease,
-      drain: this.#drainOf(lease.shardId),
+      drain: new AbortController(),
       request: null,
       done: done.promise,
     };
     this.#here.set(lease.shardId, here);
+    this.#drainIfUnwanted(here);
     this.#deps.tasks.start(`process ${lease.shardId}`, async () => {
       try {
         await this.#work(here);
@@ -194,16 +196,15 @@ export class ShardRoster {
         if (parting === "lost") this.#deps.onFree();
         return;
       }
-      here.drain = this.#drainOf(here.lease.shardId);
+      here.drain = new AbortController();
       here.request = null;
+      this.#drainIfUnwanted(here);
     }
   }
 
-  /** What ends the delivery of a shard: at once, if it was stopped while it was on its way here. */
-  #drainOf(shardId: string): AbortController {
-    const drain = new AbortController();
-    if (this.#isClosing || this.isStopped(shardId)) drain.abort();
-    return drain;
+  /** What this worker is to give up may have been decided while the shard was on its way here, or on its way out. */
+  #drainIfUnwanted({ lease, drain }: Here): void {
+    if (this.#isClosing || this.isStopped(lease.shardId)) drain.abort();
   }
 
   async #conclude(here: Here, outcome: RunOutcome): Promise<Parting> {

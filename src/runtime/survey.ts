@@ -27,6 +27,7 @@ import {
   requestHandover,
   type ShardRow,
 } from "../core/lease.ts";
+import { WorkerReplacedError } from "../errors.ts";
 import { toEventError } from "../events.ts";
 import type { Membership } from "./membership.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
@@ -89,7 +90,7 @@ export class Survey {
         const isWanted = isRung || this.#isDue() || await membership.look(signal);
         if (isWanted) await this.look(signal);
       } catch (error) {
-        if (signal.aborted) throw error;
+        if (signal.aborted || error instanceof WorkerReplacedError) throw error;
         const told = toEventError(error);
         emit({ type: "task_failed", task: "look at the state table", error: told });
       }
@@ -108,8 +109,11 @@ export class Survey {
     roster.reconcile(this.#rows);
     const view = this.#view();
     const { take, refuse: refused } = plan(view);
-    await this.#take(take, signal);
-    await this.#writeEach(refused, (row) => refuse(row, this.#deps.self), signal);
+    const dead = await this.#confirmDead([...take, ...refused], signal);
+    await this.#take(take.filter((row) => dead.has(row.owner)), signal);
+    const { self } = this.#deps;
+    const freed = refused.filter((row) => dead.has(row.owner));
+    await this.#writeEach(freed, (row) => refuse(row, self), signal);
     await this.#answer(view, signal);
     await this.#ask(view, signal);
     this.#tellStoppedEverywhere(view);
@@ -161,17 +165,30 @@ export class Survey {
     };
   }
 
-  /** Takes shards; those of a worker that seems dead only after its row was read once more. */
-  async #take(rows: readonly ShardRow[], signal: AbortSignal): Promise<void> {
-    const { self, membership, roster } = this.#deps;
-    const owners = new Set(rows.map((row) => row.owner));
-    const dead = new Set<string | null>([null, self]);
-    for (const owner of owners) {
+  /** Those of the owners whose shards are free: nobody, this worker, and the dead, whose rows are read once more. */
+  async #confirmDead(
+    rows: readonly ShardRow[],
+    signal: AbortSignal,
+  ): Promise<ReadonlySet<string | null>> {
+    const dead = new Set<string | null>([null, this.#deps.self]);
+    for (const owner of new Set(rows.map((row) => row.owner))) {
       if (owner === null || dead.has(owner)) continue;
-      if (await membership.isDead(owner, signal)) dead.add(owner);
+      if (await this.#deps.membership.isDead(owner, signal)) dead.add(owner);
     }
-    const free = rows.filter((row) => dead.has(row.owner));
-    await forEachLimited(free, WRITES_AT_ONCE_MAX, (row) => roster.take(row, signal));
+    return dead;
+  }
+
+  async #take(rows: readonly ShardRow[], signal: AbortSignal): Promise<void> {
+    const { roster, emit } = this.#deps;
+    await forEachLimited(rows, WRITES_AT_ONCE_MAX, async (row) => {
+      try {
+        await roster.take(row, signal);
+      } catch (error) {
+        if (signal.aborted) throw error;
+        // The next look tries again; the other shards need not wait for it.
+        emit({ type: "task_failed", task: `take ${row.id}`, error: toEventError(error) });
+      }
+    });
     for (const row of this.#rows) {
       if (row.owner !== null || isEnded(row)) this.#adopted.delete(row.id);
     }

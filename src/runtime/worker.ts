@@ -79,7 +79,7 @@ export class Worker {
       onAttention: () => this.#survey.ring(),
       onFenced: () => this.#onFenced(),
     });
-    this.#membership = new Membership({ ...deps, self: workerId, tasks: this.#tasks });
+    this.#membership = new Membership({ ...deps, claimant, tasks: this.#tasks });
     this.#roster = new ShardRoster({
       ...deps,
       ...config,

@@ -127,14 +127,14 @@ const CASES: Record<string, (test: Case) => Promise<void>> = {
     await refuses(test, clearHandover(asked));
     const moved = await writes(test, advance(cleared, PROGRESS), PROGRESS);
     await refuses(test, advance(cleared, PROGRESS));
-    const given = await writes(test, give(moved, "bert", null), {
+    const given = await writes(test, give(moved, "bert", PROGRESS), {
       owner: "bert",
       holder: null,
       term: 2,
     });
-    await refuses(test, give(moved, "cleo", null));
+    await refuses(test, give(moved, "cleo", PROGRESS));
     const taken = await writes(test, claim(given, BERT), { holder: "bert-1", term: 3 });
-    const stopped = await writes(test, release(taken, null, { stoppedBy: "bert" }), {
+    const stopped = await writes(test, release(taken, PROGRESS, { stoppedBy: "bert" }), {
       owner: null,
       holder: null,
       term: 4,

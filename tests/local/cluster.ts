@@ -270,3 +270,8 @@ async function collect(stdout: ReadableStream<Uint8Array>, events: AppEvent[]): 
 function nameOf(record: Processed): string {
   return `${record.key} ${record.index}`;
 }
+
+/** Prints a figure under the name of the test. */
+export function tell(figure: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(`      ${figure}\n`));
+}

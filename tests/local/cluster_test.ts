@@ -1,6 +1,6 @@
 // Whole workers, as processes, on the local stack. Bounds have room: machines are noisy.
 import { assert, assertEquals, assertLess, assertLessOrEqual } from "@std/assert";
-import { Cluster, SETTINGS, waitFor } from "./cluster.ts";
+import { Cluster, SETTINGS, tell, waitFor } from "./cluster.ts";
 import type { AppEvent } from "../../mod.ts";
 
 /** What starting a look, a process or a read may cost on a busy machine, in milliseconds. */
@@ -21,7 +21,7 @@ Deno.test("workers that join get their share; one that stops or dies is taken ov
         what: "4 and 4",
         within,
       });
-      console.log(`      balanced ${Math.round(took)} ms after the second worker ran`);
+      tell(`balanced ${Math.round(took)} ms after the second worker ran`);
     },
   );
 
@@ -33,7 +33,7 @@ Deno.test("workers that join get their share; one that stops or dies is taken ov
       what: "3, 3 and 2",
       within,
     });
-    console.log(`      balanced ${Math.round(took)} ms after the third worker ran`);
+    tell(`balanced ${Math.round(took)} ms after the third worker ran`);
   });
 
   await t.step(
@@ -45,7 +45,7 @@ Deno.test("workers that join get their share; one that stops or dies is taken ov
         what: "two workers to have all shards",
         within: 2 * SETTINGS.heartbeat + SLACK,
       });
-      console.log(`      taken over ${Math.round(took)} ms after SIGTERM`);
+      tell(`taken over ${Math.round(took)} ms after SIGTERM`);
       assertEquals((await carol.status).code, 0);
       await cluster.putRecords(1_000, 100);
       const { repeated } = await cluster.settle(20_000);
@@ -62,10 +62,10 @@ Deno.test("workers that join get their share; one that stops or dies is taken ov
         what: "one worker to have all shards",
         within: SETTINGS.heartbeatTimeout + SETTINGS.checkUnprocessedShardsFrequency + SLACK,
       });
-      console.log(`      taken over ${Math.round(took)} ms after kill -9`);
+      tell(`taken over ${Math.round(took)} ms after kill -9`);
       await putting;
       const { repeated } = await cluster.settle(20_000);
-      console.log(`      ${repeated.length} records processed again after kill -9`);
+      tell(`${repeated.length} records processed again after kill -9`);
     },
   );
 });
@@ -82,7 +82,7 @@ Deno.test("an idle cluster writes once per worker and heartbeat", async () => {
   const heartbeats = 8;
   await new Promise((resolve) => setTimeout(resolve, heartbeats * SETTINGS.heartbeat));
   const writes = cluster.itemWrites - before;
-  console.log(`    ${writes} writes in ${heartbeats} heartbeats of 2 workers with 8 shards`);
+  tell(`${writes} writes in ${heartbeats} heartbeats of 2 workers with 8 shards`);
   assertLessOrEqual(writes, 2 * (heartbeats + 1));
   assert(writes >= 2 * (heartbeats - 2), "the heartbeats were counted at all");
 });

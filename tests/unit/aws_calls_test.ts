@@ -130,6 +130,14 @@ Deno.test("throttling is told when the call will be made again", async () => {
   assertEquals(waits, [200]);
 });
 
+Deno.test("throttling that ends the attempts is an error, not told as a wait", async () => {
+  const waits: number[] = [];
+  const options = { retries: 0, signal: signal(), onThrottled: (ms: number) => waits.push(ms) };
+  const failing = () => Promise.reject(serviceError("ThrottlingException"));
+  await assertRejects(() => retryCall(failing, options));
+  assertEquals(waits, []);
+});
+
 Deno.test("an abort ends the wait for the next attempt", async () => {
   const controller = new AbortController();
   const failing = () => {

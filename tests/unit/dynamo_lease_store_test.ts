@@ -51,9 +51,12 @@ Deno.test("a write that was refused or never sent was not applied", async () => 
 });
 
 Deno.test("a conflict that tells the row needs no reading", async () => {
-  const { store, operations } = setUp([refusal("ConditionalCheckFailedException", 400, ITEM)]);
-  assertEquals(await store.write(claim(ROW, ANNA), signal()), { kind: "conflict", row: ROW });
-  assertEquals(operations, ["UpdateItem"]);
+  for (const change of [claim(ROW, ANNA), forget(ROW)]) {
+    const { store, requests } = setUp([refusal("ConditionalCheckFailedException", 400, ITEM)]);
+    assertEquals(await store.write(change, signal()), { kind: "conflict", row: ROW });
+    const asked = requests.map((request) => request["ReturnValuesOnConditionCheckFailure"]);
+    assertEquals(asked, ["ALL_OLD"]);
+  }
 });
 
 Deno.test("a conflict that does not tell the row is read consistently", async () => {
@@ -81,6 +84,12 @@ Deno.test("a read is tried again, and throttling is told", async () => {
   assertEquals(facts, [
     { type: "throttled", shardId: null, operation: "GetItem", retryInMs: 200 },
   ]);
+});
+
+Deno.test("a read that fails has applied nothing", async () => {
+  const { store } = setUp([refusal("InternalServerError", 500)]);
+  const error = await assertRejects(() => store.read("shard", "shard-1", signal()), StoreError);
+  assertEquals([error.kind, error.maybeApplied], ["unavailable", false]);
 });
 
 Deno.test("a list is read to its last page", async () => {

@@ -72,6 +72,14 @@ Deno.test("another worker that creates the table at the same time is no error", 
   await test.prepare();
 });
 
+Deno.test("a table that cannot be created yet, for others that are, is created later", async () => {
+  const test = setUp();
+  test.describes(null, null, ACTIVE);
+  test.mock.on(CreateTableCommand).rejectsOnce(awsError("LimitExceededException")).resolves({});
+  await test.prepare();
+  assertEquals(test.mock.commandCalls(CreateTableCommand).length, 2);
+});
+
 Deno.test("a table that must not be created is missing", async () => {
   const test = setUp({ createTable: false });
   test.describes(null);

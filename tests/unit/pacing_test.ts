@@ -26,8 +26,8 @@ Deno.test("only an empty read at the tip waits for emptyReceiveDelay", () => {
   const wait = (records: number, millisBehindLatest: number) =>
     readIntervalMs({ records, bytes: 0, millisBehindLatest }, EMPTY_DELAY_MS);
   assertEquals(wait(0, 0), EMPTY_DELAY_MS);
-  assertEquals(wait(0, 1), 200);
-  assertEquals(wait(1, 0), 200);
+  assertEquals(wait(0, 1), 210);
+  assertEquals(wait(1, 0), 210);
 });
 
 Deno.test("the wait after throttling doubles up to 10 s, half of it by chance", () => {

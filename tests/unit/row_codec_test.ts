@@ -35,6 +35,7 @@ const shardRow: fc.Arbitrary<ShardRow> = fc.record({
   id: name,
   owner: fc.option(name),
   holder: fc.option(name),
+  previousOwner: fc.option(name),
   term: wholeNumber,
   checkpoint,
   checkpointAt: fc.option(moment),
@@ -80,6 +81,7 @@ Deno.test("an item is for people to read", () => {
     id: "shardId-000000000001",
     owner: "anna",
     holder: null,
+    previousOwner: "cleo",
     term: 7,
     checkpoint: { kind: "sequence", sequenceNumber: "4959" },
     checkpointAt: 1_700_000_000_000,
@@ -92,6 +94,7 @@ Deno.test("an item is for people to read", () => {
   assertEquals(rangeKey("shard", row.id), "shard/shardId-000000000001");
   assertEquals(itemOf(row), {
     Owner: { S: "anna" },
+    PreviousOwner: { S: "cleo" },
     Term: { N: "7" },
     Checkpoint: { S: "4959" },
     CheckpointAt: { S: "2023-11-14T22:13:20.000Z" },

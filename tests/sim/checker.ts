@@ -1,0 +1,57 @@
+/**
+ * Owns: what a checker is, and what it is told.
+ * Must not: check anything.
+ * Called by: the checkers, `simulation.ts`.
+ *
+ * @module
+ */
+
+import type { ResolvedConfig } from "../../src/core/config.ts";
+import type { AppFact } from "../../src/events.ts";
+import type { Scenario } from "./scenario.ts";
+import type { SimProcess } from "./sim_process.ts";
+import type { SimRecord, SimStream } from "./sim_stream.ts";
+import type { SimTable, TableWrite } from "./sim_table.ts";
+import type { World } from "./world.ts";
+
+/** A time that never comes. */
+export const neverMs: number = Infinity;
+
+/** Records that are handed to a user's processor. */
+export interface Delivery {
+  readonly process: SimProcess;
+  readonly shardId: string;
+  readonly term: number;
+  readonly attempt: number;
+  readonly signal: AbortSignal;
+  readonly records: readonly SimRecord[];
+}
+
+/** How an attempt to process went; `in vain` if its result does not count any more. */
+export type Outcome = "finished" | "threw" | "in vain";
+
+/** The truth. */
+export interface Truth {
+  readonly world: World;
+  readonly scenario: Scenario;
+  readonly config: ResolvedConfig;
+  readonly table: SimTable;
+  readonly stream: SimStream;
+  /** Every process that ever was, by name. */
+  readonly processes: ReadonlyMap<string, SimProcess>;
+}
+
+/** Something that always holds. It calls `world.fail` when it does not. */
+export interface Checker {
+  onWrite?(write: TableWrite): void;
+  onFact?(process: SimProcess, fact: AppFact): void;
+  onDelivery?(delivery: Delivery): void;
+  onReturn?(delivery: Delivery, outcome: Outcome): void;
+  /** A process is gone, without a word. */
+  onCrash?(process: SimProcess): void;
+  onStop?(process: SimProcess): void;
+  onStopped?(process: SimProcess): void;
+  /** No faults from now on. */
+  onHealed?(): void;
+  onEnd?(): void;
+}

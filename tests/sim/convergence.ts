@@ -1,0 +1,72 @@
+/**
+ * Owns: when a cluster is settled, and how long that may take.
+ * Must not: change anything.
+ * Called by: `simulation.ts`.
+ *
+ * @module
+ */
+
+import type { Truth } from "./checker.ts";
+import { isBeforeStart, isSettled } from "./checkers.ts";
+import { processOf } from "./sim_ports.ts";
+import type { SimShard } from "./sim_stream.ts";
+
+/** What is not as it should be when nothing happens any more; empty if all is well. */
+export function describeUnsettled(truth: Truth): string {
+  const { table, stream, processes } = truth;
+  const live = [...processes.values()].filter((process) => process.isLive);
+  const loads = new Map(live.map((process) => [process.workerId, 0]));
+  if ([...processes.values()].some((process) => process.state === "starting")) {
+    return "a worker is starting";
+  }
+  for (const shard of stream.shards) {
+    if (shard.isGone) continue;
+    const row = table.read("shard", shard.id);
+    if (row === null) return `${shard.id} has no row`;
+    const unfinished = shard.records.find((record) =>
+      !isSettled(shard, record.index) && !isBeforeStart(truth, record.approximateArrivalTimestamp)
+    );
+    if (unfinished !== undefined) {
+      return `record ${unfinished.sequenceNumber} of ${shard.id} is not finished; ` +
+        `the row says ${JSON.stringify(row)}`;
+    }
+    if (row.handover !== null) return `${shard.id} is asked for by ${row.handover.to}`;
+    if (shard.children !== null) {
+      if (row.checkpoint.kind !== "shardEnd") return `${shard.id} is read but not ended`;
+      continue;
+    }
+    const holder = row.holder === null ? undefined : processes.get(processOf(row.holder));
+    if (holder === undefined || !holder.isLive) {
+      return `${shard.id} is held by ${row.holder ?? row.owner ?? "nobody"}, who does not run`;
+    }
+    if (!holder.worker.shards().some(({ shardId }) => shardId === shard.id)) {
+      return `${shard.id} is held by ${holder.name}, who does not know`;
+    }
+    loads.set(holder.workerId, (loads.get(holder.workerId) ?? 0) + 1);
+  }
+  const counts = [...loads.values()];
+  if (Math.max(...counts) - Math.min(...counts) > 1) return `the load is ${counts.join()}`;
+  return "";
+}
+
+/** How long it may take from the end of the faults until all is settled, in milliseconds. */
+export function settlingMs({ config, scenario, stream }: Truth): number {
+  const { heartbeat, heartbeatTimeout, handoverRequestExpiry } = config;
+  const { checkStreamChangesFrequency, checkUnprocessedShardsFrequency } = config;
+  const generation = Math.max(checkStreamChangesFrequency, checkUnprocessedShardsFrequency) +
+    heartbeat + 5_000;
+  const backlog = stream.shards.reduce((sum, shard) => sum + shard.records.length, 0) *
+    (scenario.processor.workMsMax + 250);
+  return 3 * heartbeatTimeout + handoverRequestExpiry + 4 * config.loadBalanceFrequency +
+    (depthOf(stream.shards) + 2) * generation + 30 * heartbeat + 120_000 +
+    Math.min(backlog, 3_600_000);
+}
+
+/** How many generations of shards there are. */
+function depthOf(shards: readonly SimShard[]): number {
+  const depths = new Map<SimShard, number>();
+  for (const shard of shards) {
+    depths.set(shard, 1 + Math.max(0, ...shard.parents.map((parent) => depths.get(parent) ?? 0)));
+  }
+  return Math.max(...depths.values());
+}

@@ -1,0 +1,227 @@
+/**
+ * Owns: the processes of a simulation, and what happens to them: start, crash, pause, partition, stop, restart.
+ * Must not: check anything.
+ * Called by: `simulation.ts`.
+ *
+ * @module
+ */
+
+import type { AppFact } from "../../src/events.ts";
+import type { Checker, Delivery, Outcome, Truth } from "./checker.ts";
+import type { Journal } from "./journal.ts";
+import { SimNetwork } from "./sim_network.ts";
+import { SimProcess } from "./sim_process.ts";
+import type { Prng } from "./world.ts";
+
+/** What a fleet stands on. */
+export interface FleetOptions extends Truth {
+  readonly processes: Map<string, SimProcess>;
+  readonly checkers: readonly Checker[];
+  readonly journal: Journal;
+  readonly random: Prng;
+}
+
+/** The processes. */
+export class Fleet {
+  readonly #options: FleetOptions;
+  readonly #random: Prng;
+  readonly #toTable: SimNetwork;
+  readonly #toStream: SimNetwork;
+  /** How many processes ran under a worker id. */
+  readonly #started = new Map<string, number>();
+  #outageUntil = 0;
+  #isFaulty = true;
+  #workerIds = 0;
+
+  constructor(options: FleetOptions) {
+    this.#options = options;
+    this.#random = options.random;
+    const { world, scenario } = options;
+    const common = {
+      world,
+      timeoutMs: scenario.callTimeoutMs,
+      isFaulty: () => this.#isFaulty,
+      onFault: (host: { readonly name: string }, what: string) =>
+        this.#note(host.name, "", `  ~ ${what}`),
+    };
+    this.#toTable = new SimNetwork({
+      ...common,
+      random: this.#random.fork(),
+      faults: scenario.store,
+      outageUntil: () => this.#outageUntil,
+    });
+    this.#toStream = new SimNetwork({
+      ...common,
+      random: this.#random.fork(),
+      faults: scenario.source,
+      outageUntil: () => 0,
+    });
+  }
+
+  get live(): readonly SimProcess[] {
+    return [...this.#options.processes.values()].filter((process) => process.isLive);
+  }
+
+  /** Those to which something may happen: in a gentle world one of them is spared. */
+  get targets(): readonly SimProcess[] {
+    const { live } = this;
+    return this.#options.scenario.isGentle ? live.slice(1) : live;
+  }
+
+  /** Starts a process under a new worker id, or the one that is given. */
+  start(workerId: string = `w${this.#workerIds++}`): SimProcess {
+    const { scenario, world, config, table, stream, processes } = this.#options;
+    const lives = (this.#started.get(workerId) ?? 0) + 1;
+    this.#started.set(workerId, lives);
+    for (const older of processes.values()) {
+      if (older.workerId === workerId) older.isReplaced = true;
+    }
+    const { driftMax } = scenario;
+    const process = new SimProcess({
+      name: `${workerId}.${lives}`,
+      workerId,
+      world,
+      random: this.#random.fork(),
+      config,
+      clockError: {
+        rate: 1 + this.#random.between(-driftMax, driftMax),
+        offsetMs: Math.round(this.#random.between(-1, 1) ** 5 * 600_000) * (driftMax > 0 ? 1 : 0),
+      },
+      table,
+      stream,
+      toTable: this.#toTable,
+      toStream: this.#toStream,
+      habits: scenario.processor,
+      isFaulty: () => this.#isFaulty,
+      isTorn: () => scenario.hasTornLists && this.#isFaulty,
+      staleMs: () => this.#isFaulty ? this.#random.next() * scenario.staleListMs : 0,
+      hasChildren: scenario.hasChildren,
+      onFact: (process, fact) => this.#onFact(process, fact),
+      onDelivery: (delivery) => this.#onDelivery(delivery),
+      onReturn: (delivery, outcome) => this.#onReturn(delivery, outcome),
+    });
+    processes.set(process.name, process);
+    this.#note(process.name, "", "=== starts");
+    world.after(0, () => void this.#run(process), process);
+    return process;
+  }
+
+  /** The process is gone at once. */
+  crash(process: SimProcess): void {
+    this.#note(process.name, "", "=== crashes");
+    process.isCrashed = true;
+    process.state = "crashed";
+    for (const checker of this.#options.checkers) checker.onCrash?.(process);
+  }
+
+  /** The process stands still, and goes on later as if nothing had happened. */
+  pause(process: SimProcess, ms: number): void {
+    this.#note(process.name, "", `=== stands still for ${Math.round(ms)} ms`);
+    process.pausedUntil = this.#options.world.now + ms;
+    process.wasPaused = true;
+  }
+
+  /** The process is cut off from the network, in one direction or both. */
+  partition(process: SimProcess, ms: number): void {
+    const requests = this.#random.chance(0.7);
+    process.isDeaf = { requests, replies: !requests || this.#random.chance(0.5) };
+    const { replies } = process.isDeaf;
+    const what = [requests && "its requests", replies && "the replies"].filter(Boolean).join(
+      " and ",
+    );
+    this.#note(process.name, "", `=== loses ${what} for ${Math.round(ms)} ms`);
+    this.#options.world.after(ms, () => this.#heal(process));
+  }
+
+  /** The table answers nothing for a while. */
+  outage(ms: number): void {
+    this.#note("table", "", `=== answers nothing for ${Math.round(ms)} ms`);
+    this.#outageUntil = this.#options.world.now + ms;
+  }
+
+  /** The process is asked to stop. */
+  stop(process: SimProcess): void {
+    const { world, checkers } = this.#options;
+    this.#note(process.name, "", "=== is asked to stop");
+    process.state = "stopping";
+    process.stopRequestedAt = world.now;
+    for (const checker of checkers) checker.onStop?.(process);
+    world.after(0, () => void process.worker.stop(), process);
+  }
+
+  /** No faults from now on. */
+  heal(): void {
+    this.#note("", "", "=== no faults from now on");
+    this.#isFaulty = false;
+    this.#outageUntil = 0;
+    for (const process of this.#options.processes.values()) {
+      process.pausedUntil = 0;
+      this.#heal(process);
+    }
+    for (const checker of this.#options.checkers) checker.onHealed?.();
+  }
+
+  #heal(process: SimProcess): void {
+    process.isDeaf = { requests: false, replies: false };
+  }
+
+  async #run(process: SimProcess): Promise<void> {
+    const { worker, workerId } = process;
+    const { world, checkers } = this.#options;
+    try {
+      await worker.start();
+      if (process.state === "starting") process.state = "running";
+      await worker.finished;
+    } catch (error) {
+      this.#note(process.name, "", `=== fails: ${error}`);
+    }
+    const wasAsked = process.state === "stopping";
+    process.state = "stopped";
+    process.stoppedAt = world.now;
+    this.#note(process.name, "", "=== has stopped");
+    for (const checker of checkers) checker.onStopped?.(process);
+    // Something starts a process again that ended by itself, unless a namesake runs.
+    if (!wasAsked && !process.isReplaced) {
+      world.after(this.#random.between(1_000, 10_000), () => {
+        if (!process.isReplaced) this.start(workerId);
+      });
+    }
+  }
+
+  #onFact(process: SimProcess, fact: AppFact): void {
+    const { shardId = "", ...rest } = { ...fact } as AppFact & { shardId?: string | null };
+    if (fact.type !== "batch_processed" || fact.records > 0) {
+      this.#note(process.name, shardId ?? "", describe(rest));
+    }
+    this.#options.world.mixText(fact.type);
+    for (const checker of this.#options.checkers) checker.onFact?.(process, fact);
+  }
+
+  #onDelivery(delivery: Delivery): void {
+    const { process, shardId, term, records, attempt } = delivery;
+    const names = records.map((record) => record.sequenceNumber);
+    const shown = names.length > 3 ? `${names[0]}..${names.at(-1)}` : names.join(" ");
+    this.#note(process.name, shardId, `-> ${shown} (term ${term}, attempt ${attempt})`);
+    this.#options.world.mixText(shown);
+    for (const checker of this.#options.checkers) checker.onDelivery?.(delivery);
+  }
+
+  #onReturn(delivery: Delivery, outcome: Outcome): void {
+    const { process, shardId, records } = delivery;
+    this.#note(process.name, shardId, `<- ${records.at(-1)?.sequenceNumber} ${outcome}`);
+    for (const checker of this.#options.checkers) checker.onReturn?.(delivery, outcome);
+  }
+
+  #note(process: string, shardId: string, what: string): void {
+    this.#options.journal.add({ at: this.#options.world.now, process, shardId, what });
+  }
+}
+
+function describe(fact: { readonly type: string }): string {
+  const { type, ...fields } = fact;
+  const shown = Object.entries(fields).filter(([, value]) => value !== null)
+    .map(([name, value]) =>
+      `${name}=${value instanceof Object && "message" in value ? value.message : value}`
+    );
+  return [type, ...shown].join(" ");
+}

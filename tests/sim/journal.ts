@@ -1,0 +1,47 @@
+/**
+ * Owns: the last events of a simulation, as lines that a person can read.
+ * Must not: keep more of them than are shown.
+ * Called by: `simulation.ts` writes, `run.ts` prints.
+ *
+ * @module
+ */
+
+/** Something that happened. */
+export interface JournalLine {
+  readonly at: number;
+  readonly process: string;
+  readonly shardId: string;
+  readonly what: string;
+}
+
+/** The last lines. */
+export class Journal {
+  readonly #lines: JournalLine[] = [];
+  readonly #keep: number;
+  #next = 0;
+
+  /** @param keep How many lines are kept. */
+  constructor(keep: number) {
+    this.#keep = keep;
+  }
+
+  add(line: JournalLine): void {
+    this.#lines[this.#next % this.#keep] = line;
+    this.#next += 1;
+  }
+
+  /** The lines as a table, oldest first. */
+  format(): string {
+    const from = Math.max(0, this.#next - this.#keep);
+    const lines: string[] = [];
+    for (let i = from; i < this.#next; i++) {
+      const line = this.#lines[i % this.#keep];
+      if (line === undefined) continue;
+      lines.push(
+        `${(line.at / 1_000).toFixed(3).padStart(10)}s  ${line.process.padEnd(9)} ` +
+          `${line.shardId.replace("shardId-", "#").padEnd(6)} ${line.what}`,
+      );
+    }
+    return lines.join("\n");
+  }
+}

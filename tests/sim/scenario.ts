@@ -1,0 +1,208 @@
+/**
+ * Owns: what a seed stands for: how many workers and shards, which settings, which faults and how often.
+ * Must not: run anything.
+ * Called by: `simulation.ts`, `run.ts`.
+ *
+ * Each kind of fault is missing from half of the seeds, so that one kind does not hide what another one shows.
+ *
+ * @module
+ */
+
+import type { ReactoKinesixConfig } from "../../src/core/config.ts";
+import { Prng } from "./world.ts";
+
+/** How often calls go wrong; probabilities, unless said otherwise. */
+export interface CallFaults {
+  /** Milliseconds one way. */
+  readonly latencyMin: number;
+  readonly latencyMax: number;
+  /** Of a latency of up to twice the time-out of a call. */
+  readonly slow: number;
+  readonly requestLost: number;
+  readonly replyLost: number;
+  /** Of a write that is applied when its sender has given it up. */
+  readonly delayed: number;
+  readonly throttled: number;
+  readonly serverError: number;
+}
+
+/** How often things happen to processes and the stream: the mean time between two, in milliseconds; 0 is never. */
+export interface Happenings {
+  readonly crash: number;
+  readonly pause: number;
+  readonly partition: number;
+  readonly stop: number;
+  readonly join: number;
+  /** A process is started under the id of one that runs. */
+  readonly twin: number;
+  readonly split: number;
+  readonly merge: number;
+  /** The whole table answers nothing for a while. */
+  readonly outage: number;
+}
+
+/** How the users' processors behave. */
+export interface ProcessorHabits {
+  readonly kind: "record" | "batch" | "factory";
+  readonly workMsMax: number;
+  /** Probability that a record takes long, and how long. */
+  readonly slow: number;
+  readonly slowMsMax: number;
+  readonly throws: number;
+  readonly mode: { readonly kind: "retryAndSkip" | "retryAndStop"; readonly retries: number };
+}
+
+/** Everything that a seed decides. */
+export interface Scenario {
+  readonly seed: number;
+  readonly workers: number;
+  readonly shards: number;
+  readonly shardsMax: number;
+  readonly keys: number;
+  readonly recordsPerSecond: number;
+  readonly safetyMs: number;
+  readonly calmMs: number;
+  readonly config: ReactoKinesixConfig;
+  /** Nothing but crashes, stops, joins and resharding happens, so that the tight bounds hold. */
+  readonly isGentle: boolean;
+  /** The most that a clock runs too fast or too slow, as a fraction. */
+  readonly driftMax: number;
+  /** After how long a call without an answer fails at its sender. */
+  readonly callTimeoutMs: number;
+  readonly store: CallFaults;
+  readonly source: CallFaults;
+  /** How old a list of shards may be, in milliseconds. */
+  readonly staleListMs: number;
+  /** Whether a list of rows is read in two parts at two moments. */
+  readonly hasTornLists: boolean;
+  /** Whether the end of a shard names its children. */
+  readonly hasChildren: boolean;
+  /** How long records are kept, in milliseconds. */
+  readonly retentionMs: number;
+  readonly happenings: Happenings;
+  readonly processor: ProcessorHabits;
+}
+
+/** What a person may fix instead of leaving it to the seed. */
+export interface ScenarioOptions {
+  readonly workers?: number;
+  readonly shards?: number;
+  readonly calmMs?: number;
+}
+
+const MINUTE = 60_000;
+
+/** What a seed stands for. */
+export function makeScenario(seed: number, options: ScenarioOptions = {}): Scenario {
+  const random = new Prng(seed);
+  const isGentle = random.chance(0.25);
+  const isDefault = random.chance(isGentle ? 0.5 : 0.1);
+  const config = isDefault ? {} : drawConfig(random.fork());
+  const {
+    heartbeat = 30_000,
+    loadBalanceFrequency = 180_000,
+    checkStreamChangesFrequency = 60_000,
+  } = config;
+  const shards = options.shards ?? random.whole(1, random.chance(0.5) ? 4 : 12);
+  const hasTrim = !isGentle && random.chance(0.2);
+  return {
+    seed,
+    workers: options.workers ?? random.whole(1, 6),
+    shards,
+    shardsMax: shards + random.whole(0, 12),
+    keys: random.whole(1, 40),
+    recordsPerSecond: random.between(0.2, 8),
+    safetyMs: isDefault ? 20 * MINUTE : random.between(5, 20) * MINUTE,
+    calmMs: options.calmMs ?? Math.min(60 * MINUTE, 12 * loadBalanceFrequency),
+    config,
+    isGentle,
+    driftMax: random.pick([0, 0.0001, 0.01, 0.03]),
+    callTimeoutMs: random.pick([1_000, 3_000, 10_000]),
+    store: drawCallFaults(random.fork(), isGentle),
+    source: drawCallFaults(random.fork(), isGentle),
+    staleListMs: isGentle || random.chance(0.5)
+      ? 0
+      : random.between(100, Math.min(10_000, checkStreamChangesFrequency * 0.8)),
+    hasTornLists: !isGentle && random.chance(0.5),
+    hasChildren: random.chance(0.7),
+    retentionMs: hasTrim ? random.between(2, 10) * MINUTE : 24 * 60 * MINUTE,
+    happenings: drawHappenings(random.fork(), isGentle, heartbeat),
+    processor: drawProcessor(random.fork(), isGentle, heartbeat),
+  };
+}
+
+/** Settings in the proportions of the defaults, on a shorter scale. */
+function drawConfig(random: Prng): ReactoKinesixConfig {
+  const heartbeat = Math.round(random.between(1_000, random.chance(0.5) ? 5_000 : 30_000));
+  const heartbeatTimeout = Math.round(heartbeat * random.between(2, 6));
+  const checkPendingHandoverRequestFrequency = Math.round(heartbeat * random.between(1, 3));
+  return {
+    heartbeat,
+    heartbeatTimeout,
+    checkPendingHandoverRequestFrequency,
+    emptyReceiveDelay: Math.round(random.between(200, 3_000)),
+    checkStreamChangesFrequency: Math.round(heartbeat * random.between(1, 4)),
+    checkUnprocessedShardsFrequency: Math.round(heartbeat * random.between(1, 3)),
+    loadBalanceFrequency: Math.round(heartbeat * random.between(2, 8)),
+    handoverRequestExpiry: heartbeatTimeout + checkPendingHandoverRequestFrequency +
+      Math.round(heartbeat * random.between(0, 10)),
+    maxBatchSize: random.pick([1, 3, 20, 1_000]),
+    checkpointFrequency: random.pick([0, 200, 1_000, 5_000]),
+    shutdownTimeout: Math.round(random.between(2_000, 30_000)),
+    maxDynamoDBRetries: random.whole(0, 3),
+    maxKinesisRetries: random.whole(0, 3),
+    processTimeout: random.chance(0.25) ? Math.round(random.between(500, 2 * heartbeat)) : 0,
+    initialPosition: random.pick(["TRIM_HORIZON", "TRIM_HORIZON", "LATEST"]),
+    checkpointMode: random.chance(0.15) ? "manual" : "auto",
+  };
+}
+
+function drawCallFaults(random: Prng, isGentle: boolean): CallFaults {
+  const sometimes = (max: number): number =>
+    isGentle || random.chance(0.5) ? 0 : random.next() ** 2 * max;
+  const latencyMin = random.between(1, 10);
+  return {
+    latencyMin,
+    latencyMax: latencyMin + random.between(1, isGentle ? 30 : 200),
+    slow: sometimes(0.1),
+    requestLost: sometimes(0.2),
+    replyLost: sometimes(0.2),
+    delayed: sometimes(0.2),
+    throttled: sometimes(0.3),
+    serverError: sometimes(0.2),
+  };
+}
+
+function drawHappenings(random: Prng, isGentle: boolean, heartbeat: number): Happenings {
+  const every = (min: number, max: number): number =>
+    random.chance(0.5) ? 0 : random.between(min, max);
+  const harsh = (min: number, max: number): number => isGentle ? 0 : every(min, max);
+  const scale = Math.max(20_000, heartbeat * 5);
+  return {
+    crash: every(scale, 10 * scale),
+    pause: harsh(scale, 10 * scale),
+    partition: harsh(scale, 10 * scale),
+    stop: every(scale, 10 * scale),
+    join: every(2 * scale, 10 * scale),
+    twin: harsh(5 * scale, 20 * scale),
+    split: every(scale, 10 * scale),
+    merge: every(scale, 10 * scale),
+    outage: harsh(2 * scale, 10 * scale),
+  };
+}
+
+function drawProcessor(random: Prng, isGentle: boolean, heartbeat: number): ProcessorHabits {
+  const isSlow = !isGentle && random.chance(0.4);
+  const throws = isGentle || random.chance(0.5) ? 0 : random.next() ** 2 * 0.3;
+  return {
+    kind: random.pick(["record", "record", "batch", "factory"]),
+    workMsMax: random.pick([0, 20, 60]),
+    slow: isSlow ? random.between(0.001, 0.01) : 0,
+    slowMsMax: random.between(1_000, 4 * heartbeat),
+    throws,
+    mode: {
+      kind: random.chance(0.7) ? "retryAndSkip" : "retryAndStop",
+      retries: random.whole(0, 3),
+    },
+  };
+}

@@ -1,0 +1,155 @@
+/**
+ * Owns: how a call travels from a process to the table or the stream and back, and everything that goes wrong on the way.
+ * Must not: know what the calls mean.
+ * Called by: `sim_ports.ts`.
+ *
+ * @module
+ */
+
+import type { CallFaults } from "./scenario.ts";
+import type { Host, Prng, World } from "./world.ts";
+
+/** A machine with a network that can be cut. */
+export interface NetworkHost extends Host {
+  readonly name: string;
+  /** Whether what it sends arrives nowhere. */
+  isDeaf: { requests: boolean; replies: boolean };
+  /** Calls that its code waits for. */
+  pendingCalls: number;
+}
+
+/** Why a call failed. */
+export class CallFailure extends Error {
+  override readonly name = "CallFailure";
+  readonly kind: "throttled" | "unavailable";
+  readonly maybeApplied: boolean;
+  constructor(kind: "throttled" | "unavailable", maybeApplied: boolean) {
+    super(kind === "throttled" ? "the service asks to slow down" : "no answer");
+    this.kind = kind;
+    this.maybeApplied = maybeApplied;
+  }
+}
+
+/** What the network does to calls. */
+export interface NetworkOptions {
+  readonly world: World;
+  readonly random: Prng;
+  readonly faults: CallFaults;
+  readonly timeoutMs: number;
+  /** Whether faults happen now. */
+  readonly isFaulty: () => boolean;
+  /** Until when the service answers nothing, in virtual time. */
+  readonly outageUntil: () => number;
+  /** Is told what went wrong. */
+  readonly onFault: (host: NetworkHost, what: string) => void;
+}
+
+/** One call. */
+export interface Call<T> {
+  readonly host: NetworkHost;
+  readonly signal: AbortSignal;
+  readonly task: string;
+  readonly isWrite: boolean;
+  /** What the service does when the request arrives. */
+  readonly serve: () => T;
+  /** What the service does a little later, if the answer takes two looks. */
+  readonly finish?: (first: T) => T;
+}
+
+type Fate =
+  | "fine"
+  | "slow"
+  | "request lost"
+  | "reply lost"
+  | "delayed"
+  | "throttled"
+  | "5xx before"
+  | "5xx after";
+
+/** The way to one service. */
+export class SimNetwork {
+  readonly #options: NetworkOptions;
+
+  constructor(options: NetworkOptions) {
+    this.#options = options;
+  }
+
+  /** Makes a call. The promise never settles if the process crashes. */
+  call<T>(call: Call<T>): Promise<T> {
+    const { world, timeoutMs, onFault } = this.#options;
+    const { host, signal, task, isWrite } = call;
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    if (signal.aborted) {
+      reject(signal.reason);
+      return promise;
+    }
+    host.pendingCalls += 1;
+    let isSettled = false;
+    const settle = (answer: () => void): void => {
+      if (isSettled) return;
+      isSettled = true;
+      host.pendingCalls -= 1;
+      timer.isCancelled = true;
+      signal.removeEventListener("abort", onAbort);
+      answer();
+    };
+    const fail = (kind: "throttled" | "unavailable", maybeApplied: boolean): void =>
+      settle(() => reject(new CallFailure(kind, maybeApplied && isWrite)));
+    const onAbort = (): void => settle(() => reject(signal.reason));
+    signal.addEventListener("abort", onAbort, { once: true });
+    const timer = world.after(timeoutMs, () => fail("unavailable", true), host);
+    const fate = this.#fate(isWrite);
+    if (fate !== "fine") onFault(host, `${task}: ${fate}`);
+    this.#travel(call, fate, {
+      onReply: (value) => settle(() => resolve(value)),
+      onFailure: fail,
+    });
+    return promise;
+  }
+
+  #travel<T>(call: Call<T>, fate: Fate, back: {
+    readonly onReply: (value: T) => void;
+    readonly onFailure: (kind: "throttled" | "unavailable", maybeApplied: boolean) => void;
+  }): void {
+    const { world, outageUntil } = this.#options;
+    const { host, serve, finish } = call;
+    if (host.isDeaf.requests || fate === "request lost") return;
+    const reply = (answer: () => void): void => {
+      if (fate === "reply lost" || fate === "delayed") return;
+      world.after(this.#latencyMs(fate), () => {
+        if (!host.isDeaf.replies) answer();
+      }, host);
+    };
+    world.after(this.#latencyMs(fate), () => {
+      if (world.now < outageUntil()) return;
+      if (fate === "throttled") return reply(() => back.onFailure("throttled", false));
+      if (fate === "5xx before") return reply(() => back.onFailure("unavailable", true));
+      const value = serve();
+      if (fate === "5xx after") return reply(() => back.onFailure("unavailable", true));
+      if (finish === undefined) return reply(() => back.onReply(value));
+      world.after(this.#latencyMs("fine"), () => {
+        const whole = finish(value);
+        reply(() => back.onReply(whole));
+      });
+    });
+  }
+
+  #fate(isWrite: boolean): Fate {
+    const { random, faults, isFaulty } = this.#options;
+    if (!isFaulty()) return "fine";
+    if (random.chance(faults.slow)) return "slow";
+    if (random.chance(faults.requestLost)) return "request lost";
+    if (random.chance(faults.replyLost)) return "reply lost";
+    if (isWrite && random.chance(faults.delayed)) return "delayed";
+    if (random.chance(faults.throttled)) return "throttled";
+    if (random.chance(faults.serverError)) return random.chance(0.5) ? "5xx before" : "5xx after";
+    return "fine";
+  }
+
+  #latencyMs(fate: Fate): number {
+    const { random, faults, timeoutMs } = this.#options;
+    if (fate === "slow") return random.between(faults.latencyMax, timeoutMs * 2);
+    if (fate === "delayed") return timeoutMs * random.between(0.5, 5);
+    return random.between(faults.latencyMin, faults.latencyMax);
+  }
+}

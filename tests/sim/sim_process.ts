@@ -1,0 +1,188 @@
+/**
+ * Owns: one simulated process: a shipped `Worker` on simulated ports, with a user's processor.
+ * Must not: decide when it crashes, pauses or stops.
+ * Called by: `simulation.ts`.
+ *
+ * @module
+ */
+
+import type { ResolvedConfig } from "../../src/core/config.ts";
+import type { AppFact } from "../../src/events.ts";
+import type {
+  KinesisRecord,
+  ProcessContext,
+  ProcessorSource,
+  RecordProcessor,
+} from "../../src/processor.ts";
+import { Worker } from "../../src/runtime/worker.ts";
+import { type Delivery, neverMs, type Outcome } from "./checker.ts";
+import type { ProcessorHabits } from "./scenario.ts";
+import type { SimNetwork } from "./sim_network.ts";
+import {
+  type ClockError,
+  type PortHost,
+  SimClock,
+  SimLeaseStore,
+  SimRandom,
+  SimStreamSource,
+} from "./sim_ports.ts";
+import type { SimStream } from "./sim_stream.ts";
+import type { SimTable } from "./sim_table.ts";
+import type { Prng, World } from "./world.ts";
+
+/** What a process is made of. */
+export interface ProcessOptions {
+  readonly name: string;
+  readonly workerId: string;
+  readonly world: World;
+  readonly random: Prng;
+  readonly config: ResolvedConfig;
+  readonly clockError: ClockError;
+  readonly table: SimTable;
+  readonly stream: SimStream;
+  readonly toTable: SimNetwork;
+  readonly toStream: SimNetwork;
+  readonly habits: ProcessorHabits;
+  readonly isFaulty: () => boolean;
+  readonly isTorn: () => boolean;
+  readonly staleMs: () => number;
+  readonly hasChildren: boolean;
+  readonly onFact: (process: SimProcess, fact: AppFact) => void;
+  readonly onDelivery: (delivery: Delivery) => void;
+  readonly onReturn: (delivery: Delivery, outcome: Outcome) => void;
+}
+
+/** What a process is doing. */
+export type ProcessState = "starting" | "running" | "stopping" | "stopped" | "crashed";
+
+/** A process. */
+export class SimProcess implements PortHost {
+  readonly name: string;
+  readonly workerId: string;
+  readonly worker: Worker;
+  isCrashed = false;
+  pausedUntil = 0;
+  isDeaf = { requests: false, replies: false };
+  pendingCalls = 0;
+  pendingSleeps = 0;
+  state: ProcessState = "starting";
+  stoppedAt: number = neverMs;
+  stopRequestedAt: number = neverMs;
+  /** Whether another process was started with the same worker id. */
+  isReplaced = false;
+  wasPaused = false;
+  recordsInHand = 0;
+  readonly #options: ProcessOptions;
+  readonly #clock: SimClock;
+  readonly #source: SimStreamSource;
+
+  constructor(options: ProcessOptions) {
+    this.#options = options;
+    const { name, workerId, world, config, random } = options;
+    this.name = name;
+    this.workerId = workerId;
+    this.#clock = new SimClock(world, this, options.clockError);
+    const ports = { world, host: this, clock: this.#clock, config, random: random.fork() };
+    const store = new SimLeaseStore(
+      { ...ports, network: options.toTable },
+      options.table,
+      options.isTorn,
+    );
+    this.#source = new SimStreamSource({ ...ports, network: options.toStream }, options.stream, {
+      staleMs: options.staleMs,
+      hasChildren: options.hasChildren,
+    });
+    this.worker = new Worker({
+      workerId,
+      streamName: "stream",
+      version: "sim",
+      config,
+      clock: this.#clock,
+      random: new SimRandom(random.fork(), name),
+      store,
+      source: this.#source,
+      emit: (fact) => options.onFact(this, fact),
+      processor: this.#makeProcessor(),
+    });
+  }
+
+  get isLive(): boolean {
+    return this.state === "running" && !this.isCrashed;
+  }
+
+  get openReaders(): number {
+    return this.#source.openReaders;
+  }
+
+  /** Whether it has been stopping for so long. */
+  isOutOfTime(ms: number): boolean {
+    return this.#options.world.now - this.stopRequestedAt >= ms;
+  }
+
+  #makeProcessor(): ProcessorSource {
+    const { habits, random } = this.#options;
+    if (habits.kind !== "factory") return this.#processor();
+    return async () => {
+      if (random.chance(0.3)) await this.#work(random.between(0, 2_000));
+      if (this.#options.isFaulty() && random.chance(habits.throws)) {
+        throw new Error("a factory that fails");
+      }
+      return this.#processor();
+    };
+  }
+
+  #processor(): RecordProcessor {
+    const { habits } = this.#options;
+    const common: RecordProcessor = { getErrorHandlingMode: () => habits.mode };
+    if (habits.kind === "batch") {
+      return { ...common, processBatch: (records, context) => this.#process(records, context) };
+    }
+    return { ...common, process: (record, context) => this.#process([record], context) };
+  }
+
+  #process(records: readonly KinesisRecord[], context: ProcessContext): void | Promise<void> {
+    const { habits, random, config, stream, isFaulty, onDelivery } = this.#options;
+    const delivery: Delivery = {
+      process: this,
+      shardId: context.shardId,
+      term: context.term,
+      attempt: context.attempt,
+      signal: context.signal,
+      records: records.flatMap(({ sequenceNumber }) => stream.record(sequenceNumber) ?? []),
+    };
+    this.recordsInHand += 1;
+    onDelivery(delivery);
+    const isSlow = isFaulty() && random.chance(habits.slow);
+    const workMs = isSlow
+      ? random.between(0, habits.slowMsMax)
+      : random.between(0, habits.workMsMax);
+    const fails = isFaulty() && random.chance(habits.throws);
+    if (workMs === 0 && config.checkpointMode === "auto") return this.#return(delivery, fails);
+    return this.#workAndReturn(delivery, context, { workMs, fails });
+  }
+
+  async #workAndReturn(
+    delivery: Delivery,
+    context: ProcessContext,
+    options: { readonly workMs: number; readonly fails: boolean },
+  ): Promise<void> {
+    const { config, random } = this.#options;
+    await this.#work(options.workMs);
+    this.#return(delivery, options.fails);
+    if (config.checkpointMode === "manual" && random.chance(0.3)) await context.checkpoint();
+  }
+
+  #return(delivery: Delivery, fails: boolean): void {
+    this.recordsInHand -= 1;
+    const outcome = delivery.signal.aborted ? "in vain" : fails ? "threw" : "finished";
+    this.#options.onReturn(delivery, outcome);
+    if (fails) throw new Error("a processor that fails");
+  }
+
+  /** A user's work, which does not care for signals. */
+  #work(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#options.world.after(ms, resolve, this);
+    return promise;
+  }
+}

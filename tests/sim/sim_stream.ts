@@ -1,0 +1,239 @@
+/**
+ * Owns: the one stream that all simulated processes share, and the truth about each of its records.
+ * Must not: lose or delay anything; that is `sim_network.ts`.
+ * Called by: `sim_ports.ts` for the processes, `simulation.ts` puts, splits, merges and trims, the checkers for the truth.
+ *
+ * @module
+ */
+
+import { type Checkpoint, compareSequenceNumbers } from "../../src/core/checkpoint.ts";
+import type { Batch, ShardInfo, SourceRecord } from "../../src/ports.ts";
+
+/** A record, and what became of it. */
+export interface SimRecord extends SourceRecord {
+  readonly shard: SimShard;
+  /** The place in its shard, from 0. */
+  readonly index: number;
+  /** The record with the same partition key before this one. */
+  readonly previous: SimRecord | null;
+  /** Whether an attempt to process it succeeded, or it was skipped by policy. */
+  isFinished: boolean;
+  /** How often it was handed to a processor as a first attempt. */
+  deliveries: number;
+}
+
+/** A shard, and what became of it. */
+export interface SimShard {
+  readonly id: string;
+  readonly parents: readonly SimShard[];
+  /** The first hash key, and the one after the last. */
+  readonly start: number;
+  readonly end: number;
+  readonly records: SimRecord[];
+  children: readonly SimShard[] | null;
+  closedAt: number;
+  /** Records before this place have left the stream. */
+  trimmedTo: number;
+  /** Whether the shard has left the stream. */
+  isGone: boolean;
+}
+
+const HASH_KEYS = 2 ** 32;
+const PAYLOAD = new Uint8Array(8);
+
+/** A stream of shards. */
+export class SimStream {
+  readonly shards: SimShard[] = [];
+  readonly #byId = new Map<string, SimShard>();
+  readonly #last = new Map<string, SimRecord>();
+  readonly #records = new Map<string, SimRecord>();
+  readonly #listings: { readonly at: number; readonly shards: readonly ShardInfo[] }[] = [];
+  readonly #now: () => number;
+  // The numbers pass from two digits to three and four, so that a comparison as text is found out.
+  #sequence = 90;
+
+  /** @param shards How many it begins with. */
+  constructor(shards: number, now: () => number) {
+    this.#now = now;
+    for (let i = 0; i < shards; i++) {
+      const from = Math.floor(HASH_KEYS * i / shards);
+      this.#add([], from, Math.floor(HASH_KEYS * (i + 1) / shards));
+    }
+    this.#list();
+  }
+
+  get open(): readonly SimShard[] {
+    return this.shards.filter((shard) => shard.children === null);
+  }
+
+  shard(id: string): SimShard | undefined {
+    return this.#byId.get(id);
+  }
+
+  record(sequenceNumber: string): SimRecord | undefined {
+    return this.#records.get(sequenceNumber);
+  }
+
+  /** Puts a record into the shard that its key belongs to. `stamp` is the stream's wall time. */
+  put(partitionKey: string, stamp: number): SimRecord {
+    const hash = hashOf(partitionKey);
+    const shard = this.open.find(({ start, end }) => start <= hash && hash < end);
+    if (shard === undefined) throw new Error("The open shards must cover all hash keys");
+    const record: SimRecord = {
+      sequenceNumber: String(this.#sequence++),
+      partitionKey,
+      data: PAYLOAD,
+      approximateArrivalTimestamp: stamp,
+      shard,
+      index: shard.records.length,
+      previous: this.#last.get(partitionKey) ?? null,
+      isFinished: false,
+      deliveries: 0,
+    };
+    shard.records.push(record);
+    this.#last.set(partitionKey, record);
+    this.#records.set(record.sequenceNumber, record);
+    return record;
+  }
+
+  split(shard: SimShard): void {
+    const middle = Math.floor((shard.start + shard.end) / 2);
+    this.#close([shard], [
+      this.#add([shard], shard.start, middle),
+      this.#add([shard], middle, shard.end),
+    ]);
+  }
+
+  /** Merges an open shard with its right neighbour; false if it has none that is open. */
+  merge(shard: SimShard): boolean {
+    const neighbour = this.open.find(({ start }) => start === shard.end);
+    if (neighbour === undefined) return false;
+    this.#close([shard, neighbour], [this.#add([shard, neighbour], shard.start, neighbour.end)]);
+    return true;
+  }
+
+  /** Drops the records, and the closed shards, that are older than the retention. */
+  trim(retentionMs: number, stampOfNow: number): void {
+    let hasChanged = false;
+    for (const shard of this.shards) {
+      if (shard.isGone) continue;
+      const { records } = shard;
+      while (shard.trimmedTo < records.length) {
+        const oldest = records[shard.trimmedTo];
+        if (oldest === undefined) break;
+        if (oldest.approximateArrivalTimestamp > stampOfNow - retentionMs) break;
+        shard.trimmedTo += 1;
+      }
+      if (shard.children !== null && shard.closedAt < this.#now() - retentionMs) {
+        shard.isGone = true;
+        shard.trimmedTo = records.length;
+        hasChanged = true;
+      }
+    }
+    if (hasChanged) this.#list();
+  }
+
+  /** What a list of the shards showed at a time. */
+  listedAt(at: number): readonly ShardInfo[] {
+    const listing = this.#listings.findLast((listing) => listing.at <= at) ?? this.#listings[0];
+    return listing?.shards ?? [];
+  }
+
+  #add(parents: readonly SimShard[], start: number, end: number): SimShard {
+    const shard: SimShard = {
+      id: `shardId-${String(this.shards.length).padStart(4, "0")}`,
+      parents,
+      start,
+      end,
+      records: [],
+      children: null,
+      closedAt: Infinity,
+      trimmedTo: 0,
+      isGone: false,
+    };
+    this.shards.push(shard);
+    this.#byId.set(shard.id, shard);
+    return shard;
+  }
+
+  #close(parents: readonly SimShard[], children: readonly SimShard[]): void {
+    for (const parent of parents) {
+      parent.children = children;
+      parent.closedAt = this.#now();
+    }
+    this.#list();
+  }
+
+  #list(): void {
+    const shards = this.shards.filter((shard) => !shard.isGone)
+      .map((shard) => ({ ...toChild(shard), isClosed: shard.children !== null }));
+    this.#listings.push({ at: this.#now(), shards });
+  }
+}
+
+/** The place of the first record after a position. */
+export function placeAfter(shard: SimShard, after: Checkpoint): number {
+  const found = shard.records.findIndex((record) => isAfter(record, after));
+  return found === -1 ? shard.records.length : found;
+}
+
+/** What a read at this moment gives, and the place to read on from; null if the shard is gone. */
+export function readFrom(
+  shard: SimShard,
+  place: number,
+  options: {
+    readonly recordsMax: number;
+    readonly stampOfNow: number;
+    readonly notBefore: number;
+  },
+): { readonly batch: Batch; readonly next: number } | null {
+  const { records, trimmedTo, children, isGone } = shard;
+  if (isGone) return null;
+  const from = Math.max(place, trimmedTo);
+  const read = records.slice(from, from + options.recordsMax);
+  const next = from + read.length;
+  // A position in the future leaves out what arrives before it.
+  const batch = read.filter((record) => record.approximateArrivalTimestamp >= options.notBefore);
+  const rest = records[next];
+  const millisBehindLatest = rest === undefined
+    ? 0
+    : Math.max(0, options.stampOfNow - rest.approximateArrivalTimestamp);
+  if (rest !== undefined || children === null) {
+    return { batch: { records: batch, millisBehindLatest }, next };
+  }
+  const end = { children: children.map(toChild) };
+  return { batch: { records: batch, millisBehindLatest, end }, next };
+}
+
+function toChild(shard: SimShard): Omit<ShardInfo, "isClosed"> {
+  return {
+    id: shard.id,
+    parents: shard.parents.filter((parent) => !parent.isGone).map((parent) => parent.id),
+    hashKeyRange: { start: String(shard.start), end: String(shard.end - 1) },
+  };
+}
+
+function isAfter(record: SourceRecord, position: Checkpoint): boolean {
+  switch (position.kind) {
+    case "trimHorizon":
+      return true;
+    case "timestamp":
+      return record.approximateArrivalTimestamp >= position.timestamp;
+    case "sequence":
+      return compareSequenceNumbers(record.sequenceNumber, position.sequenceNumber) > 0;
+    case "shardEnd":
+      return false;
+    default:
+      return position satisfies never;
+  }
+}
+
+function hashOf(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) {
+    hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  }
+  hash ^= hash >>> 15;
+  hash = Math.imul(hash, 0x2c1b3c6d);
+  return (hash ^ (hash >>> 13)) >>> 0;
+}

@@ -1,0 +1,91 @@
+/**
+ * Owns: the one state table that all simulated processes share.
+ * Must not: lose or delay anything; that is `sim_network.ts`.
+ * Called by: `sim_ports.ts` for the processes, the checkers for the truth.
+ *
+ * @module
+ */
+
+import type { Row, RowChange, ShardRow } from "../../src/core/lease.ts";
+import type { RowKinds, WriteResult } from "../../src/ports.ts";
+
+/** A change that the table was asked for, and what became of it. */
+export interface TableWrite {
+  /** The process that sent it. */
+  readonly by: string;
+  readonly change: RowChange<Row>;
+  readonly isAccepted: boolean;
+  readonly before: Row | null;
+  readonly after: Row | null;
+}
+
+/** Rows with a compare-and-set, as DynamoDB would do it. */
+export class SimTable {
+  readonly #rows = new Map<string, Row>();
+  readonly #onWrite: (write: TableWrite) => void;
+
+  /** @param onWrite Is told every change that arrives, when it arrives. */
+  constructor(onWrite: (write: TableWrite) => void) {
+    this.#onWrite = onWrite;
+  }
+
+  /** Makes a change if what it expects holds. */
+  write<R extends Row>(change: RowChange<R>, by: string): WriteResult<R> {
+    const key = `${change.kind}/${change.id}`;
+    const before = this.#rows.get(key) ?? null;
+    const isAccepted = holds(change as unknown as RowChange<Row>, before);
+    let after = before;
+    if (isAccepted) {
+      if (change.set === "delete") {
+        this.#rows.delete(key);
+        after = null;
+      } else {
+        after = Object.freeze({
+          ...before,
+          kind: change.kind,
+          id: change.id,
+          ...change.set,
+        } as unknown as Row);
+        this.#rows.set(key, after);
+      }
+    }
+    this.#onWrite({ by, change: change as unknown as RowChange<Row>, isAccepted, before, after });
+    return { kind: isAccepted ? "written" : "conflict", row: after as R | null };
+  }
+
+  read<K extends Row["kind"]>(kind: K, id: string): RowKinds[K] | null {
+    return (this.#rows.get(`${kind}/${id}`) ?? null) as RowKinds[K] | null;
+  }
+
+  /** The ids of the rows of a kind, in the order of the keys. */
+  ids(kind: Row["kind"]): readonly string[] {
+    return [...this.#rows.values()].filter((row) => row.kind === kind).map((row) => row.id).sort();
+  }
+
+  /** The rows of all shards, as they are now. */
+  shards(): readonly ShardRow[] {
+    return this.ids("shard").flatMap((id) => this.read("shard", id) ?? []);
+  }
+}
+
+function holds({ expect }: RowChange<Row>, before: Row | null): boolean {
+  if (expect === "no row") return before === null;
+  if (before === null) return false;
+  return Object.entries(expect).every(([name, value]) =>
+    isSame(value, (before as unknown as Record<string, unknown>)[name])
+  );
+}
+
+function isSame(a: unknown, b: unknown): boolean {
+  return a === b || canonical(a) === canonical(b);
+}
+
+/** A text that is the same for the same value, whatever the order of its members. */
+function canonical(value: unknown): string {
+  if (value === undefined || value === null) return "null";
+  if (Array.isArray(value)) return `[${value.map(canonical).join()}]`;
+  if (typeof value !== "object") return JSON.stringify(value);
+  const members = Object.entries(value).filter(([, member]) => member !== undefined)
+    .sort(([a], [b]) => a < b ? -1 : 1);
+  return `{${members.map(([name, member]) => `${name}:${canonical(member)}`).join()}}`;
+}

@@ -1,0 +1,305 @@
+/**
+ * Owns: one simulation from its seed to its result: a phase with faults, a phase without in which all must settle, and a
+ * calm in which nothing may move any more.
+ * Must not: print.
+ * Called by: `run.ts`, `sim_test.ts`.
+ *
+ * @module
+ */
+
+import { resolveConfig } from "../../src/core/config.ts";
+import { formatCheckpoint } from "../../src/core/checkpoint.ts";
+import { isEnded } from "../../src/core/lease.ts";
+import type { Checker, Truth } from "./checker.ts";
+import {
+  CheckpointOnlyMovesOn,
+  Fencing,
+  NoDuplicatesAtParting,
+  NoLoss,
+  OneAtATime,
+  Order,
+} from "./checkers.ts";
+import { Lineage } from "./checkers.ts";
+import { describeUnsettled, settlingMs } from "./convergence.ts";
+import { NoDefects, NothingLeft, StopDeadline, Takeover } from "./deadlines.ts";
+import { Fleet } from "./fleet.ts";
+import { Journal } from "./journal.ts";
+import { makeScenario, type Scenario, type ScenarioOptions } from "./scenario.ts";
+import { EPOCH_MS } from "./sim_ports.ts";
+import type { SimProcess } from "./sim_process.ts";
+import { SimStream } from "./sim_stream.ts";
+import { SimTable, type TableWrite } from "./sim_table.ts";
+import { withTripwires } from "./tripwires.ts";
+import { type Prng, World } from "./world.ts";
+
+/** What came of a seed. */
+export interface SimulationResult {
+  readonly seed: number;
+  readonly failure: string | null;
+  readonly journal: string;
+  readonly traceHash: string;
+  readonly events: number;
+  readonly virtualMs: number;
+  readonly records: number;
+  readonly worstCrashMs: number;
+  readonly worstPartingMs: number;
+}
+
+/** How much of a simulation is kept for people. */
+export interface SimulationOptions extends ScenarioOptions {
+  readonly journalLines?: number;
+}
+
+const EVENTS_MAX = 20_000_000;
+
+/** Runs a seed. The ambient clock, chance, timers and network throw meanwhile. */
+export async function simulate(
+  seed: number,
+  options: SimulationOptions = {},
+): Promise<SimulationResult> {
+  const simulation = new Simulation(makeScenario(seed, options), options.journalLines ?? 40);
+  return await withTripwires(
+    () => simulation.run(),
+    (what) => simulation.fail("no stray failure", what),
+  );
+}
+
+class Simulation {
+  readonly #truth: Truth;
+  readonly #scenario: Scenario;
+  readonly #world: World;
+  readonly #random: Prng;
+  readonly #journal: Journal;
+  readonly #checkers: Checker[] = [];
+  readonly #takeover: Takeover;
+  readonly #fleet: Fleet;
+  #isHappening = true;
+
+  constructor(scenario: Scenario, journalLines: number) {
+    this.#scenario = scenario;
+    this.#world = new World(scenario.seed, { eventsMax: EVENTS_MAX });
+    this.#random = this.#world.random.fork();
+    this.#journal = new Journal(journalLines);
+    const processes = new Map<string, SimProcess>();
+    const truth = {
+      world: this.#world,
+      scenario,
+      config: resolveConfig(scenario.config),
+      table: new SimTable((write) => this.#onWrite(write)),
+      stream: new SimStream(scenario.shards, () => this.#world.now),
+      processes,
+    };
+    this.#truth = truth;
+    this.#takeover = new Takeover(truth);
+    this.#checkers.push(
+      new NoLoss(truth),
+      new CheckpointOnlyMovesOn(truth),
+      new Fencing(truth),
+      new OneAtATime(truth),
+      new Order(truth),
+      new Lineage(truth),
+      new NoDuplicatesAtParting(truth),
+      new StopDeadline(truth),
+      new NothingLeft(truth),
+      new NoDefects(truth),
+      this.#takeover,
+    );
+    this.#fleet = new Fleet({
+      ...truth,
+      processes,
+      checkers: this.#checkers,
+      journal: this.#journal,
+      random: this.#random.fork(),
+    });
+  }
+
+  fail(checker: string, message: string): void {
+    this.#world.fail(checker, message);
+  }
+
+  async run(): Promise<SimulationResult> {
+    const { safetyMs, workers } = this.#scenario;
+    for (let i = 0; i < workers; i++) {
+      this.#world.after(this.#random.between(0, 5_000), () => this.#fleet.start());
+    }
+    this.#putRecords();
+    this.#scheduleHappenings();
+    await this.#world.runUntil(safetyMs);
+    this.#isHappening = false;
+    this.#fleet.heal();
+    this.#bringBack();
+    await this.#settle();
+    for (const checker of this.#checkers) checker.onEnd?.();
+    return this.#result();
+  }
+
+  #result(): SimulationResult {
+    const { failure, traceHash, events, now } = this.#world;
+    const { worstCrashMs, worstPartingMs } = this.#takeover;
+    const { shards } = this.#truth.stream;
+    return {
+      seed: this.#scenario.seed,
+      failure: failure?.message ?? null,
+      journal: this.#journal.format(),
+      traceHash,
+      events,
+      virtualMs: now,
+      records: shards.reduce((sum, shard) => sum + shard.records.length, 0),
+      worstCrashMs,
+      worstPartingMs,
+    };
+  }
+
+  /** Waits until everything is settled, which must be within a bound; then nothing may move any more. */
+  async #settle(): Promise<void> {
+    const { config, table, stream } = this.#truth;
+    const bound = this.#world.now + settlingMs(this.#truth);
+    let unsettled = "";
+    while (this.#world.failure === undefined) {
+      // It may look settled for a moment, with a request for a shard on its way.
+      await this.#world.runUntil(this.#world.now + config.heartbeat);
+      unsettled = describeUnsettled(this.#truth);
+      if (unsettled === "") {
+        await this.#world.runUntil(this.#world.now + config.loadBalanceFrequency * 1.2);
+        unsettled = describeUnsettled(this.#truth);
+        if (unsettled === "") break;
+      }
+      if (this.#world.now > bound) this.fail("liveness", `not settled in time: ${unsettled}`);
+    }
+    const terms = (): string =>
+      table.shards().filter((row) => !isEnded(row))
+        .map((row) => `${row.id} ${row.term} ${formatCheckpoint(row.checkpoint)}`).join();
+    const before = terms();
+    this.#note("=== all is settled; nothing may move from now on");
+    await this.#world.runUntil(this.#world.now + this.#scenario.calmMs);
+    if (this.#world.failure === undefined && terms() !== before) {
+      this.fail("calm", `shards moved although nothing happened: ${before} became ${terms()}`);
+    }
+    const lost = stream.shards.flatMap((shard) =>
+      shard.records.filter((record, place) => place >= shard.trimmedTo && !record.isFinished)
+    );
+    if (lost.length > 0 && describeUnsettled(this.#truth) !== "") {
+      this.fail("no loss", "at the end");
+    }
+  }
+
+  /** Whoever is needed to finish the work is there: at least one worker runs, and stopped shards are started. */
+  #bringBack(): void {
+    const alive = [...this.#truth.processes.values()].some((process) =>
+      process.isLive || process.state === "starting"
+    );
+    if (!alive) this.#fleet.start();
+    // A worker that gave a shard up for a failing record waits for an operator.
+    const again = (): void => {
+      for (const { worker } of this.#fleet.live) {
+        for (const row of this.#truth.table.shards()) {
+          if (isEnded(row)) continue;
+          worker.startProcessing(row.id).catch(() => {}); // It may have ended meanwhile.
+        }
+      }
+    };
+    if (this.#scenario.processor.mode.kind === "retryAndSkip") return;
+    const { heartbeatTimeout, heartbeat } = this.#truth.config;
+    for (const ms of [heartbeat, heartbeatTimeout, 3 * heartbeatTimeout]) {
+      this.#world.after(ms, again);
+    }
+  }
+
+  #putRecords(): void {
+    const { keys, recordsPerSecond } = this.#scenario;
+    const put = (): void => {
+      if (!this.#isHappening) return;
+      const key = `key-${Math.floor(this.#random.next() ** 2 * keys)}`;
+      this.#truth.stream.put(key, EPOCH_MS + Math.floor(this.#world.now));
+      const burst = this.#random.chance(0.02) ? 0.01 : 1;
+      this.#world.after(this.#random.between(0, 2_000 / recordsPerSecond) * burst, put);
+    };
+    this.#world.after(0, put);
+  }
+
+  #scheduleHappenings(): void {
+    const { happenings, retentionMs, shardsMax } = this.#scenario;
+    const { heartbeatTimeout, stream } = { ...this.#truth.config, ...this.#truth };
+    const fleet = this.#fleet;
+    const random = this.#random;
+    const someone = (act: (process: SimProcess) => void): void => {
+      if (fleet.targets.length > 0) act(random.pick(fleet.targets));
+    };
+    const aWhile = (): number =>
+      random.between(0, random.chance(0.5) ? 0.7 : 2.5) * heartbeatTimeout;
+    const isRoom = (): boolean => stream.shards.length < shardsMax;
+    this.#often(happenings.crash, () => someone((process) => this.#crash(process)));
+    this.#often(happenings.pause, () => someone((process) => fleet.pause(process, aWhile())));
+    this.#often(
+      happenings.partition,
+      () => someone((process) => fleet.partition(process, aWhile())),
+    );
+    this.#often(happenings.stop, () => someone((process) => this.#stop(process)));
+    this.#often(happenings.join, () => fleet.live.length < 8 && fleet.start());
+    this.#often(happenings.twin, () => someone((process) => fleet.start(process.workerId)));
+    this.#often(happenings.split, () => isRoom() && stream.split(random.pick(stream.open)));
+    this.#often(happenings.merge, () => isRoom() && stream.merge(random.pick(stream.open)));
+    this.#often(happenings.outage, () => fleet.outage(random.between(0, heartbeatTimeout * 1.5)));
+    const trim = (): void => {
+      stream.trim(retentionMs, EPOCH_MS + this.#world.now);
+      this.#world.after(retentionMs / 20, trim);
+    };
+    this.#world.after(retentionMs / 20, trim);
+  }
+
+  #crash(process: SimProcess): void {
+    this.#fleet.crash(process);
+    const isSame = this.#random.chance(0.6);
+    const afterMs = this.#random.between(0, 2 * this.#truth.config.heartbeatTimeout);
+    if (this.#random.chance(0.3)) return;
+    this.#world.after(afterMs, () => {
+      if (this.#isHappening) this.#fleet.start(isSame ? process.workerId : undefined);
+    });
+  }
+
+  #stop(process: SimProcess): void {
+    this.#fleet.stop(process);
+    if (this.#random.chance(0.3)) return;
+    const isSame = this.#random.chance(0.6);
+    const afterMs = this.#random.between(0, this.#truth.config.heartbeatTimeout);
+    this.#world.after(afterMs, () => {
+      if (this.#isHappening) this.#fleet.start(isSame ? process.workerId : undefined);
+    });
+  }
+
+  /** Does something again and again, as long as things happen. */
+  #often(everyMs: number, act: () => unknown): void {
+    if (everyMs === 0) return;
+    const next = (): void => {
+      this.#world.after(this.#random.between(0.1, 1.9) * everyMs, () => {
+        if (!this.#isHappening) return;
+        act();
+        next();
+      });
+    };
+    next();
+  }
+
+  #onWrite(write: TableWrite): void {
+    const { change, isAccepted, by } = write;
+    const shown = change.kind === "shard"
+      ? `${JSON.stringify(change.set)} expecting ${JSON.stringify(change.expect)}`
+      : change.set === "delete"
+      ? `delete ${change.id}`
+      : `beat of ${change.id} ${
+        change.set === null ? "" : JSON.stringify(change.set).slice(0, 80)
+      }`;
+    this.#journal.add({
+      at: this.#world.now,
+      process: by,
+      shardId: change.kind === "shard" ? change.id : "",
+      what: `${isAccepted ? "[written]" : "[refused]"} ${shown}`,
+    });
+    this.#world.mixText(`${by} ${change.kind} ${change.id} ${isAccepted}`);
+    for (const checker of this.#checkers) checker.onWrite?.(write);
+  }
+
+  #note(what: string): void {
+    this.#journal.add({ at: this.#world.now, process: "", shardId: "", what });
+  }
+}
