@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import { create, type WorkerRow } from "../../src/core/lease.ts";
 import { Membership } from "../../src/runtime/membership.ts";
 import { workerRow } from "./arbitraries.ts";
-import { Bench } from "./runtime_testing.ts";
+import { Bench, claimantOf } from "./runtime_testing.ts";
 
 const TIMEOUT = 1_000;
 
@@ -11,7 +11,10 @@ const TIMEOUT = 1_000;
 function build(): { readonly bench: Bench; readonly members: Membership } {
   const bench = new Bench();
   const { clock, random, store, emit, tasks } = bench;
-  return { bench, members: new Membership({ clock, random, store, emit, tasks, self: "A" }) };
+  return {
+    bench,
+    members: new Membership({ clock, random, store, emit, tasks, claimant: claimantOf("A") }),
+  };
 }
 
 async function write(bench: Bench, row: WorkerRow): Promise<void> {
