@@ -111,9 +111,11 @@ export class Worker {
 
   /** Joins the cluster: resolves when this worker has taken its first shards, or found that others have them all. */
   async start(): Promise<void> {
-    const { store, version, streamName, emit } = this.#deps;
+    const { store, source, version, streamName, emit } = this.#deps;
     const { signal } = this.#closing;
     try {
+      // The stream first: a name with a typo must not leave a table behind.
+      await source.listShards(signal);
       await store.prepare(signal);
       await this.#heartbeat.register(signal);
       this.#isRegistered = true;
