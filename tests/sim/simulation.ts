@@ -206,10 +206,10 @@ class Simulation {
       }
     };
     if (this.#scenario.processor.mode.kind === "retryAndSkip") return;
-    const { heartbeatTimeout, heartbeat } = this.#truth.config;
-    for (const ms of [heartbeat, heartbeatTimeout, 3 * heartbeatTimeout]) {
-      this.#world.after(ms, again);
-    }
+    const { heartbeatTimeout, handoverRequestExpiry } = this.#truth.config;
+    const { slowMsMax } = this.#scenario.processor;
+    const lastMs = handoverRequestExpiry + slowMsMax;
+    for (let ms = 0; ms < lastMs; ms += heartbeatTimeout) this.#world.after(ms, again);
   }
 
   #putRecords(): void {
