@@ -27,8 +27,8 @@ export class Membership {
   readonly #toNudge = new Set<string>();
   readonly #malformed = new Set<string>();
   #sightings: Sightings = new Map();
-  /** The workers that the last look found alive. */
-  #foundAlive: ReadonlySet<string> = new Set();
+  /** Who was alive at the last look. */
+  #aliveBefore: ReadonlySet<string> = new Set();
   /** The incarnations that were found dead, so that each is told once. */
   #lost: ReadonlySet<string> = new Set();
 
@@ -55,17 +55,17 @@ export class Membership {
       this.#malformed.add(id);
       emit({ type: "row_malformed", kind: "worker", id, reason });
     }
+    // What was true at the last look: by now, time alone has made a worker that is silent count as dead.
+    const before = this.#aliveBefore;
     this.#sightings = sight(this.#sightings, rows, clock.monotonic());
     const now = this.alive();
+    this.#aliveBefore = now;
     const dead = rows.filter((row) => !now.has(row.id));
     for (const row of dead) {
       if (this.#lost.has(row.incarnation)) continue;
       emit({ type: "worker_lost", lostWorkerId: row.id });
     }
     this.#lost = new Set(dead.map((row) => row.incarnation));
-    // What was found alive then, not what would have been: a worker dies by time passing, without any row changing.
-    const before = this.#foundAlive;
-    this.#foundAlive = now;
     return [...before].some((workerId) => !now.has(workerId));
   }
 
