@@ -133,7 +133,10 @@ export function freeShards(view: ClusterView): readonly ShardRow[] {
 
 /** The shards that no live worker wants to process. */
 export function stoppedEverywhere(view: ClusterView): readonly ShardRow[] {
-  return view.shards.filter((row) => !isEnded(row) && isStoppedEverywhere(row, view.alive));
+  // A worker that was restarted finds its own name in a row, and is about to take the shard.
+  return view.shards.filter((row) =>
+    !isEnded(row) && view.isStoppedHere(row.id) && isStoppedEverywhere(row, view.alive)
+  );
 }
 
 function assign(view: ClusterView, free: readonly ShardRow[]): ReadonlySet<string> {

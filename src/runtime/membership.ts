@@ -27,8 +27,8 @@ export class Membership {
   readonly #toNudge = new Set<string>();
   readonly #malformed = new Set<string>();
   #sightings: Sightings = new Map();
-  /** Who was alive at the last look: a silent worker dies between two looks, by time alone. */
-  #alive: ReadonlySet<string> = new Set();
+  /** Who was alive at the last look. */
+  #aliveBefore: ReadonlySet<string> = new Set();
   /** The incarnations that were found dead, so that each is told once. */
   #lost: ReadonlySet<string> = new Set();
 
@@ -55,10 +55,11 @@ export class Membership {
       this.#malformed.add(id);
       emit({ type: "row_malformed", kind: "worker", id, reason });
     }
-    const before = this.#alive;
+    // What was true at the last look: by now, time alone has made a worker that is silent count as dead.
+    const before = this.#aliveBefore;
     this.#sightings = sight(this.#sightings, rows, clock.monotonic());
     const now = this.alive();
-    this.#alive = now;
+    this.#aliveBefore = now;
     const dead = rows.filter((row) => !now.has(row.id));
     for (const row of dead) {
       if (this.#lost.has(row.incarnation)) continue;

@@ -115,7 +115,9 @@ export class Survey {
     const freed = refused.filter((row) => dead.has(row.owner));
     await this.#writeEach(freed, (row) => refuse(row, self), signal);
     await this.#answer(view, signal);
-    await this.#ask(view, signal);
+    // What was taken just now is not in the view: whoever asked by it would ask for too much.
+    if (take.length === 0) await this.#ask(view, signal);
+    else this.ring();
     this.#tellStoppedEverywhere(view);
     const owners = new Set(this.#rows.flatMap((row) => row.owner ?? []));
     await this.#deps.membership.bury(owners, signal);

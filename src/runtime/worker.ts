@@ -46,6 +46,7 @@ export class Worker {
   readonly #ended = new AbortController();
   readonly #finished = Promise.withResolvers<void>();
   readonly #tasks: TaskGroup;
+  readonly #nudges: TaskGroup;
   readonly #fence = new Fence();
   readonly #processors: Processors;
   readonly #heartbeat: Heartbeat;
@@ -65,10 +66,12 @@ export class Worker {
     const { heartbeatTimeout } = config;
     const incarnation = deps.random.uuid();
     const claimant = { workerId, incarnation };
-    this.#tasks = new TaskGroup((task, error) => {
+    const onTaskError = (task: string, error: unknown): void => {
       if (this.#ended.signal.aborted) return; // What the end of this worker interrupted.
       emit({ type: "task_failed", task, error: toEventError(error) });
-    });
+    };
+    this.#tasks = new TaskGroup(onTaskError);
+    this.#nudges = new TaskGroup(onTaskError);
     this.#processors = new Processors(deps.processor, emit);
     this.#heartbeat = new Heartbeat({
       ...deps,
@@ -79,7 +82,7 @@ export class Worker {
       onAttention: () => this.#survey.ring(),
       onFenced: () => this.#onFenced(),
     });
-    this.#membership = new Membership({ ...deps, claimant, tasks: this.#tasks });
+    this.#membership = new Membership({ ...deps, claimant, tasks: this.#nudges });
     this.#roster = new ShardRoster({
       ...deps,
       ...config,
@@ -111,9 +114,11 @@ export class Worker {
 
   /** Joins the cluster: resolves when this worker has taken its first shards, or found that others have them all. */
   async start(): Promise<void> {
-    const { store, version, streamName, emit } = this.#deps;
+    const { store, source, version, streamName, emit } = this.#deps;
     const { signal } = this.#closing;
     try {
+      // The stream first: a name with a typo must not leave a table behind.
+      await source.listShards(signal);
       await store.prepare(signal);
       await this.#heartbeat.register(signal);
       this.#isRegistered = true;
@@ -253,7 +258,10 @@ export class Worker {
     await this.#within(GIVE_UP_SHARE, "give up the shards", () => this.#roster.giveUp());
     if (this.#isRegistered) {
       // What was given to this worker meanwhile is free once its row is gone.
-      const leave = (signal: AbortSignal) => this.#heartbeat.deregister(signal);
+      const leave = async (signal: AbortSignal): Promise<void> => {
+        // Whoever was given a shard is told, or it would look for it a while later only.
+        await Promise.all([this.#heartbeat.deregister(signal), this.#nudges.settled()]);
+      };
       await this.#within(FAREWELL_SHARE, "leave the cluster", leave);
     }
     this.#ended.abort(new DOMException("The worker has stopped", "AbortError"));

@@ -55,11 +55,13 @@ export function settlingMs({ config, scenario, stream }: Truth): number {
   const { checkStreamChangesFrequency, checkUnprocessedShardsFrequency } = config;
   const generation = Math.max(checkStreamChangesFrequency, checkUnprocessedShardsFrequency) +
     heartbeat + 5_000;
+  // Where a processor waits for its checkpoint, the others wait with it.
+  const checkpointMs = config.checkpointMode === "manual" ? config.checkpointFrequency / 10 : 0;
   const backlog = stream.shards.reduce((sum, shard) => sum + shard.records.length, 0) *
-    (scenario.processor.workMsMax + 250);
+    (checkpointMs + scenario.processor.workMsMax + 250 + 2 * scenario.source.latencyMax);
   return 3 * heartbeatTimeout + handoverRequestExpiry + 4 * config.loadBalanceFrequency +
     (depthOf(stream.shards) + 2) * generation + 30 * heartbeat + 120_000 +
-    Math.min(backlog, 3_600_000);
+    backlog;
 }
 
 /** How many generations of shards there are. */

@@ -120,11 +120,13 @@ export class Takeover implements Checker {
     const { world, processes } = this.#truth;
     const wait = { since: world.now, boundMs };
     this.#waiting.set(shardId, wait);
-    const heirs = [...processes.values()].filter((process) => process.isLive);
+    const fleet = (): string =>
+      [...processes.values()].map(({ name, state }) => `${name} ${state}`).join();
+    const before = fleet();
     world.after(boundMs, () => {
       if (this.#waiting.get(shardId) !== wait) return;
-      // Whoever was to take it may be gone meanwhile; then the wait begins anew.
-      if (heirs.length === 0 || heirs.some((process) => !process.isLive)) return;
+      // Whoever was to take it may be gone meanwhile, unknown to the others; then the wait begins anew.
+      if (fleet() !== before) return this.#wait(shardId, this.#crashBoundMs(), why);
       world.fail(
         "takeover",
         `${shardId} waits for ${Math.round(boundMs)} ms since a ${why} at ${

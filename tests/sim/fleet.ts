@@ -155,7 +155,6 @@ export class Fleet {
     this.#isFaulty = false;
     this.#outageUntil = 0;
     for (const process of this.#options.processes.values()) {
-      process.pausedUntil = 0;
       this.#heal(process);
     }
     for (const checker of this.#options.checkers) checker.onHealed?.();

@@ -135,6 +135,7 @@ export function makeScenario(seed: number, options: ScenarioOptions = {}): Scena
 function drawConfig(random: Prng): ReactoKinesixConfig {
   const heartbeat = Math.round(random.between(1_000, random.chance(0.5) ? 5_000 : 30_000));
   const heartbeatTimeout = Math.round(heartbeat * random.between(2, 6));
+  const checkpointMode = random.chance(0.15) ? "manual" : "auto";
   const checkPendingHandoverRequestFrequency = Math.round(heartbeat * random.between(1, 3));
   return {
     heartbeat,
@@ -151,9 +152,12 @@ function drawConfig(random: Prng): ReactoKinesixConfig {
     shutdownTimeout: Math.round(random.between(2_000, 30_000)),
     maxDynamoDBRetries: random.whole(0, 3),
     maxKinesisRetries: random.whole(0, 3),
-    processTimeout: random.chance(0.25) ? Math.round(random.between(500, 2 * heartbeat)) : 0,
+    // Who waits for a checkpoint in a processor needs more time than lies between two of them.
+    processTimeout: checkpointMode === "auto" && random.chance(0.25)
+      ? Math.round(random.between(500, 2 * heartbeat))
+      : 0,
     initialPosition: random.pick(["TRIM_HORIZON", "TRIM_HORIZON", "LATEST"]),
-    checkpointMode: random.chance(0.15) ? "manual" : "auto",
+    checkpointMode,
   };
 }
 

@@ -169,7 +169,7 @@ export class SimProcess implements PortHost {
     const { config, random } = this.#options;
     await this.#work(options.workMs);
     this.#return(delivery, options.fails);
-    if (config.checkpointMode === "manual" && random.chance(0.3)) await context.checkpoint();
+    if (config.checkpointMode === "manual" && random.chance(0.05)) await context.checkpoint();
   }
 
   #return(delivery: Delivery, fails: boolean): void {

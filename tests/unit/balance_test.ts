@@ -152,6 +152,7 @@ Deno.test("balance: a refusal is written once, never for a live worker's shard, 
   assertEquals(refuse({}), 1);
   assertEquals(refuse({ stoppedBy: ["A"] }), 0);
   assertEquals(refuse({ owner: "B", holder: "B-1" }), 0);
+  // A dead worker's shard is freed, or it would seem to be on its way to somebody for ever.
   assertEquals(refuse({ owner: "E", holder: "E-1" }), 1);
   assertEquals(refuse({ owner: "E", holder: "E-1", stoppedBy: ["A"] }), 1);
 });
