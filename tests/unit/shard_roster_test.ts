@@ -159,7 +159,10 @@ Deno.test("roster: a stop that comes while the shard is being taken counts", asy
   };
   const taking = roster.take(row, bench.signal);
   await settled();
-  const stopped = roster.stop(SHARD);
+  let isStopped = false;
+  const stopped = roster.stop(SHARD).then(() => isStopped = true);
+  await settled();
+  assertEquals(isStopped, false, "whether there is anything to stop is not known yet");
   gate.resolve("made");
   await taking;
   await clock.until(stopped, 10_000);
@@ -179,7 +182,10 @@ Deno.test("roster: nothing is taken after the end has begun, also what was on it
   };
   const taking = roster.take(row, bench.signal);
   await settled();
-  const drained = roster.drain();
+  let isDrained = false;
+  const drained = roster.drain().then(() => isDrained = true);
+  await settled();
+  assertEquals(isDrained, false, "whether there is anything to give up is not known yet");
   gate.resolve("made");
   await taking;
   await clock.until(drained, 10_000);
