@@ -235,10 +235,10 @@ Deno.test("tidy: every file of the core has a unit test", () => {
   assertEquals(untested.map(({ path }) => path), []);
 });
 
-Deno.test("tidy: every setting is named in the README, with its flag and its default", async () => {
+Deno.test("tidy: every setting is named in the README, with its flag", async () => {
   const { text } = await read("README.md");
   const missing = SETTINGS.filter(({ name, flag }) =>
-    !text.includes(`\`${name}\``) && !text.includes(`--${flag}`)
+    !text.includes(`\`${name}\``) || !text.includes(`--${flag}`)
   );
   assertEquals(missing.map(({ name }) => name), []);
 });
