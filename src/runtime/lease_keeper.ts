@@ -79,6 +79,7 @@ export class Lease {
   readonly #over = new AbortController();
   #row: ShardRow;
   #finished: Checkpoint;
+  #readTo: Checkpoint;
   #millisBehindLatest: number;
   /** Monotonic time of the last checkpoint write. */
   #wroteAt = -Infinity;
@@ -91,6 +92,7 @@ export class Lease {
     this.#row = row;
     this.#deps = deps;
     this.#finished = row.checkpoint;
+    this.#readTo = row.checkpoint;
     this.#millisBehindLatest = row.millisBehindLatest ?? 0;
     deps.tasks.start(`checkpoint ${row.id}`, () => this.#writeWhenDue());
   }
@@ -103,6 +105,16 @@ export class Lease {
   /** What is finished, written or not yet. */
   get position(): Checkpoint {
     return this.#finished;
+  }
+
+  /** Where to read on in this turn: in the manual mode further than what is finished. */
+  get readTo(): Checkpoint {
+    return this.#readTo;
+  }
+
+  /** Says that everything up to a position was given to the processor, which did not fail. */
+  delivered(position: Checkpoint): void {
+    this.#readTo = position;
   }
 
   /** Aborts when this turn is over, for whatever reason. */

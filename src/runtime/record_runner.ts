@@ -164,6 +164,7 @@ export class RecordRunner {
       }
     }
     if (!this.#lease.isHeld) return "lost";
+    this.#lease.delivered(positionAfter(last));
     if (this.#deps.checkpointMode === "auto") this.#markFinished(last);
     return "done";
   }

@@ -123,7 +123,7 @@ async function* readAhead(
   signal: AbortSignal,
 ): AsyncGenerator<Batch> {
   using scope = new Scope(signal);
-  const batches = source.open(lease.shardId, lease.position, scope.signal)[Symbol.asyncIterator]();
+  const batches = source.open(lease.shardId, lease.readTo, scope.signal)[Symbol.asyncIterator]();
   try {
     let next = batches.next();
     while (true) {

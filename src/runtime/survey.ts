@@ -3,8 +3,10 @@
  * Must not: decide who should have what; that is `core/balance.ts`.
  * Called by: `runtime/worker.ts`.
  *
- * The rows of the workers are read once per `heartbeat`, those of the shards only when there is a reason to: the time has
- * come, somebody asked for attention, a worker left, or a request is under way.
+ * The rows of the workers are read once per `heartbeat`, those of the shards only when there is a reason to: somebody asked
+ * for attention, a worker left, another one has too many shards, a request is under way, or the time has come. In a large
+ * cluster the last reason, and a worker's leaving, are the business of a few (`core/duty.ts`), who tell the others when there is
+ * something for them: else every worker would read every row all the time.
  *
  * @module
  */
@@ -19,6 +21,7 @@ import {
   stoppedEverywhere,
 } from "../core/balance.ts";
 import type { ResolvedConfig } from "../core/config.ts";
+import { dutyFactor, isOnDuty, ON_DUTY_MAX } from "../core/duty.ts";
 import {
   clearHandover,
   isEnded,
@@ -53,10 +56,11 @@ export class Survey {
   readonly #queue = new SerialQueue();
   /** Children of shards that ended here: taken here without asking who has fewest, so that nobody waits. */
   readonly #adopted = new Set<string>();
-  readonly #told = new Set<string>();
+  #malformed: ReadonlySet<string> = new Set();
+  #stoppedEverywhere: ReadonlySet<string> = new Set();
   #rows: readonly ShardRow[] = [];
   #heirs: ReadonlyMap<string, string> | undefined;
-  /** When a free shard, or a request, was first seen as it is, on the monotonic clock. */
+  /** When a shard that is free, given or asked for was first seen as it is, on the monotonic clock. */
   #firstSeen: ReadonlyMap<string, number> = new Map();
   #lookedAt = -Infinity;
   #balancedAt = -Infinity;
@@ -87,7 +91,8 @@ export class Survey {
     while (true) {
       const isRung = await this.#bell.wait(clock, this.#pause(), signal);
       try {
-        const isWanted = isRung || this.#isDue() || await membership.look(signal);
+        const isWanted = isRung || this.#isDue() ||
+          this.#isConcernedBy(await membership.look(signal)) || this.#isToBalance();
         if (isWanted) await this.look(signal);
       } catch (error) {
         if (signal.aborted || error instanceof WorkerReplacedError) throw error;
@@ -108,12 +113,13 @@ export class Survey {
     await this.#read(signal);
     roster.reconcile(this.#rows);
     const view = this.#view();
-    const { take, refuse: refused } = plan(view);
+    const { take, refuse: refused, remind } = plan(view);
     const dead = await this.#confirmDead([...take, ...refused], signal);
     await this.#take(take.filter((row) => dead.has(row.owner)), signal);
     const { self } = this.#deps;
     const freed = refused.filter((row) => dead.has(row.owner));
     await this.#writeEach(freed, (row) => refuse(row, self), signal);
+    this.#remind(remind, view, signal);
     await this.#answer(view, signal);
     // What was taken just now is not in the view: whoever asked by it would ask for too much.
     if (take.length === 0) await this.#ask(view, signal);
@@ -138,17 +144,18 @@ export class Survey {
   async #read(signal: AbortSignal): Promise<void> {
     const { store, clock, emit, membership } = this.#deps;
     const { rows, malformed } = await store.list("shard", signal);
+    const known = this.#malformed;
+    this.#malformed = new Set(malformed.map(({ id }) => id));
     for (const { id, reason } of malformed) {
-      if (this.#isNews(`malformed ${id}`)) {
-        emit({ type: "row_malformed", kind: "shard", id, reason });
-      }
+      if (!known.has(id)) emit({ type: "row_malformed", kind: "shard", id, reason });
     }
     await membership.look(signal);
     this.#rows = rows;
     this.#lookedAt = clock.monotonic();
     const seen = this.#firstSeen;
+    const underWay = rows.filter((row) => row.handover !== null || row.holder === null);
     this.#firstSeen = new Map(
-      [...freeShards(this.#view()).map(turnOf), ...rows.flatMap((row) => row.handover?.id ?? [])]
+      [...freeShards(this.#view()), ...underWay].map(turnOf)
         .map((key) => [key, seen.get(key) ?? this.#lookedAt]),
     );
   }
@@ -196,12 +203,20 @@ export class Survey {
     }
   }
 
+  /** Tells the others what there is for them. In a small cluster each of them looks for itself. */
+  #remind(workers: ReadonlySet<string>, view: ClusterView, signal: AbortSignal): void {
+    if (view.takers.size <= ON_DUTY_MAX) return;
+    for (const workerId of workers) {
+      if (workerId !== view.self) this.#deps.membership.nudge(workerId, signal);
+    }
+  }
+
   async #answer(view: ClusterView, signal: AbortSignal): Promise<void> {
     const { give, decline } = answerRequests(view);
     for (const row of give) this.#deps.roster.handOver(row);
     const expiry = this.#deps.config.handoverRequestExpiry;
     const expired = this.#rows.filter((row) =>
-      row.handover !== null && this.#age(row.handover.id) >= expiry && !decline.includes(row)
+      row.handover !== null && this.#age(turnOf(row)) >= expiry && !decline.includes(row)
     );
     await this.#writeEach([...decline, ...expired], clearHandover, signal, (row) => {
       const to = row.handover?.to ?? "";
@@ -246,8 +261,12 @@ export class Survey {
   }
 
   #tellStoppedEverywhere(view: ClusterView): void {
-    for (const { id, stoppedBy, term } of stoppedEverywhere(view)) {
-      if (!this.#isNews(`stopped ${id} ${term}`)) continue;
+    const known = this.#stoppedEverywhere;
+    const stopped = stoppedEverywhere(view);
+    this.#stoppedEverywhere = new Set(stopped.map(turnOf));
+    for (const row of stopped) {
+      if (known.has(turnOf(row))) continue;
+      const { id, stoppedBy } = row;
       this.#deps.emit({ type: "shard_stopped_everywhere", shardId: id, stoppedBy });
     }
   }
@@ -266,33 +285,40 @@ export class Survey {
   }
 
   #lookEvery(): number {
-    const { config } = this.#deps;
-    return Math.min(
+    const { self, config, membership } = this.#deps;
+    const period = Math.min(
       config.checkUnprocessedShardsFrequency,
       config.checkPendingHandoverRequestFrequency,
-      config.loadBalanceFrequency,
     );
+    return period * dutyFactor(self, membership.takers(), "look");
+  }
+
+  /** Whether the shards of workers that left are for this one to look after. */
+  #isConcernedBy(left: readonly string[]): boolean {
+    const { self, membership } = this.#deps;
+    return left.some((workerId) => isOnDuty(self, membership.takers(), `left ${workerId}`));
+  }
+
+  /** Whether it is time to ask for shards, and another worker has enough of them, by its own account. */
+  #isToBalance(): boolean {
+    const { clock, config, membership, roster } = this.#deps;
+    const isTime = roster.size === 0 ||
+      clock.monotonic() - this.#balancedAt >= config.loadBalanceFrequency;
+    return isTime && membership.largestLoad() >= roster.size + 2;
   }
 
   #isWaitingForShards(): boolean {
     return this.#rows.some((row) => row.handover?.to === this.#deps.self && !isEnded(row));
   }
 
-  /** For how long a free shard or a request has been seen as it is, in milliseconds. */
+  /** For how long a shard that is free, given or asked for has been seen as it is, in milliseconds. */
   #age(key: string): number {
     const since = this.#firstSeen.get(key);
     return since === undefined ? 0 : this.#deps.clock.monotonic() - since;
   }
-
-  /** True once for each thing to tell. */
-  #isNews(key: string): boolean {
-    if (this.#told.has(key)) return false;
-    this.#told.add(key);
-    return true;
-  }
 }
 
-/** Names a shard as it is now: a change of owner makes it another one. */
+/** Names a shard as it is now: a change of owner, or another request for it, makes it another one. */
 function turnOf(row: ShardRow): string {
-  return `${row.id} ${row.term}`;
+  return `${row.id} ${row.term} ${row.handover?.id ?? ""}`;
 }

@@ -7,6 +7,7 @@
  */
 
 import { type ResolvedConfig, startingCheckpoint } from "../core/config.ts";
+import { dutyFactor } from "../core/duty.ts";
 import { create, isEnded, type StreamRow } from "../core/lease.ts";
 import { type ClusterStatus, clusterStatus } from "../core/status.ts";
 import { invariant, messageOf, SourceError, StoreError, WorkerReplacedError } from "../errors.ts";
@@ -172,7 +173,7 @@ export class Worker {
   async status(): Promise<ClusterStatus> {
     const { signal } = this.#ended;
     const { rows } = await this.#deps.store.list("shard", signal);
-    if (await this.#membership.look(signal)) this.#survey.ring();
+    if ((await this.#membership.look(signal)).length > 0) this.#survey.ring();
     const alive = this.#membership.alive();
     return clusterStatus(this.#membership.rows(), rows, (worker) => alive.has(worker.id));
   }
@@ -204,10 +205,11 @@ export class Worker {
 
   /** Looks at the stream from time to time. Two workers that started together do not look together for long. */
   async #syncShards(signal: AbortSignal): Promise<void> {
-    const { clock, random, config, emit } = this.#deps;
+    const { workerId, clock, random, config, emit } = this.#deps;
     for (let missing = 0; missing < 2;) {
       const period = config.checkStreamChangesFrequency * (1 - random.next() / 10);
-      await clock.sleep(period, signal);
+      const factor = dutyFactor(workerId, this.#membership.takers(), "shard sync");
+      await clock.sleep(period * factor, signal);
       try {
         if (await this.#sync?.look(signal)) this.#survey.ring();
         missing = 0;
