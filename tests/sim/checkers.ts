@@ -234,9 +234,18 @@ export class Order implements Checker {
   readonly #truth: Truth;
   /** For each shard and term, the place of the record that comes next. */
   readonly #next = new Map<string, number>();
+  /** For each shard and term, the place of a record that failed, and comes again. */
+  readonly #failed = new Map<string, number>();
 
   constructor(truth: Truth) {
     this.#truth = truth;
+  }
+
+  onReturn({ shardId, term, records }: Delivery, outcome: Outcome): void {
+    const [first] = records;
+    if (outcome !== "finished" && first !== undefined) {
+      this.#failed.set(`${shardId} ${term}`, first.index);
+    }
   }
 
   onFact(_process: SimProcess, fact: AppFact): void {
@@ -261,7 +270,9 @@ export class Order implements Checker {
       const isRepeated = expected !== undefined && record.index < expected;
       const isAllowed = expected === undefined || record.index === expected ||
         isBeforeStart(this.#truth, shard.records[expected]?.approximateArrivalTimestamp ?? 0) ||
-        (isRepeated && (attempt > 1 || i > 0 || config.checkpointMode === "manual")) ||
+        (isRepeated &&
+          (record.index === this.#failed.get(key) || i > 0 || attempt > 1 ||
+            config.checkpointMode === "manual")) ||
         (record.index > expected && isTrimmed(shard, expected, record.index));
       if (!isAllowed) {
         return world.fail(

@@ -175,6 +175,24 @@ const MUTANTS: readonly Mutant[] = [
     to: "const before = this.alive();",
   },
   {
+    name: "a look during a handover takes it for a loss",
+    file: "runtime/shard_roster.ts",
+    from: "if (lease === undefined || lease.isParting) continue;",
+    to: "if (lease === undefined) continue;",
+  },
+  {
+    name: "a namesake's row is deleted at once",
+    file: "runtime/heartbeat.ts",
+    from: "const isSure = clock.monotonic() >= this.#predecessorUntil;",
+    to: "const isSure = true as boolean;",
+  },
+  {
+    name: "the heirs are not told before leaving",
+    file: "runtime/worker.ts",
+    from: "await Promise.all([this.#heartbeat.deregister(signal), this.#nudges.settled()]);",
+    to: "await this.#heartbeat.deregister(signal);",
+  },
+  {
     name: "namesakes do not notice each other",
     file: "runtime/membership.ts",
     from: "if (own !== undefined && own.incarnation !== claimant.incarnation) {",
