@@ -160,6 +160,7 @@ export class NoFalseLoss implements Checker {
 
   onFact(process: SimProcess, fact: AppFact): void {
     if (fact.type !== "lease_lost" || fact.reason.startsWith("no heartbeat")) return;
+    if (process.state === "starting") return; // A start that fails gives up everything.
     const { world, table } = this.#truth;
     const row = table.read("shard", fact.shardId);
     const isHeld = row?.term === fact.term && row.holder !== null &&
