@@ -64,6 +64,8 @@ export class Heartbeat {
   #beat = 0;
   #attention: string | null = null;
   #isDraining = false;
+  /** Until when a process that had this row before may hold shards under the same name, on the monotonic clock. */
+  #predecessorUntil = -Infinity;
 
   /** @param deps What it needs of the worker. */
   constructor(deps: HeartbeatDeps) {
@@ -94,6 +96,9 @@ export class Heartbeat {
       if (row?.incarnation === claimant.incarnation) {
         this.#attention = row.attention;
         fence.raise(sentAt, heartbeatTimeout);
+        if (before !== null && before.incarnation !== claimant.incarnation) {
+          this.#predecessorUntil = clock.monotonic() + before.heartbeatTimeout;
+        }
         return;
       }
     }
@@ -141,13 +146,21 @@ export class Heartbeat {
     this.#now.ring();
   }
 
-  /** Removes this worker's row: from now on the others may take whatever still names it. */
+  /**
+   * Removes this worker's row: from now on the others may take whatever still names it. That may be the shards of a
+   * process that had the row before and does not know yet that it was replaced; then the row stays, and counts as dead when
+   * that process has given up.
+   */
   async deregister(signal: AbortSignal): Promise<void> {
-    const { workerId, incarnation } = this.#deps.claimant;
-    await this.#deps.store.write<WorkerRow>(
-      { kind: "worker", id: workerId, expect: { incarnation }, set: "delete" },
-      signal,
-    );
+    const { store, clock, claimant: { workerId, incarnation } } = this.#deps;
+    const isSure = clock.monotonic() >= this.#predecessorUntil;
+    this.#isDraining = true;
+    await store.write<WorkerRow>({
+      kind: "worker",
+      id: workerId,
+      expect: { incarnation },
+      set: isSure ? "delete" : { ...this.#fields(), shards: 0 },
+    }, signal);
   }
 
   async #write(signal: AbortSignal): Promise<void> {

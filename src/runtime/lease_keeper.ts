@@ -84,6 +84,7 @@ export class Lease {
   /** Monotonic time of the last checkpoint write. */
   #wroteAt = -Infinity;
   #waiting: PromiseWithResolvers<void> | undefined;
+  #isParting = false;
 
   /** @param row The row as the claim returned it. */
   constructor(row: ShardRow, deps: LeaseDeps) {
@@ -125,6 +126,11 @@ export class Lease {
   /** Whether records may be delivered. False as soon as others may take over, whether anybody noticed or not. */
   get isHeld(): boolean {
     return !this.#over.signal.aborted && this.#deps.fence.isUp(this.#deps.clock.monotonic());
+  }
+
+  /** Whether the write that ends this turn is under way. */
+  get isParting(): boolean {
+    return this.#isParting;
   }
 
   /** Says that everything up to a position is finished. It is written when the next checkpoint is due. */
@@ -228,7 +234,9 @@ export class Lease {
   #part(makeChange: (row: ShardRow) => LeaseChange | null): Promise<Parting> {
     return this.#queue.run(async () => {
       if (this.#over.signal.aborted) return "lost";
+      this.#isParting = true;
       const outcome = await this.#write(makeChange, this.signal);
+      this.#isParting = false;
       if (outcome !== "written") return outcome;
       this.#tellWaiting();
       this.#finish(new LeaseLostError(this.shardId, "this worker gave it up"));

@@ -155,7 +155,9 @@ export class ShardRoster {
   reconcile(rows: readonly ShardRow[]): void {
     for (const row of rows) {
       const lease = this.#here.get(row.id)?.lease;
-      if (lease !== undefined && row.term > lease.term) lease.lose("another worker took it");
+      // While the shard is being given up, the later term may be the one that this worker made itself.
+      if (lease === undefined || lease.isParting) continue;
+      if (row.term > lease.term) lease.lose("another worker took it");
     }
   }
 

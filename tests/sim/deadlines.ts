@@ -137,6 +137,31 @@ export class Takeover implements Checker {
   }
 }
 
+/** A request for a shard is answered or taken back: it never stays longer than `handoverRequestExpiry` and two looks. */
+export class RequestsEnd implements Checker {
+  readonly #truth: Truth;
+
+  constructor(truth: Truth) {
+    this.#truth = truth;
+  }
+
+  onWrite({ isAccepted, before, after }: TableWrite): void {
+    if (!this.#truth.scenario.isGentle || !isAccepted || after?.kind !== "shard") return;
+    const id = after.handover?.id;
+    const isNew = before?.kind === "shard" && before.handover?.id !== id;
+    if (id === undefined || !isNew) return;
+    const { world, config, table } = this.#truth;
+    const look = Math.max(config.checkUnprocessedShardsFrequency, config.heartbeat);
+    const boundMs = (config.handoverRequestExpiry + 2 * look) * 1.03 + MESSAGES_MS;
+    world.after(boundMs, () => {
+      const row = table.read("shard", after.id);
+      if (row?.handover?.id !== id) return;
+      const { to } = row.handover;
+      world.fail("requests end", `${after.id} is asked for by ${to} for ${Math.round(boundMs)} ms`);
+    });
+  }
+}
+
 /** Facts that must not be told at all. */
 export class NoDefects implements Checker {
   readonly #truth: Truth;

@@ -188,7 +188,7 @@ function drawHappenings(random: Prng, isGentle: boolean, heartbeat: number): Hap
     partition: harsh(scale, 10 * scale),
     stop: every(scale, 10 * scale),
     join: every(2 * scale, 10 * scale),
-    twin: harsh(5 * scale, 20 * scale),
+    twin: harsh(3 * scale, 10 * scale),
     split: every(scale, 10 * scale),
     merge: every(scale, 10 * scale),
     outage: harsh(2 * scale, 10 * scale),
@@ -196,13 +196,13 @@ function drawHappenings(random: Prng, isGentle: boolean, heartbeat: number): Hap
 }
 
 function drawProcessor(random: Prng, isGentle: boolean, heartbeat: number): ProcessorHabits {
-  const isSlow = !isGentle && random.chance(0.4);
+  const isSlow = random.chance(0.4);
   const throws = isGentle || random.chance(0.5) ? 0 : random.next() ** 2 * 0.3;
   return {
     kind: random.pick(["record", "record", "batch", "factory"]),
     workMsMax: random.pick([0, 20, 60]),
     slow: isSlow ? random.between(0.001, 0.01) : 0,
-    slowMsMax: random.between(1_000, 4 * heartbeat),
+    slowMsMax: random.between(1_000, random.chance(0.3) ? 30 * heartbeat : 4 * heartbeat),
     throws,
     mode: {
       kind: random.chance(0.7) ? "retryAndSkip" : "retryAndStop",

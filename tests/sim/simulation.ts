@@ -15,13 +15,14 @@ import {
   CheckpointOnlyMovesOn,
   Fencing,
   NoDuplicatesAtParting,
+  NoFalseLoss,
   NoLoss,
   OneAtATime,
   Order,
 } from "./checkers.ts";
 import { Lineage } from "./checkers.ts";
 import { describeUnsettled, settlingMs } from "./convergence.ts";
-import { NoDefects, NothingLeft, StopDeadline, Takeover } from "./deadlines.ts";
+import { NoDefects, NothingLeft, RequestsEnd, StopDeadline, Takeover } from "./deadlines.ts";
 import { Fleet } from "./fleet.ts";
 import { Journal } from "./journal.ts";
 import { makeScenario, type Scenario, type ScenarioOptions } from "./scenario.ts";
@@ -95,12 +96,14 @@ class Simulation {
       new NoLoss(truth),
       new CheckpointOnlyMovesOn(truth),
       new Fencing(truth),
+      new NoFalseLoss(truth),
       new OneAtATime(truth),
       new Order(truth),
       new Lineage(truth),
       new NoDuplicatesAtParting(truth),
       new StopDeadline(truth),
       new NothingLeft(truth),
+      new RequestsEnd(truth),
       new NoDefects(truth),
       this.#takeover,
     );
