@@ -104,7 +104,7 @@ export class SimProcess implements PortHost {
       store,
       source: this.#source,
       emit: (fact) => options.onFact(this, fact),
-      processor: this.#makeProcessor(),
+      processor: this.makeProcessor(),
     });
   }
 
@@ -121,7 +121,8 @@ export class SimProcess implements PortHost {
     return this.#options.world.now - this.stopRequestedAt >= ms;
   }
 
-  #makeProcessor(): ProcessorSource {
+  /** A user's processor, or a factory of them. */
+  makeProcessor(): ProcessorSource {
     const { habits, random } = this.#options;
     if (habits.kind !== "factory") return this.#processor();
     return async () => {
