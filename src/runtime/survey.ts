@@ -172,10 +172,25 @@ export class Survey {
       if (await membership.isDead(owner, signal)) dead.add(owner);
     }
     const free = rows.filter((row) => dead.has(row.owner));
-    await forEachLimited(free, WRITES_AT_ONCE_MAX, (row) => roster.take(row, signal));
+    await forEachLimited(free, WRITES_AT_ONCE_MAX, async (row) => {
+      if (await this.#isReady(row, signal)) await roster.take(row, signal);
+    });
     for (const row of this.#rows) {
       if (row.owner !== null || isEnded(row)) this.#adopted.delete(row.id);
     }
+  }
+
+  /**
+   * Whether the parents that were not among the rows are really gone. A list of rows is no snapshot: the row of a parent may
+   * have been created after its part of the list was read, and before that of the child.
+   */
+  async #isReady(row: ShardRow, signal: AbortSignal): Promise<boolean> {
+    const known = new Set(this.#rows.map((other) => other.id));
+    for (const id of row.parents.filter((parent) => !known.has(parent))) {
+      const parent = await this.#deps.store.read("shard", id, signal);
+      if (parent !== null && !isEnded(parent)) return false;
+    }
+    return true;
   }
 
   async #answer(view: ClusterView, signal: AbortSignal): Promise<void> {
