@@ -127,7 +127,7 @@ export class Fencing implements Checker {
     if (holder === writer) {
       const isAnswer = after.owner !== null && after.holder === null && writer.isLive &&
         before.stoppedBy.length === after.stoppedBy.length;
-      if (!isAnswer || before.handover?.to === after.owner) return;
+      if (!isAnswer || before.handover?.to === after.owner || writer.wasOperated) return;
       return world.fail(
         "fencing",
         `${by} gave ${after.id} to ${after.owner}, who does not ask for it`,

@@ -168,6 +168,7 @@ export class Fleet {
   }
 
   #command(process: SimProcess, command: () => Promise<void>): void {
+    process.wasOperated = true;
     // It may fail for a shard that has ended, a table that does not answer, a worker that stops.
     this.#options.world.after(0, () => void command().catch(() => {}), process);
   }

@@ -72,6 +72,8 @@ export class SimProcess implements PortHost {
   /** Whether another process was started with the same worker id. */
   isReplaced = false;
   wasPaused = false;
+  /** Whether an operator told it what to do. */
+  wasOperated = false;
   recordsInHand = 0;
   readonly #options: ProcessOptions;
   readonly #clock: SimClock;
