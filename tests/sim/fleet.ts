@@ -117,7 +117,7 @@ export class Fleet {
   /** The process stands still, and goes on later as if nothing had happened. */
   pause(process: SimProcess, ms: number): void {
     this.#note(process.name, "", `=== stands still for ${Math.round(ms)} ms`);
-    process.pausedUntil = this.#options.world.now + ms;
+    process.pausedUntil = Math.max(process.pausedUntil, this.#options.world.now + ms);
     process.wasPaused = true;
   }
 

@@ -191,7 +191,7 @@ function drawHappenings(random: Prng, isGentle: boolean, heartbeat: number): Hap
     partition: harsh(scale, 10 * scale),
     stop: every(scale, 10 * scale),
     join: every(2 * scale, 10 * scale),
-    twin: harsh(3 * scale, 10 * scale),
+    twin: harsh(random.chance(0.3) ? 5_000 : 3 * scale, 10 * scale),
     split: every(reshard, 10 * reshard),
     merge: every(reshard, 10 * reshard),
     operator: harsh(scale, 10 * scale),
@@ -205,7 +205,7 @@ function drawProcessor(random: Prng, isGentle: boolean, heartbeat: number): Proc
   return {
     kind: random.pick(["record", "record", "batch", "factory"]),
     workMsMax: random.pick([0, 20, 60]),
-    slow: isSlow ? random.between(0.001, 0.01) : 0,
+    slow: isSlow ? random.between(0.001, 0.02) : 0,
     slowMsMax: random.between(1_000, random.chance(0.3) ? 30 * heartbeat : 4 * heartbeat),
     throws,
     mode: {

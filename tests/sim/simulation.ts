@@ -287,7 +287,11 @@ class Simulation {
     this.#fleet.stop(process);
     if (this.#random.chance(0.3)) return;
     const isSame = this.#random.chance(0.6);
-    const afterMs = this.#random.between(0, this.#truth.config.heartbeatTimeout);
+    const { heartbeat, heartbeatTimeout } = this.#truth.config;
+    const afterMs = this.#random.between(
+      0,
+      this.#random.chance(0.5) ? heartbeat : heartbeatTimeout,
+    );
     this.#world.after(afterMs, () => {
       if (this.#isHappening) this.#fleet.start(isSame ? process.workerId : undefined);
     });
