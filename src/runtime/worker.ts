@@ -253,6 +253,8 @@ export class Worker {
       await this.#within(DRAIN_SHARE, "finish what is in hand", (signal) => this.#drain(signal));
     }
     await this.#within(GIVE_UP_SHARE, "give up the shards", () => this.#roster.giveUp());
+    // Others take these as soon as this worker has left: whoever still has a record of them in hand is told.
+    this.#roster.loseAll("the time to stop ran out");
     if (this.#isRegistered) {
       // What was given to this worker meanwhile is free once its row is gone.
       const leave = async (signal: AbortSignal): Promise<void> => {
