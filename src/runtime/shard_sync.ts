@@ -38,7 +38,7 @@ export class ShardSync {
     const { store, source } = this.#deps;
     const shards = await source.listShards(signal);
     const { rows } = await store.list("shard", signal);
-    const created = await this.createRows(shards, rows, signal);
+    const created = await this.#createRows(shards, rows, signal);
     const unlisted = rowsWithoutShard(shards, rows);
     const gone = unlisted.filter((row) => this.#unlisted.has(row.id));
     this.#unlisted = new Set(unlisted.map((row) => row.id));
@@ -46,8 +46,26 @@ export class ShardSync {
     return created;
   }
 
+  /**
+   * Creates the rows of the children of a shard that is read to its end. A child of two shards waits for a look at the stream if
+   * the other one has no row yet, being new itself: without that row it would count as finished.
+   */
+  async createChildren(
+    children: readonly Omit<ShardInfo, "isClosed">[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { store } = this.#deps;
+    const parents = new Set(children.flatMap((child) => child.parents));
+    for (const parent of parents) {
+      if (await store.read("shard", parent, signal) !== null) continue;
+      await this.look(signal);
+      return;
+    }
+    await this.#createRows(children, [], signal);
+  }
+
   /** Creates the rows that are missing, parents before children. Returns whether there were any. */
-  async createRows(
+  async #createRows(
     shards: readonly Omit<ShardInfo, "isClosed">[],
     rows: readonly ShardRow[],
     signal: AbortSignal,

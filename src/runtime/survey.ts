@@ -189,9 +189,10 @@ export class Survey {
 
   async #take(rows: readonly ShardRow[], signal: AbortSignal): Promise<void> {
     const { roster, emit } = this.#deps;
+    const known = new Set(this.#rows.map((row) => row.id));
     await forEachLimited(rows, WRITES_AT_ONCE_MAX, async (row) => {
       try {
-        await roster.take(row, signal);
+        if (await this.#isReady(row, known, signal)) await roster.take(row, signal);
       } catch (error) {
         if (signal.aborted) throw error;
         // The next look tries again; the other shards need not wait for it.
@@ -209,6 +210,22 @@ export class Survey {
     for (const workerId of workers) {
       if (workerId !== view.self) this.#deps.membership.nudge(workerId, signal);
     }
+  }
+
+  /**
+   * Whether the parents that were not among the rows are really gone. A list of rows is no snapshot: the row of a parent may
+   * have been created after its part of the list was read, and before that of the child.
+   */
+  async #isReady(
+    row: ShardRow,
+    known: ReadonlySet<string>,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    for (const id of row.parents.filter((parent) => !known.has(parent))) {
+      const parent = await this.#deps.store.read("shard", id, signal);
+      if (parent !== null && !isEnded(parent)) return false;
+    }
+    return true;
   }
 
   async #answer(view: ClusterView, signal: AbortSignal): Promise<void> {

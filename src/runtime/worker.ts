@@ -227,7 +227,7 @@ export class Worker {
     const { emit } = this.#deps;
     this.#survey.adopt(children.map((child) => child.id));
     try {
-      await this.#sync?.createRows(children, [], this.#ended.signal);
+      await this.#sync?.createChildren(children, this.#ended.signal);
     } catch (error) {
       emit({ type: "task_failed", task: "create rows of children", error: toEventError(error) });
     }
@@ -258,6 +258,8 @@ export class Worker {
       await this.#within(DRAIN_SHARE, "finish what is in hand", (signal) => this.#drain(signal));
     }
     await this.#within(GIVE_UP_SHARE, "give up the shards", () => this.#roster.giveUp());
+    // Others take these as soon as this worker has left: whoever still has a record of them in hand is told.
+    this.#roster.loseAll("the time to stop ran out");
     if (this.#isRegistered) {
       // What was given to this worker meanwhile is free once its row is gone.
       const leave = async (signal: AbortSignal): Promise<void> => {

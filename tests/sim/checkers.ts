@@ -127,7 +127,7 @@ export class Fencing implements Checker {
     if (holder === writer) {
       const isAnswer = after.owner !== null && after.holder === null && writer.isLive &&
         before.stoppedBy.length === after.stoppedBy.length;
-      if (!isAnswer || before.handover?.to === after.owner) return;
+      if (!isAnswer || before.handover?.to === after.owner || writer.wasOperated) return;
       return world.fail(
         "fencing",
         `${by} gave ${after.id} to ${after.owner}, who does not ask for it`,
@@ -161,6 +161,7 @@ export class NoFalseLoss implements Checker {
   onFact(process: SimProcess, fact: AppFact): void {
     if (fact.type !== "lease_lost" || fact.reason.startsWith("no heartbeat")) return;
     if (process.state === "starting") return; // A start that fails gives up everything.
+    if (process.state === "stopping") return; // A stop that is out of time does not know what became of its writes.
     const { world, table } = this.#truth;
     const row = table.read("shard", fact.shardId);
     const isHeld = row?.term === fact.term && row.holder !== null &&
@@ -235,21 +236,18 @@ export class Order implements Checker {
   readonly #truth: Truth;
   /** For each shard and term, the place of the record that comes next. */
   readonly #next = new Map<string, number>();
-  /** For each shard and term, the place of a record that failed, and comes again. */
+  /** For each shard, the place of a record that failed, and comes again. */
   readonly #failed = new Map<string, number>();
 
   constructor(truth: Truth) {
     this.#truth = truth;
   }
 
-  onReturn({ shardId, term, records }: Delivery, outcome: Outcome): void {
-    const [first] = records;
-    if (outcome !== "finished" && first !== undefined) {
-      this.#failed.set(`${shardId} ${term}`, first.index);
-    }
-  }
-
   onFact(_process: SimProcess, fact: AppFact): void {
+    if (fact.type === "record_failed") {
+      const failed = this.#truth.stream.record(fact.sequenceNumber);
+      if (failed !== undefined) this.#failed.set(fact.shardId, failed.index);
+    }
     if (fact.type !== "shard_claimed") return;
     const { table, stream } = this.#truth;
     const row = table.read("shard", fact.shardId);
@@ -272,7 +270,7 @@ export class Order implements Checker {
       const isAllowed = expected === undefined || record.index === expected ||
         isBeforeStart(this.#truth, shard.records[expected]?.approximateArrivalTimestamp ?? 0) ||
         (isRepeated &&
-          (record.index === this.#failed.get(key) || i > 0 || attempt > 1 ||
+          (record.index === this.#failed.get(shardId) || i > 0 || attempt > 1 ||
             config.checkpointMode === "manual")) ||
         (record.index > expected && isTrimmed(shard, expected, record.index));
       if (!isAllowed) {

@@ -175,6 +175,18 @@ const MUTANTS: readonly Mutant[] = [
     to: "const before = this.alive();",
   },
   {
+    name: "a parent that was not listed is gone",
+    file: "runtime/survey.ts",
+    from: "row.parents.filter((parent) => !known.has(parent))",
+    to: "row.parents.filter((parent) => known.has(parent + parent))",
+  },
+  {
+    name: "a child has a row before its other parent",
+    file: "runtime/shard_sync.ts",
+    from: 'if (await store.read("shard", parent, signal) !== null) continue;',
+    to: 'if (await store.read("shard", parent, signal) !== undefined) continue;',
+  },
+  {
     name: "a look during a handover takes it for a loss",
     file: "runtime/shard_roster.ts",
     from: "if (lease === undefined || lease.isParting) continue;",

@@ -72,6 +72,8 @@ export class SimProcess implements PortHost {
   /** Whether another process was started with the same worker id. */
   isReplaced = false;
   wasPaused = false;
+  /** Whether an operator told it what to do. */
+  wasOperated = false;
   recordsInHand = 0;
   readonly #options: ProcessOptions;
   readonly #clock: SimClock;
@@ -104,7 +106,7 @@ export class SimProcess implements PortHost {
       store,
       source: this.#source,
       emit: (fact) => options.onFact(this, fact),
-      processor: this.#makeProcessor(),
+      processor: this.makeProcessor(),
     });
   }
 
@@ -121,7 +123,8 @@ export class SimProcess implements PortHost {
     return this.#options.world.now - this.stopRequestedAt >= ms;
   }
 
-  #makeProcessor(): ProcessorSource {
+  /** A user's processor, or a factory of them. */
+  makeProcessor(): ProcessorSource {
     const { habits, random } = this.#options;
     if (habits.kind !== "factory") return this.#processor();
     return async () => {
