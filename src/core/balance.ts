@@ -57,9 +57,11 @@ export function plan(view: ClusterView): Plan {
       !view.isStoppedHere(row.id) &&
       (row.owner === view.self || assignment.get(row.id) === view.self || view.isOverdue(row))
     ),
-    refuse: wanted.filter((row) =>
-      view.isStoppedHere(row.id) &&
-      (row.owner !== null || !row.stoppedBy.includes(view.self))
+    refuse: free.filter((row) =>
+      view.isHere(row.id)
+        // It was given to this worker while an earlier turn of it has not returned from the user's code yet.
+        ? row.owner === view.self && row.holder === null
+        : view.isStoppedHere(row.id) && (row.owner !== null || !row.stoppedBy.includes(view.self))
     ),
     remind: new Set([...assignment.values(), ...forgetful(view)]),
   };
@@ -154,7 +156,7 @@ function assign(view: ClusterView, free: readonly ShardRow[]): ReadonlyMap<strin
   // This worker knows best what it has stopped: its own name in a row may stem from an earlier life.
   const refusers = (row: ShardRow): readonly string[] => [
     ...row.stoppedBy.filter((workerId) => workerId !== view.self),
-    ...(view.isStoppedHere(row.id) ? [view.self] : []),
+    ...(view.isStoppedHere(row.id) || view.isHere(row.id) ? [view.self] : []),
   ];
   return assignTo(unowned, view.takers, loadsOf(view), refusers);
 }
@@ -219,7 +221,8 @@ function loadsOf(view: Pick<ClusterView, "shards" | "takers">): Map<string, numb
 /** Whether this worker may ask for the shard: somebody else works on it, and nobody asked yet. */
 function isMovable(row: ShardRow, view: ClusterView): boolean {
   return !isEnded(row) && row.owner !== null && row.owner !== view.self && row.holder !== null &&
-    row.handover === null && view.takers.has(row.owner) && !view.isStoppedHere(row.id);
+    row.handover === null && view.takers.has(row.owner) && !view.isStoppedHere(row.id) &&
+    !view.isHere(row.id);
 }
 
 function busiest(

@@ -8,8 +8,8 @@
 
 import { compareCheckpoints } from "../core/checkpoint.ts";
 import { decide, DEFAULT_MODE, type ErrorHandlingMode } from "../core/policy.ts";
-import { ProcessTimeoutError } from "../errors.ts";
-import { type AppFact, type EventSink, toEventError } from "../events.ts";
+import { ProcessTimeoutError, toEventError } from "../errors.ts";
+import type { AppFact, EventSink } from "../events.ts";
 import type { Batch, Clock, Random } from "../ports.ts";
 import type { KinesisRecord, ProcessContext, RecordProcessor } from "../processor.ts";
 import { DeliveredRecord, positionAfter } from "./delivered_record.ts";
@@ -235,6 +235,7 @@ export class RecordRunner {
   ): Promise<void> {
     const { mode, error, attempt } = failure;
     for (const record of records) {
+      if (!this.#lease.isHeld) return;
       try {
         const context = this.#context([record], attempt, this.#lease.signal);
         await processor.onMaxRetryExceeded?.(record, mode, error, context);
@@ -264,7 +265,12 @@ export class RecordRunner {
       millisBehindLatest: this.#millisBehindLatest,
       term: this.#lease.term,
       signal,
-      checkpoint: (record) => this.#checkpoint(record ?? records.at(-1)),
+      checkpoint: (record) => {
+        const written = this.#checkpoint(record ?? records.at(-1));
+        // Whoever does not wait for it learns of a lost lease from the signal.
+        written.catch(() => {});
+        return written;
+      },
     };
   }
 

@@ -27,6 +27,8 @@ export interface OwnShard {
 export interface RosterDeps extends LeaseDeps, ShardRunnerDeps {
   /** How long a shard that could not be read or processed here is left to others, in milliseconds. */
   readonly coolOff: number;
+  /** The workers that are alive. */
+  readonly alive: () => ReadonlySet<string>;
   /** Who should get a shard that this worker gives up; undefined if there is nobody. */
   readonly heirOf: (row: ShardRow) => string | undefined;
   /** A shard was given to another worker, which should know soon. */
@@ -256,7 +258,7 @@ export class ShardRoster {
 
   /** Gives a shard to whoever should have it next, or frees it. */
   async #part(lease: Lease, stoppedBy?: string): Promise<Parting> {
-    const options = stoppedBy === undefined ? {} : { stoppedBy };
+    const options = stoppedBy === undefined ? {} : { stoppedBy, alive: this.#deps.alive() };
     const heir = this.#deps.heirOf(lease.row);
     if (heir === undefined) return await lease.release(options);
     const parting = await lease.give(heir, options);

@@ -30,8 +30,9 @@ import {
   requestHandover,
   type ShardRow,
 } from "../core/lease.ts";
-import { WorkerReplacedError } from "../errors.ts";
-import { toEventError } from "../events.ts";
+import { type Backoff, backoffMs } from "../core/policy.ts";
+import { toEventError, WorkerReplacedError } from "../errors.ts";
+
 import type { Membership } from "./membership.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
 import type { ShardRoster } from "./shard_roster.ts";
@@ -48,6 +49,7 @@ export interface SurveyDeps extends WriteDeps {
 const WRITES_AT_ONCE_MAX = 16;
 /** Least time between two looks, so that a burst of reasons costs one. */
 const LOOK_GAP_MS = 100;
+const LOOK_BACKOFF: Backoff = { baseMs: 500, maxMs: 30_000 };
 
 /** Looks at the cluster. */
 export class Survey {
@@ -87,19 +89,22 @@ export class Survey {
 
   /** Looks whenever there is a reason to, until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, emit, membership } = this.#deps;
-    while (true) {
+    const { clock, random, emit, membership } = this.#deps;
+    for (let failures = 0;;) {
       const isRung = await this.#bell.wait(clock, this.#pause(), signal);
       try {
         const isWanted = isRung || this.#isDue() ||
           this.#isConcernedBy(await membership.look(signal)) || this.#isToBalance();
         if (isWanted) await this.look(signal);
+        failures = 0;
       } catch (error) {
         if (signal.aborted || error instanceof WorkerReplacedError) throw error;
         const told = toEventError(error);
         emit({ type: "task_failed", task: "look at the state table", error: told });
+        failures += 1;
       }
-      await clock.sleep(LOOK_GAP_MS, signal);
+      const gap = failures === 0 ? 0 : backoffMs(failures, LOOK_BACKOFF, random.next());
+      await clock.sleep(Math.max(LOOK_GAP_MS, gap), signal);
     }
   }
 
@@ -118,7 +123,7 @@ export class Survey {
     await this.#take(take.filter((row) => dead.has(row.owner)), signal);
     const { self } = this.#deps;
     const freed = refused.filter((row) => dead.has(row.owner));
-    await this.#writeEach(freed, (row) => refuse(row, self), signal);
+    await this.#writeEach(freed, (row) => refuse(row, self, view.alive), signal);
     this.#remind(remind, view, signal);
     await this.#answer(view, signal);
     // What was taken just now is not in the view: whoever asked by it would ask for too much.

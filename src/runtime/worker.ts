@@ -10,8 +10,15 @@ import { type ResolvedConfig, startingCheckpoint } from "../core/config.ts";
 import { dutyFactor } from "../core/duty.ts";
 import { create, isEnded, type StreamRow } from "../core/lease.ts";
 import { type ClusterStatus, clusterStatus } from "../core/status.ts";
-import { invariant, messageOf, SourceError, StoreError, WorkerReplacedError } from "../errors.ts";
-import { toEventError } from "../events.ts";
+import {
+  invariant,
+  messageOf,
+  SourceError,
+  StoreError,
+  toEventError,
+  WorkerReplacedError,
+} from "../errors.ts";
+
 import type { ShardInfo, StreamSource } from "../ports.ts";
 import type { ProcessorSource } from "../processor.ts";
 import { Fence, Heartbeat } from "./heartbeat.ts";
@@ -92,7 +99,9 @@ export class Worker {
       tasks: this.#tasks,
       processors: this.#processors,
       unreadableAfter: heartbeatTimeout,
+      goneAfter: Math.min(config.checkStreamChangesFrequency, heartbeatTimeout / 2),
       coolOff: heartbeatTimeout,
+      alive: () => this.#membership.alive(),
       heirOf: (row) => this.#survey.heirOf(row),
       onHandoverRequested: () => this.#survey.ring(),
       onGiven: (to) => this.#membership.nudge(to, this.#ended.signal),

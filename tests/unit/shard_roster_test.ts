@@ -49,7 +49,9 @@ async function build(
     checkpointMode: "auto",
     processTimeout: 0,
     unreadableAfter: 60_000,
+    goneAfter: 30_000,
     coolOff: 60_000,
+    alive: () => new Set(["A", "B"]),
     heirOf: () => undefined,
     onGiven: (to) => log.push(`given to ${to}`),
     onFree: () => log.push("free"),
@@ -266,6 +268,12 @@ Deno.test("roster: a shard that has left the stream is finished", async () => {
   const { bench, bench: { clock }, roster, row } = await build(() => {}, { source: gone });
   await roster.take(row, bench.signal);
   await clock.advance(1_000);
+  assertEquals(
+    (await bench.store.shard(SHARD)).checkpoint.kind,
+    "trimHorizon",
+    "one look is not enough",
+  );
+  await clock.advance(70_000);
   assertEquals((await bench.store.shard(SHARD)).checkpoint, { kind: "shardEnd" });
   assertEquals(bench.told("shard_ended").map(({ wasTrimmed }) => wasTrimmed), [true]);
 });
