@@ -130,6 +130,8 @@ export type AppFact =
   }
   /** `startProcessing` was called for the shard. */
   | { readonly type: "shard_start_requested"; readonly shardId: string }
+  /** Every record of a closed shard was processed; its end waits for the checkpoint of the last one by hand. */
+  | { readonly type: "shard_end_waiting"; readonly shardId: string; readonly checkpoint: string }
   /** Every record of a closed shard is finished. */
   | {
     readonly type: "shard_ended";

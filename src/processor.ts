@@ -110,7 +110,8 @@ export interface RecordProcessor {
   ): void | Promise<void>;
   /**
    * Is called when every record of a closed shard was processed, before the shard is marked as finished, in the manual
-   * checkpoint mode too: the moment to write out what was collected. A throw is tried again twice, then the shard stops on this worker.
+   * checkpoint mode too: the moment to write out what was collected. In that mode the end of the shard then waits for the
+   * checkpoint of its last record. A throw is tried again twice, then the shard stops on this worker.
    */
   shardEnded?(context: ProcessContext): void | Promise<void>;
   /** Is called when the processor is not used any more. */

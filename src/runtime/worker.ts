@@ -50,12 +50,14 @@ export class Worker {
   readonly #deps: WorkerDeps;
   /** Aborts when no shard is to be taken any more. */
   readonly #closing = new AbortController();
+  /** Aborts when this worker's row is about to be removed. */
+  readonly #leaving = new AbortController();
   /** Aborts when the last write of this worker is done. */
   readonly #ended = new AbortController();
   readonly #finished = Promise.withResolvers<void>();
   readonly #tasks: TaskGroup;
   readonly #nudges: TaskGroup;
-  readonly #fence = new Fence();
+  readonly #fence: Fence;
   readonly #processors: Processors;
   readonly #heartbeat: Heartbeat;
   readonly #membership: Membership;
@@ -80,6 +82,7 @@ export class Worker {
     };
     this.#tasks = new TaskGroup(onTaskError);
     this.#nudges = new TaskGroup(onTaskError);
+    this.#fence = new Fence(deps.clock);
     this.#processors = new Processors(deps.processor, emit);
     this.#heartbeat = new Heartbeat({
       ...deps,
@@ -132,8 +135,8 @@ export class Worker {
       await store.prepare(signal);
       await this.#heartbeat.register(signal);
       this.#isRegistered = true;
-      this.#live("heartbeat", () => this.#heartbeat.run(this.#ended.signal));
-      this.#live("fence", () => this.#heartbeat.watchFence(this.#ended.signal));
+      this.#live("heartbeat", () => this.#heartbeat.run(this.#leaving.signal));
+      this.#live("fence", () => this.#heartbeat.watchFence(this.#leaving.signal));
       this.#sync = new ShardSync(this.#deps, await this.#startOfStream());
       await this.#sync.look(signal);
       emit({ type: "worker_started", version, streamName });
@@ -269,6 +272,8 @@ export class Worker {
     await this.#within(GIVE_UP_SHARE, "give up the shards", () => this.#roster.giveUp());
     // Others take these as soon as this worker has left: whoever still has a record of them in hand is told.
     this.#roster.loseAll("the time to stop ran out");
+    // A heartbeat after the row is gone would bring it back.
+    this.#leaving.abort(new DOMException("The worker is leaving", "AbortError"));
     if (this.#isRegistered) {
       // What was given to this worker meanwhile is free once its row is gone.
       const leave = async (signal: AbortSignal): Promise<void> => {

@@ -126,7 +126,7 @@ export class Fencing implements Checker {
     if (holder === undefined || writer === undefined) return;
     if (holder === writer) {
       const isAnswer = after.owner !== null && after.holder === null && writer.isLive &&
-        before.stoppedBy.length === after.stoppedBy.length;
+        !after.stoppedBy.includes(before.owner ?? "");
       if (!isAnswer || before.handover?.to === after.owner || writer.wasOperated) return;
       return world.fail(
         "fencing",

@@ -46,14 +46,15 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "the fence is counted from the answer, with no margin",
     file: "runtime/heartbeat.ts",
-    from: "    fence.raise(sentAt, heartbeatTimeout);\n    // After",
-    to: "    fence.raise(clock.monotonic(), heartbeatTimeout * 1.2);\n    // After",
+    from: "    fence.raise(sent, heartbeatTimeout);\n    // After",
+    to:
+      "    fence.raise({ at: clock.monotonic(), wallAt: clock.now() }, heartbeatTimeout * 1.2);\n    // After",
   },
   {
     name: "nobody watches the fence",
     file: "runtime/heartbeat.ts",
-    from: "if (left <= 0 && fence.until !== -Infinity) {",
-    to: "if (left <= -1e15) {",
+    from: "if (fence.isUntold) {",
+    to: "if (fence.leftMs < -1e15) {",
   },
   {
     name: "a record is marked before it is processed",

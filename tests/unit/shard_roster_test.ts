@@ -218,7 +218,7 @@ Deno.test("roster: a shard is taken once, and never behind the fence", async () 
   bench.fence.lower();
   await roster.take(row, bench.signal);
   assertEquals(bench.store.sent, []);
-  bench.fence.raise(0, 1_000_000);
+  bench.fence.raise({ at: bench.clock.monotonic(), wallAt: bench.clock.now() }, 1_000_000);
   await Promise.all([roster.take(row, bench.signal), roster.take(row, bench.signal)]);
   assertEquals(bench.store.sent.length, 1);
   assertEquals([roster.size, roster.isHere(SHARD)], [1, true]);
