@@ -13,13 +13,8 @@ import { defaultWorkerId } from "./adapters/worker_identity.ts";
 import { type ReactoKinesixConfig, resolveConfig, type ResolvedConfig } from "./core/config.ts";
 import { type ClusterStatus, clusterStatus } from "./core/status.ts";
 import { EventHub, type EventListener, type ListenerOptions } from "./event_hub.ts";
-import {
-  type AppEvent,
-  type AppEventType,
-  type AppFact,
-  type EventSink,
-  toEventError,
-} from "./events.ts";
+import { toEventError } from "./errors.ts";
+import type { AppEvent, AppEventType, AppFact, EventSink } from "./events.ts";
 import type { Clock, LeaseStore, Random, StreamSource } from "./ports.ts";
 import type { ProcessorSource } from "./processor.ts";
 import { checkProcessorSource } from "./runtime/processors.ts";
@@ -130,16 +125,16 @@ export class ReactoKinesixApp implements AsyncDisposable {
       world.close();
       hub.close();
     });
+    finished.catch(() => {}); // As long as this start is under way, it is thrown here.
     try {
       await worker.start();
     } catch (error) {
-      finished.catch(() => {}); // It is thrown here.
       hub.open();
       throw error;
     }
     // A macrotask later, so that whoever awaits this can add listeners first.
     void clock.sleep(0, new AbortController().signal).then(() => hub.open());
-    return new ReactoKinesixApp(worker, hub, workerId, finished);
+    return new ReactoKinesixApp(worker, hub, workerId, finished.then(() => {}));
   }
 
   /**

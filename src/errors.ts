@@ -37,6 +37,8 @@ export class StoreError extends Error {
   /** Whether the write may have happened although it failed, because its reply was lost. */
   readonly maybeApplied: boolean;
   /**
+   * Makes the error.
+   *
    * @param message What could not be done, why, and what to do about it.
    * @param options The kind of failure and its cause.
    */
@@ -54,6 +56,8 @@ export class SourceError extends Error {
   /** Why the call failed. */
   readonly kind: FailureKind;
   /**
+   * Makes the error.
+   *
    * @param message What could not be done, why, and what to do about it.
    * @param options The kind of failure and its cause.
    */
@@ -70,6 +74,8 @@ export class LeaseLostError extends Error {
   /** The shard that was lost. */
   readonly shardId: string;
   /**
+   * Makes the error.
+   *
    * @param shardId The shard that was lost.
    * @param reason Why, in words that follow a colon.
    */
@@ -85,7 +91,11 @@ export class WorkerReplacedError extends Error {
   override readonly name = "WorkerReplacedError";
   /** The worker id that two processes share. */
   readonly workerId: string;
-  /** @param workerId The worker id that two processes share. */
+  /**
+   * Makes the error.
+   *
+   * @param workerId The worker id that two processes share.
+   */
   constructor(workerId: string) {
     super(
       `Cannot go on as worker "${workerId}": another process was started with the same worker id ` +
@@ -99,15 +109,41 @@ export class WorkerReplacedError extends Error {
 export class ProcessTimeoutError extends Error {
   /** The name of the class. */
   override readonly name = "ProcessTimeoutError";
-  /** @param timeoutMs The time that was allowed, in milliseconds. */
+  /**
+   * Makes the error.
+   *
+   * @param timeoutMs The time that was allowed, in milliseconds.
+   */
   constructor(timeoutMs: number) {
     super(`Cannot wait longer for the processor: it did not finish within ${timeoutMs} ms`);
   }
 }
 
+/** An error as an event tells it. */
+export interface EventError {
+  /** The class of the error, such as `TypeError`. */
+  readonly name: string;
+  /** Its message. */
+  readonly message: string;
+}
+
+/** An error as an event tells it; anything can be thrown. */
+export function toEventError(error: unknown): EventError {
+  return { name: error instanceof Error ? textOf(error.name) : "Error", message: messageOf(error) };
+}
+
 /** The message of anything that was thrown, whether it is an `Error` or not. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return textOf(error instanceof Error ? error.message : error);
+}
+
+/** Anything as text; an object can refuse even that. */
+export function textOf(value: unknown): string {
+  try {
+    return String(value);
+  } catch {
+    return "a value that cannot be written as text";
+  }
 }
 
 /** Fails when something that this code relies on does not hold: always a defect, never the world's fault. */

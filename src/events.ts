@@ -6,13 +6,7 @@
  * @module
  */
 
-/** An error as an event tells it. */
-export interface EventError {
-  /** The class of the error, such as `TypeError`. */
-  readonly name: string;
-  /** Its message. */
-  readonly message: string;
-}
+import type { EventError } from "./errors.ts";
 
 /** What every event carries. */
 export interface EventStamp {
@@ -57,7 +51,7 @@ export type AppFact =
     readonly from: string | null;
     readonly checkpoint: string;
   }
-  /** A batch of records was processed. */
+  /** A batch of records was processed. It is empty when the reader has come to the tip of the shard. */
   | {
     readonly type: "batch_processed";
     readonly shardId: string;
@@ -186,10 +180,3 @@ export type AppEventOf<T extends AppEventType> =
 
 /** Where the runtime tells facts. It is synchronous and never throws. */
 export type EventSink = (fact: AppFact) => void;
-
-/** An error as an event tells it; anything can be thrown. */
-export function toEventError(error: unknown): EventError {
-  return error instanceof Error
-    ? { name: error.name, message: error.message }
-    : { name: "Error", message: String(error) };
-}

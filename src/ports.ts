@@ -38,14 +38,19 @@ export type WriteResult<R extends Row> =
 
 /** The readable rows of one kind, and those that are not, which are left alone. */
 export interface RowListing<R extends Row> {
+  /** The readable ones. */
   readonly rows: readonly R[];
+  /** The others. */
   readonly malformed: readonly { readonly id: string; readonly reason: string }[];
 }
 
 /** The row type of each kind. */
 export interface RowKinds {
+  /** Who has a shard, and how far it is processed. */
   readonly shard: Extract<Row, { kind: "shard" }>;
+  /** A worker that says that it is alive. */
   readonly worker: Extract<Row, { kind: "worker" }>;
+  /** The stream as a whole. */
   readonly stream: Extract<Row, { kind: "stream" }>;
 }
 
@@ -87,9 +92,13 @@ export type ShardInfo =
 
 /** A record as the stream delivers it. */
 export interface SourceRecord {
+  /** The position of the record in its shard. */
   readonly sequenceNumber: string;
+  /** The position within a KPL aggregate, from 0. */
   readonly subSequenceNumber?: number;
+  /** The key that decides the shard. */
   readonly partitionKey: string;
+  /** The payload; it owns its buffer. */
   readonly data: Uint8Array<ArrayBuffer>;
   /** Milliseconds since the epoch, by the stream's clock. */
   readonly approximateArrivalTimestamp: number;
@@ -97,6 +106,7 @@ export interface SourceRecord {
 
 /** What one read of a shard gives. It may be empty. */
 export interface Batch {
+  /** In the order of the shard. */
   readonly records: readonly SourceRecord[];
   /** How far the end of this batch is behind the tip of the shard, in milliseconds. */
   readonly millisBehindLatest: number;
@@ -113,8 +123,8 @@ export interface StreamSource {
    * Waits between reads as the limits of the stream ask; heals throttling, expired iterators and short failures by
    * itself. Reads only when it is asked for the next batch.
    *
-   * @throws {SourceError} From the iteration: `missing` if the stream or the shard is gone, `unavailable` or
-   * `throttled` after `maxKinesisRetries`, `denied`, `invalid`. Open again after the last finished record to go on.
+   * @throws {SourceError} From the iteration: `missing` if the stream or the shard is gone, `unavailable`
+   * after `maxKinesisRetries`, `denied`, `invalid`. Open again after the last finished record to go on.
    */
   open(shardId: string, after: Checkpoint, signal: AbortSignal): AsyncIterable<Batch>;
 }

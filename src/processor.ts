@@ -109,15 +109,15 @@ export interface RecordProcessor {
     context: ProcessContext,
   ): void | Promise<void>;
   /**
-   * Is called when every record of a closed shard was processed, before the shard is marked as finished: the moment to
-   * write out what was collected. A throw is tried again twice, then the shard stops on this worker.
+   * Is called when every record of a closed shard was processed, before the shard is marked as finished, in the manual
+   * checkpoint mode too: the moment to write out what was collected. A throw is tried again twice, then the shard stops on this worker.
    */
   shardEnded?(context: ProcessContext): void | Promise<void>;
   /** Is called when the processor is not used any more. */
   [Symbol.asyncDispose]?(): void | PromiseLike<void>;
 }
 
-/** Makes the processor of one shard; it is called when this worker takes the shard. */
+/** Makes the processor of one shard; it is called before this worker processes its first record of the shard. */
 export type RecordProcessorFactory = (
   shardId: string,
 ) => RecordProcessor | Promise<RecordProcessor>;

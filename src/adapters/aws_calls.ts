@@ -11,6 +11,19 @@ import type { KinesisClient } from "@aws-sdk/client-kinesis";
 import { retry, RetryError } from "@std/async/retry";
 import { classify, explain, type FailedCall, type Failure, isRetriable } from "./aws_errors.ts";
 
+/** A client of the AWS SDK v3. Its class is checked by what it says of itself, since the SDK's types differ between versions. */
+export interface SdkClient {
+  /** Sends a command. */
+  send(...command: never[]): unknown;
+  /** Closes its connections. */
+  destroy(): void;
+  /** Its settings. */
+  readonly config: {
+    /** Which service it is for, such as `Kinesis`. */
+    readonly serviceId: string;
+  };
+}
+
 /** How to reach AWS. What is not given comes from the environment, as in every AWS SDK. */
 export interface AwsOptions {
   /** The AWS region, such as `us-east-1`. */
@@ -25,10 +38,10 @@ export interface AwsOptions {
   readonly kinesisEndpoint?: string;
   /** The URL of DynamoDB, for a local one. */
   readonly dynamoDBEndpoint?: string;
-  /** A client of yours, for example a mocked one; it is not closed by the app. */
-  readonly kinesis?: KinesisClient;
-  /** A client of yours, for example a mocked one; it is not closed by the app. */
-  readonly dynamoDB?: DynamoDBClient;
+  /** A `KinesisClient` of yours, for example a mocked one. The app does not close it, and retries by its own rules. */
+  readonly kinesis?: SdkClient;
+  /** A `DynamoDBClient` of yours, for example a mocked one. The app does not close it, and retries by its own rules. */
+  readonly dynamoDB?: SdkClient;
 }
 
 /** The clients of an app. */
@@ -68,8 +81,12 @@ export async function connectAws(
     return client;
   };
   return {
-    kinesis: options.kinesis ?? keep(await newKinesisClient(options, extra)),
-    dynamoDB: options.dynamoDB ?? keep(await newDynamoDBClient(options, extra)),
+    kinesis: options.kinesis === undefined
+      ? keep(await newKinesisClient(options, extra))
+      : clientFor<KinesisClient>("Kinesis", "kinesis", options.kinesis),
+    dynamoDB: options.dynamoDB === undefined
+      ? keep(await newDynamoDBClient(options, extra))
+      : clientFor<DynamoDBClient>("DynamoDB", "dynamoDB", options.dynamoDB),
     close: () => own.splice(0).forEach((client) => client.destroy()),
   };
 }
@@ -118,6 +135,43 @@ export async function describeFailure(
   return { ...classify(error), message: explain(error, { ...call, region, endpoint }) };
 }
 
+/**
+ * Takes the SDK's own retries off a command, whatever client sends it: a retry of a conditional write that was applied
+ * looks like a conflict, and a wait of the SDK outlives an abort.
+ */
+export function withoutRetries<T extends Command>(command: T): T {
+  command.middlewareStack.add((next) => next, {
+    name: "retryMiddleware",
+    step: "finalizeRequest",
+    priority: "high",
+    override: true,
+  });
+  return command;
+}
+
+/** The part of an SDK command that its retries hang on. */
+interface Command {
+  readonly middlewareStack: {
+    add(
+      middleware: <H>(next: H) => H,
+      options: {
+        readonly name: string;
+        readonly step: "finalizeRequest";
+        readonly priority: "high";
+        readonly override: true;
+      },
+    ): void;
+  };
+}
+
+function clientFor<C extends SdkClient>(service: string, option: string, client: SdkClient): C {
+  if (client.config?.serviceId === service) return client as C;
+  throw new TypeError(
+    `Cannot use option "${option}": it must be a ${service}Client of the AWS SDK v3; given one for ` +
+      `${client.config?.serviceId ?? "no service"}`,
+  );
+}
+
 async function newKinesisClient(
   options: AwsOptions,
   extra: { readonly maxSockets: number },
@@ -146,7 +200,6 @@ async function clientConfig(
     ...(region !== undefined && { region }),
     ...(credentials !== undefined && { credentials }),
     ...(endpoint !== undefined && { endpoint }),
-    // A retry of a conditional write that was applied looks like a conflict, and reads have their own pace.
     maxAttempts: 1,
     requestHandler: new NodeHttpHandler({
       connectionTimeout: CONNECTION_TIMEOUT_MS,

@@ -7,6 +7,7 @@
  */
 
 import {
+  type AttributeValue,
   ConditionalCheckFailedException,
   DeleteItemCommand,
   type DynamoDBClient,
@@ -18,7 +19,7 @@ import type { Row, RowChange } from "../core/lease.ts";
 import { invariant, StoreError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
 import type { Clock, LeaseStore, RowKinds, RowListing, WriteResult } from "../ports.ts";
-import { describeFailure, retryCall } from "./aws_calls.ts";
+import { describeFailure, retryCall, withoutRetries } from "./aws_calls.ts";
 import { prepareTable, type TableConfig } from "./dynamo_table.ts";
 import {
   type Attributes,
@@ -35,7 +36,7 @@ import {
 
 /** What a store is made of. */
 export interface DynamoLeaseStoreOptions {
-  /** Its retries are switched off for writes, whatever its settings are. */
+  /** Its own retries are not used. */
   readonly client: DynamoDBClient;
   readonly tableName: string;
   readonly streamName: string;
@@ -83,13 +84,10 @@ export class DynamoLeaseStore implements LeaseStore {
     signal: AbortSignal,
   ): Promise<RowKinds[K] | null> {
     const { client, tableName } = this.#options;
-    const Key = this.#key(kind, id);
+    const input = { TableName: tableName, Key: this.#key(kind, id), ConsistentRead: true };
     const { Item } = await this.#retried(
       "GetItem",
-      () =>
-        client.send(new GetItemCommand({ TableName: tableName, Key, ConsistentRead: true }), {
-          abortSignal: signal,
-        }),
+      () => client.send(withoutRetries(new GetItemCommand(input)), { abortSignal: signal }),
       signal,
     );
     return Item === undefined ? null : this.#readRow(kind, id, Item);
@@ -129,7 +127,7 @@ export class DynamoLeaseStore implements LeaseStore {
     } as const;
     if (change.set === "delete") {
       const command = new DeleteItemCommand({ ...request, ...withValues(values) });
-      await this.#options.client.send(sentOnce(command), { abortSignal: signal });
+      await this.#options.client.send(withoutRetries(command), { abortSignal: signal });
       return null;
     }
     const update = updateOf(writeFields<R>(change.kind, change.set), names, values);
@@ -139,7 +137,7 @@ export class DynamoLeaseStore implements LeaseStore {
       ...withValues(values),
       ReturnValues: "ALL_NEW",
     });
-    const reply = await this.#options.client.send(sentOnce(command), { abortSignal: signal });
+    const reply = await this.#options.client.send(withoutRetries(command), { abortSignal: signal });
     return reply.Attributes ?? {};
   }
 
@@ -148,7 +146,7 @@ export class DynamoLeaseStore implements LeaseStore {
     const items: Item[] = [];
     let start: Item | undefined;
     for (let page = 0; page < PAGES_MAX; page++) {
-      const command = {
+      const input = {
         TableName: tableName,
         ConsistentRead: true,
         KeyConditionExpression: "#stream = :stream AND begins_with(#row, :prefix)",
@@ -158,7 +156,7 @@ export class DynamoLeaseStore implements LeaseStore {
       };
       const reply = await this.#retried(
         "Query",
-        () => client.send(new QueryCommand(command), { abortSignal: signal }),
+        () => client.send(withoutRetries(new QueryCommand(input)), { abortSignal: signal }),
         signal,
       );
       items.push(...reply.Items ?? []);
@@ -238,13 +236,27 @@ function conditionOf<R extends Row>(
 ): string {
   names["#row"] = RANGE_KEY;
   if (change.expect === "no row") return "attribute_not_exists(#row)";
-  const terms = Object.entries(writeFields<R>(change.kind, change.expect)).map(([name, value]) => {
-    names[`#${name}`] = name;
-    if (value === null) return `attribute_not_exists(#${name})`;
-    values[`:is${name}`] = value;
-    return `#${name} = :is${name}`;
-  });
+  const terms = Object.entries(writeFields<R>(change.kind, change.expect))
+    .flatMap(([name, value]) => {
+      names[`#${name}`] = name;
+      return value === null ? `attribute_not_exists(#${name})` : equals(name, value, values);
+    });
   return ["attribute_exists(#row)", ...terms].join(" AND ");
+}
+
+/** The conditions that say that an attribute has a value. */
+function equals(name: string, value: AttributeValue, values: Item): readonly string[] {
+  // Element by element, since dynalite takes no two lists for equal.
+  const parts: readonly (readonly [string, AttributeValue])[] = value.L === undefined
+    ? [[`#${name}`, value]]
+    : [
+      [`size(#${name})`, { N: String(value.L.length) }],
+      ...value.L.map((element, i) => [`#${name}[${i}]`, element] as const),
+    ];
+  return parts.map(([operand, part], i) => {
+    values[`:is${name}${i}`] = part;
+    return `${operand} = :is${name}${i}`;
+  });
 }
 
 /** The update of a change: values to set, attributes to remove. */
@@ -269,33 +281,4 @@ function updateOf(set: Attributes, names: Record<string, string>, values: Item):
 /** DynamoDB refuses an empty map of values. */
 function withValues(values: Item): { ExpressionAttributeValues?: Item } {
   return Object.keys(values).length > 0 ? { ExpressionAttributeValues: values } : {};
-}
-
-/**
- * Takes the SDK's retries off a command, also where the client is the user's own: a retry of a write that was applied
- * looks like a conflict.
- */
-function sentOnce<T extends Command>(command: T): T {
-  command.middlewareStack.add((next) => next, {
-    name: "retryMiddleware",
-    step: "finalizeRequest",
-    priority: "high",
-    override: true,
-  });
-  return command;
-}
-
-/** The part of an SDK command that is used to take its retries off. */
-interface Command {
-  readonly middlewareStack: {
-    add(
-      middleware: <H>(next: H) => H,
-      options: {
-        readonly name: string;
-        readonly step: "finalizeRequest";
-        readonly priority: "high";
-        readonly override: true;
-      },
-    ): void;
-  };
 }

@@ -15,10 +15,10 @@ import {
   UpdateTableCommand,
 } from "@aws-sdk/client-dynamodb";
 import type { ResolvedConfig } from "../core/config.ts";
-import { StoreError } from "../errors.ts";
-import { type EventSink, toEventError } from "../events.ts";
+import { StoreError, toEventError } from "../errors.ts";
+import type { EventSink } from "../events.ts";
 import type { Clock } from "../ports.ts";
-import { describeFailure, retryCall } from "./aws_calls.ts";
+import { describeFailure, retryCall, withoutRetries } from "./aws_calls.ts";
 import { classify, isNamed } from "./aws_errors.ts";
 import { HASH_KEY, RANGE_KEY } from "./row_codec.ts";
 
@@ -123,9 +123,10 @@ async function describeTable(
   try {
     const { Table } = await retryCall(
       () =>
-        options.client.send(new DescribeTableCommand({ TableName: options.tableName }), {
-          abortSignal: signal,
-        }),
+        options.client.send(
+          withoutRetries(new DescribeTableCommand({ TableName: options.tableName })),
+          { abortSignal: signal },
+        ),
       { retries: options.config.maxDynamoDBRetries, signal },
     );
     return Table ?? null;
@@ -147,10 +148,13 @@ async function createTable(options: TableOptions, signal: AbortSignal): Promise<
       : { BillingMode: "PROVISIONED", ProvisionedThroughput: wantedThroughput(config) }),
   };
   try {
-    await retryCall(() => client.send(new CreateTableCommand(input), { abortSignal: signal }), {
-      retries: config.maxDynamoDBRetries,
-      signal,
-    });
+    await retryCall(
+      () => client.send(withoutRetries(new CreateTableCommand(input)), { abortSignal: signal }),
+      {
+        retries: config.maxDynamoDBRetries,
+        signal,
+      },
+    );
   } catch (error) {
     signal.throwIfAborted();
     // Another worker was faster, or the first attempt was carried out: the table is on its way.
@@ -171,7 +175,9 @@ async function bringThroughput(
   const wanted = wantedThroughput(config);
   try {
     await client.send(
-      new UpdateTableCommand({ TableName: tableName, ProvisionedThroughput: wanted }),
+      withoutRetries(
+        new UpdateTableCommand({ TableName: tableName, ProvisionedThroughput: wanted }),
+      ),
       { abortSignal: signal },
     );
   } catch (error) {

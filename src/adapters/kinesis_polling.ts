@@ -12,7 +12,7 @@ import type { ResolvedConfig } from "../core/config.ts";
 import { SourceError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
 import type { Batch, Clock, Random, ShardInfo, StreamSource } from "../ports.ts";
-import { describeFailure, retryCall } from "./aws_calls.ts";
+import { describeFailure, retryCall, withoutRetries } from "./aws_calls.ts";
 import { toShardInfo } from "./kinesis_shapes.ts";
 import { ShardReader } from "./shard_reader.ts";
 import { systemRandom } from "./system.ts";
@@ -83,7 +83,7 @@ export class KinesisPollingSource implements StreamSource {
     const operation = "ListShards";
     try {
       return await retryCall(
-        () => client.send(new ListShardsCommand(input), { abortSignal: signal }),
+        () => client.send(withoutRetries(new ListShardsCommand(input)), { abortSignal: signal }),
         {
           retries: config.maxKinesisRetries,
           signal,

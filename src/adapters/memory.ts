@@ -261,7 +261,7 @@ export class MemoryStream implements StreamSource {
       while (!isFirst && next === shard.records.length && shard.children === null) {
         await abortable(this.#change.promise, signal);
       }
-      signal.throwIfAborted();
+      await answer(signal, () => {});
       const records = shard.records.slice(next, next + BATCH_RECORDS_MAX);
       next += records.length;
       const rest = shard.records[next];

@@ -14,7 +14,7 @@ import {
 import type { Checkpoint } from "../core/checkpoint.ts";
 import { SourceError } from "../errors.ts";
 import type { Batch, SourceRecord } from "../ports.ts";
-import { describeFailure } from "./aws_calls.ts";
+import { describeFailure, withoutRetries } from "./aws_calls.ts";
 import { classify, isNamed } from "./aws_errors.ts";
 import type { KinesisPollingOptions } from "./kinesis_polling.ts";
 import { required, toChild, toIteratorStart, toSourceRecord } from "./kinesis_shapes.ts";
@@ -89,7 +89,7 @@ export class ShardReader {
     const from = (start: ReturnType<typeof toIteratorStart>) =>
       this.#retried(async () => {
         const input = { StreamName: streamName, ShardId: shardId, ...start };
-        const command = new GetShardIteratorCommand(input);
+        const command = withoutRetries(new GetShardIteratorCommand(input));
         const reply = await client.send(command, { abortSignal: signal });
         return required(reply.ShardIterator, "ShardIterator");
       }, "GetShardIterator");
@@ -113,7 +113,7 @@ export class ShardReader {
     const input = { ShardIterator: iterator, Limit: config.maxBatchSize };
     try {
       return await this.#retried(
-        () => client.send(new GetRecordsCommand(input), { abortSignal: signal }),
+        () => client.send(withoutRetries(new GetRecordsCommand(input)), { abortSignal: signal }),
         "GetRecords",
       );
     } catch (error) {

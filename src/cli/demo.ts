@@ -25,6 +25,9 @@ const STREAM_NAME = "DemoStream";
 /** As many as one request takes, so that putting is not what the demo waits for. */
 const PARTITION_KEYS = 500;
 
+/** The part of the records that is put before the new worker runs; more than half. */
+const BEFORE_REPLACED = 0.75;
+
 /** Without any progress for this long, what is missing is lost. */
 const PATIENCE_MS = 20_000;
 const LOOK_MS = 20;
@@ -95,7 +98,9 @@ class DemoStory {
     const startedMs = performance.now();
     const { records, workers } = this.#options;
     const [first] = Array.from({ length: workerCount }, () => this.#startWorker());
-    await Promise.all([this.#put(), this.#process(first)]);
+    await Promise.all(workers.map((worker) => worker.started));
+    const replaced = Promise.withResolvers<void>();
+    await Promise.all([this.#put(replaced.promise), this.#process(first, replaced.resolve)]);
     await Promise.all(workers.map((worker) => worker.stop()));
     const seconds = Math.round(performance.now() - startedMs) / 1_000;
     return this.#ledger.summarize(workers.map((worker) => worker.workerId), records, seconds);
@@ -116,7 +121,8 @@ class DemoStory {
     return worker;
   }
 
-  async #put(): Promise<void> {
+  /** @param replaced The last records wait for the new worker, so that there is work for it in a small demo too. */
+  async #put(replaced: Promise<void>): Promise<void> {
     const { stack, records, signal, board } = this.#options;
     const progress = board.add("put      ", records);
     const clients = await connectAws({
@@ -133,6 +139,10 @@ class DemoStory {
       });
       const encoder = new TextEncoder();
       for (let record = 0; record < records; record++) {
+        if (record === Math.ceil(records * BEFORE_REPLACED)) {
+          await putter.flush();
+          await replaced;
+        }
         const partitionKey = `key-${record % PARTITION_KEYS}`;
         const data = encoder.encode(`record ${Math.floor(record / PARTITION_KEYS)}`);
         await putter.add({ partitionKey, data });
@@ -143,12 +153,13 @@ class DemoStory {
     }
   }
 
-  async #process(first: DemoWorker | undefined): Promise<void> {
+  async #process(first: DemoWorker | undefined, onReplaced: () => void): Promise<void> {
     const { records, board } = this.#options;
     const progress = board.add("processed", records);
     await this.#untilProcessed(Math.ceil(records / 2), progress);
     await first?.stop();
-    this.#startWorker();
+    await this.#startWorker().started;
+    onReplaced();
     await this.#untilProcessed(records, progress);
   }
 

@@ -20,7 +20,10 @@ export function eventTeller(
   const paint = paintFor(terminal, terminal.isStderrInteractive);
   return (event) => {
     const said = eventText(event);
-    if (said && said.tone !== "quiet") say(`${paint.cyan(event.workerId)} ${said.text}`);
+    if (!said || said.tone === "quiet") return;
+    // Every line begins with its worker here.
+    const text = said.text.replace(`worker ${event.workerId} `, "");
+    say(`${paint.cyan(event.workerId)} ${text}`);
   };
 }
 

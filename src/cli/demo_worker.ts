@@ -26,6 +26,8 @@ export interface DemoWorkerOptions {
 /** A worker process. */
 export interface DemoWorker {
   readonly workerId: string;
+  /** Resolves when it takes shards. */
+  readonly started: Promise<void>;
   /**
    * Resolves when it has ended as it was asked to and everything that it reported was read; rejects if it failed or
    * ended by itself.
@@ -61,13 +63,12 @@ const PROCESSOR = `export default {
   },
 };`;
 
-/** What a worker may do; what the AWS SDK reads of the environment is part of it. */
+/** What a worker may do. The names are those that the AWS SDK reads, which fails when it may not. */
 const PERMISSIONS = [
   "--no-prompt",
   "--allow-net=127.0.0.1",
-  "--allow-env",
-  "--allow-read",
-  "--allow-sys",
+  "--allow-env=AWS_*,KINESIX_*,_X_AMZN_TRACE_ID,HOME,USERPROFILE,HOMEPATH,HOMEDRIVE",
+  "--allow-sys=osRelease",
 ];
 
 const LAST_WORDS_MAX = 20;
@@ -86,7 +87,12 @@ export function startDemoWorker(options: DemoWorkerOptions): DemoWorker {
     isAsked = true;
     signal(child, name);
   };
-  const ended = follow(child, options).then(({ code, lastWords }) => {
+  const { promise: started, resolve: onStarted } = Promise.withResolvers<void>();
+  const onEvent = (event: AppEvent): void => {
+    if (event.type === "worker_started") onStarted();
+    options.onEvent(event);
+  };
+  const ended = follow(child, { ...options, onEvent }).then(({ code, lastWords }) => {
     if (isAsked && code === 0) return;
     const words = lastWords.length === 0 ? "" : `: ${lastWords.join("\n")}`;
     throw new Error(
@@ -95,8 +101,11 @@ export function startDemoWorker(options: DemoWorkerOptions): DemoWorker {
   });
   return {
     workerId: options.workerId,
+    started,
     ended,
     async stop() {
+      // Before it runs, it could not know yet what to do with a signal.
+      await Promise.race([started, ended]);
       ask("SIGTERM");
       await ended;
     },
@@ -171,5 +180,6 @@ async function readLines(
   stream: ReadableStream<Uint8Array>,
   onLine: (line: string) => void,
 ): Promise<void> {
-  for await (const lines of linesOf(stream)) lines.forEach(onLine);
+  const decoder = new TextDecoder();
+  for await (const lines of linesOf(stream)) lines.forEach((line) => onLine(decoder.decode(line)));
 }

@@ -10,6 +10,7 @@ import type { Ansis } from "ansis";
 import { formatDuration } from "../core/duration.ts";
 import type { AppEvent } from "../events.ts";
 import { count, eventText, type Tone } from "./event_text.ts";
+import { Flood } from "./flood.ts";
 import { OutputQueue } from "./output_queue.ts";
 import { type Terminal, wantsColor } from "./terminal.ts";
 
@@ -38,14 +39,18 @@ export async function openPrettyLog(terminal: Terminal): Promise<EventLog> {
   const { Ansis } = await import("ansis");
   const paint = new Ansis(wantsColor(terminal, terminal.isStderrInteractive) ? 1 : 0);
   const queue = new OutputQueue((text) => terminal.writeError(text));
-  const pretty = new PrettyLog({ push: (line) => queue.push(line), paint });
-  const timer = setInterval(() => pretty.tick(performance.now()), TICK_MS);
+  const pretty = new PrettyLog({
+    push: (line) => queue.push(line),
+    paint,
+    nowMs: () => performance.now(),
+  });
+  const timer = setInterval(() => pretty.tick(), TICK_MS);
   return {
     onEvent: (event) => pretty.onEvent(event),
     failed: queue.failed,
     close() {
       clearInterval(timer);
-      pretty.summarize(performance.now());
+      pretty.summarize();
       return queue.flushed();
     },
   };
@@ -74,53 +79,78 @@ interface Throughput {
   readonly millisBehind: Map<string, number>;
 }
 
+/** What the log that people read needs. */
+export interface PrettyLogOptions {
+  readonly push: (line: string) => void;
+  readonly paint: Ansis;
+  /** Any clock that only goes forward. */
+  readonly nowMs: () => number;
+}
+
 /** The log that people read. */
 export class PrettyLog {
-  readonly #push: (line: string) => void;
-  readonly #paint: Ansis;
+  readonly #options: PrettyLogOptions;
+  readonly #flood = new Flood();
   #throughput: Throughput | null = null;
 
-  constructor(options: { readonly push: (line: string) => void; readonly paint: Ansis }) {
-    this.#push = options.push;
-    this.#paint = options.paint;
+  constructor(options: PrettyLogOptions) {
+    this.#options = options;
   }
 
   onEvent(event: AppEvent): void {
     if (event.type === "batch_processed") this.#count(event);
     const said = eventText(event);
-    if (said) this.#line(new Date(event.time), TONES[said.tone](this.#paint, said.text));
+    if (!said || !this.#flood.lets(event.type, this.#options.nowMs())) return;
+    this.#line(new Date(event.time), TONES[said.tone](this.#options.paint, said.text));
   }
 
-  /** Tells the throughput when it is time to. */
-  tick(nowMs: number): void {
+  /** Tells the throughput, and what was held back, when it is time to. */
+  tick(): void {
+    this.#tellHeldBack(this.#flood.drain(this.#options.nowMs()));
     const throughput = this.#throughput;
     if (!throughput) return;
     const hasStopped = throughput.records === throughput.recordsAtTick;
     throughput.recordsAtTick = throughput.records;
-    if (hasStopped || nowMs - throughput.sinceMs >= SUMMARY_MS) this.summarize(nowMs);
+    const isDue = this.#options.nowMs() - throughput.sinceMs >= SUMMARY_MS;
+    if (hasStopped || isDue) this.summarize();
   }
 
-  /** Tells the throughput since the last time, if there was any. */
-  summarize(nowMs: number): void {
+  /** Tells the throughput since the last time, if there was any, and what was held back. */
+  summarize(): void {
+    this.#tellHeldBack(this.#flood.drain(Infinity));
     const throughput = this.#throughput;
     if (!throughput) return;
     this.#throughput = null;
-    const seconds = Math.max((nowMs - throughput.sinceMs) / 1_000, 0.001);
-    const behindMs = Math.max(...throughput.millisBehind.values());
-    const rate = Math.round(throughput.records / seconds).toLocaleString("en-US");
-    const megabytes = (throughput.bytes / seconds / 1_000_000).toFixed(2);
+    const { records, bytes, millisBehind } = throughput;
+    const seconds = (this.#options.nowMs() - throughput.sinceMs) / 1_000;
+    const behindMs = Math.max(...millisBehind.values());
     const behind = behindMs === 0 ? "caught up" : `${formatDuration(behindMs)} behind`;
+    // A rate over a moment says nothing.
+    const rate = seconds < SUMMARY_MS / 1_000
+      ? ""
+      : `, ${Math.round(records / seconds).toLocaleString("en-US")}/s, ${size(bytes / seconds)}/s`;
     this.#line(
       new Date(),
-      `processed ${count(throughput.records, "record")} of ${
-        count(throughput.millisBehind.size, "shard")
-      } in ${seconds.toFixed(1)}s (${rate}/s, ${megabytes} MB/s), ${behind}`,
+      `processed ${count(records, "record")} (${size(bytes)}${rate}) of ${
+        count(millisBehind.size, "shard")
+      }, ${behind}`,
     );
   }
 
+  #tellHeldBack(heldBack: ReadonlyMap<string, number>): void {
+    for (const [type, amount] of heldBack) {
+      this.#line(
+        new Date(),
+        this.#options.paint.yellow(`and ${count(amount, "event")} more of ${type}`),
+      );
+    }
+  }
+
   #count(event: Extract<AppEvent, { readonly type: "batch_processed" }>): void {
+    // An empty read tells how far behind a shard is, but is no reason for a line.
+    if (event.records === 0 && !this.#throughput) return;
     this.#throughput ??= {
-      sinceMs: performance.now(),
+      sinceMs: this.#options.nowMs(),
       records: 0,
       bytes: 0,
       recordsAtTick: 0,
@@ -132,8 +162,17 @@ export class PrettyLog {
   }
 
   #line(time: Date, text: string): void {
-    this.#push(`${this.#paint.dim(time.toTimeString().slice(0, 8))} ${text}`);
+    const { push, paint } = this.#options;
+    push(`${paint.dim(time.toTimeString().slice(0, 8))} ${text}`);
   }
+}
+
+/** An amount of bytes as a person reads it. */
+function size(bytes: number): string {
+  if (bytes < 1_000) return `${Math.round(bytes)} B`;
+  return bytes < 1_000_000
+    ? `${(bytes / 1_000).toFixed(1)} kB`
+    : `${(bytes / 1_000_000).toFixed(1)} MB`;
 }
 
 /** An event as one line of JSON, the fields that every event has first. */

@@ -200,8 +200,9 @@ function workerText(event: WorkerEvent): EventText {
           `worker ${event.workerId} runs on stream ${event.streamName} (kinesix ${event.version})`,
       };
     case "worker_stopped":
+      // Why is what the command ends with.
       return event.error
-        ? { tone: "bad", text: `worker ${event.workerId} had to stop: ${errorText(event.error)}` }
+        ? { tone: "bad", text: `worker ${event.workerId} had to stop` }
         : { tone: "good", text: `worker ${event.workerId} stopped` };
     case "worker_lost":
       return {

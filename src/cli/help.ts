@@ -8,6 +8,7 @@
 
 import { type Command, COMMANDS } from "./commands.ts";
 import { COMMON_FLAGS, type Flag, settingFlag } from "./flags.ts";
+import { environmentName } from "./values.ts";
 
 const LINE_LENGTH_MAX = 110;
 
@@ -47,7 +48,7 @@ export function commandHelp(command: Command): string {
     "Flags:",
     ...columns([...flags, ...COMMON_FLAGS].map(flagRow)),
     ...settings.length > 0 ? ["", "Settings:", ...columns(settings.map(flagRow))] : [],
-    ...[...flags, ...settings].some((flag) => flag.isInEnvironment) ? ["", environmentNote()] : [],
+    ...environmentNote(command),
     "",
     command.examples.length === 1 ? "Example:" : "Examples:",
     ...command.examples.map((example) => `  ${example}`),
@@ -67,9 +68,20 @@ function flagRow(flag: Flag): readonly [string, string] {
   return [`${letter}--${flag.name}${value}`, flag.doc + rest];
 }
 
-function environmentNote(): string {
-  return "Each flag with a value can come from the environment: --worker-id from KINESIX_WORKER_ID. A flag comes\n" +
-    "first, then the environment, then the file of --config, then the default. TIME is such as 250ms, 30s or 3m.";
+function environmentNote({ flags, settings }: Command): readonly string[] {
+  const example = flags.find((flag) => flag.isInEnvironment);
+  if (!example) return [];
+  const file = flags.some((flag) => flag.name === "config") ? " the file of --config, then" : "";
+  return [
+    "",
+    `Each flag with a value can come from the environment: --${example.name} from ${
+      environmentName(example.name)
+    }.`,
+    `A flag comes first, then the environment, then${file} the default.`,
+    ...settings.some((setting) => setting.type.kind === "duration")
+      ? ["TIME is such as 250ms, 30s or 3m."]
+      : [],
+  ];
 }
 
 function columns(rows: readonly (readonly [string, string])[]): readonly string[] {

@@ -32,6 +32,9 @@ interface ProgressModule {
   };
 }
 
+/** The line is written where a bar was, which is longer. */
+const ERASE_REST_OF_LINE = "\x1b[K";
+
 /** Opens a board; disposing it leaves the last state on the screen. */
 export async function openProgress(
   terminal: Terminal,
@@ -45,6 +48,10 @@ export async function openProgress(
     barsize: 40,
     hideCursor: true,
     emptyOnZero: true,
+    // A bar that did not change must be drawn again below the lines that took its place.
+    forceRedraw: true,
+    // Signals are ours.
+    gracefulExit: false,
   });
   return {
     add: (label, total) =>
@@ -54,7 +61,7 @@ export async function openProgress(
           ? `${label} {value} records in {duration_formatted}`
           : `${label} {bar} {percentage}% {value}/{total}`,
       }),
-    say: (line) => bars.log(`${line}\n`),
+    say: (line) => bars.log(`${line}${ERASE_REST_OF_LINE}\n`),
     [Symbol.dispose]() {
       // Lines that were said last would not appear without another look.
       bars.update();

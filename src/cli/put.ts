@@ -37,23 +37,29 @@ export async function put(values: Values, terminal: Terminal): Promise<number> {
   try {
     const partitionKey = values.text("partition-key");
     await putLines(terminal.readLines(), { putter, partitionKey, signal: signals.signal });
+  } catch (error) {
+    if (putter.records > 0) {
+      terminal.say(`note: ${count(putter.records, "record")} of stdin went into the stream before`);
+    }
+    throw error;
   } finally {
     board[Symbol.dispose]();
     clients.close();
-    const seconds = Math.round(performance.now() - startedMs) / 1_000;
-    await terminal.write(
-      isJson
-        ? `${JSON.stringify({ streamName, records: putter.records, seconds })}\n`
-        : `put ${count(putter.records, "record")} into stream ${streamName} in ${seconds}s\n`,
-    );
   }
+  const { records } = putter;
+  const seconds = Math.round(performance.now() - startedMs) / 1_000;
+  await terminal.write(
+    isJson
+      ? `${JSON.stringify({ streamName, records, seconds })}\n`
+      : `put ${count(records, "record")} into stream ${streamName} in ${seconds.toFixed(1)}s\n`,
+  );
   if (!signals.signal.aborted) return 0;
   terminal.say(`error: Cannot put the rest of stdin: stopped by ${signals.signal.reason}`);
   return 1;
 }
 
 async function putLines(
-  lines: AsyncIterable<readonly string[]>,
+  lines: AsyncIterable<readonly Uint8Array[]>,
   options: {
     readonly putter: RecordPutter;
     readonly partitionKey: string | undefined;
@@ -61,7 +67,6 @@ async function putLines(
   },
 ): Promise<void> {
   const { putter, partitionKey, signal } = options;
-  const encoder = new TextEncoder();
   const stopped = aborted(signal);
   const iterator = lines[Symbol.asyncIterator]();
   while (!signal.aborted) {
@@ -74,7 +79,7 @@ async function putLines(
     for (const line of result.value) {
       if (signal.aborted) break;
       const key = partitionKey ?? crypto.randomUUID();
-      await putter.add({ partitionKey: key, data: encoder.encode(line) });
+      await putter.add({ partitionKey: key, data: line });
     }
   }
   await putter.flush();

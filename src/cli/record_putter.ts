@@ -32,7 +32,10 @@ const REQUEST_RECORDS_MAX = 500;
 const REQUEST_BYTES_MAX = 5 * 1024 * 1024;
 const RECORD_BYTES_MAX = 10 * 1024 * 1024;
 
+/** A stream that refuses records is busy, and will take them soon. */
 const ATTEMPTS_MAX = 12;
+/** A stream that does not answer is more likely not there. */
+const UNANSWERED_MAX = 4;
 const RETRY_DELAY_MS = 100;
 const RETRY_DELAY_MAX_MS = 5_000;
 
@@ -104,6 +107,7 @@ export class RecordPutter {
   async #sendAll(batch: readonly PutRecordsRequestEntry[]): Promise<void> {
     const { kinesis, streamName, signal } = this.#options;
     let waiting = batch;
+    let unanswered = 0;
     const send = async (): Promise<void> => {
       const { refused, reason } = await this.#send(waiting);
       this.#records += waiting.length - refused.length;
@@ -117,7 +121,9 @@ export class RecordPutter {
         maxAttempts: ATTEMPTS_MAX,
         minTimeout: RETRY_DELAY_MS,
         maxTimeout: RETRY_DELAY_MAX_MS,
-        isRetriable: (error) => error instanceof PartlyRefusedError || isRetriable(error),
+        isRetriable: (error) =>
+          error instanceof PartlyRefusedError ||
+          (isRetriable(error) && ++unanswered < UNANSWERED_MAX),
       });
     } catch (error) {
       signal?.throwIfAborted();

@@ -20,13 +20,13 @@ import type { Values } from "./values.ts";
 export async function run(values: Values, terminal: Terminal): Promise<number> {
   const isJson = values.need("log") === "json";
   if (isJson) sendConsoleToStderr();
-  const processor = await loadProcessor(values.need("processor"));
   using signals = listenForStop();
   signals.signal.addEventListener("abort", () => {
     if (terminal.isStderrInteractive) {
       terminal.say(`${signals.signal.reason}: stopping cleanly; once more to stop at once`);
     }
   });
+  const processor = await loadProcessor(values.need("processor"));
   const log = isJson ? openJsonLog(terminal) : await openPrettyLog(terminal);
   const workerId = values.text("worker-id");
   try {

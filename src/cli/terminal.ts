@@ -16,8 +16,8 @@ export interface Terminal {
   writeError(text: string): Promise<void>;
   /** Writes one line to stderr, now. */
   say(line: string): void;
-  /** The lines of stdin, as many together as have arrived together. */
-  readLines(): AsyncIterable<readonly string[]>;
+  /** The lines of stdin as they are, as many together as have arrived together. */
+  readLines(): AsyncIterable<readonly Uint8Array[]>;
   /** A variable of the environment; undefined if it is not set, empty, or may not be read. */
   env(name: string): string | undefined;
   /** Whether a person looks at stdout. */
@@ -55,23 +55,45 @@ export function sayError(error: unknown, terminal: Terminal): void {
 }
 
 /**
- * The lines of a stream of bytes, without their ends, as many together as have arrived together. The last line needs no
- * end.
+ * The lines of a stream, without their ends, as many together as have arrived together. They stay bytes: a line need not
+ * be text. The last line needs no end.
  */
 export async function* linesOf(
   stream: ReadableStream<Uint8Array>,
-): AsyncGenerator<readonly string[]> {
-  let rest = "";
-  for await (const text of stream.pipeThrough(new TextDecoderStream() as TextDecoding)) {
-    const lines = (rest + text).split("\n");
-    rest = lines.pop() ?? "";
-    if (lines.length > 0) yield lines.map((line) => line.replace(/\r$/, ""));
+): AsyncGenerator<readonly Uint8Array[]> {
+  // Joined only when the line is complete: a long one arrives in many pieces.
+  let pieces: Uint8Array[] = [];
+  for await (const chunk of stream) {
+    const lines: Uint8Array[] = [];
+    let start = 0;
+    for (let end = chunk.indexOf(LF); end >= 0; end = chunk.indexOf(LF, start)) {
+      lines.push(withoutReturn(join([...pieces, chunk.subarray(start, end)])));
+      pieces = [];
+      start = end + 1;
+    }
+    pieces.push(chunk.subarray(start));
+    if (lines.length > 0) yield lines;
   }
-  if (rest !== "") yield [rest];
+  const last = join(pieces);
+  if (last.length > 0) yield [last];
 }
 
-// The types of the web streams do not agree about what a decoder takes.
-type TextDecoding = ReadableWritablePair<string, Uint8Array>;
+const LF = 10;
+const CR = 13;
+
+function join(pieces: readonly Uint8Array[]): Uint8Array {
+  const joined = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    joined.set(piece, at);
+    at += piece.length;
+  }
+  return joined;
+}
+
+function withoutReturn(line: Uint8Array): Uint8Array {
+  return line.at(-1) === CR ? line.subarray(0, -1) : line;
+}
 
 function readEnv(name: string): string | undefined {
   // Without the permission a read would ask the user, or throw; a flag gives the same value.

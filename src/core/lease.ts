@@ -13,6 +13,7 @@ import { type Checkpoint, SHARD_END } from "./checkpoint.ts";
 
 /** A shard of the stream: who processes it and how far it is processed. */
 export interface ShardRow {
+  /** Tells the kinds of rows apart. */
   readonly kind: "shard";
   /** The shard id, such as `shardId-000000000000`. */
   readonly id: string;
@@ -50,6 +51,7 @@ export interface HandoverRequest {
 
 /** A worker that says that it is alive. */
 export interface WorkerRow {
+  /** Tells the kinds of rows apart. */
   readonly kind: "worker";
   /** The worker id. */
   readonly id: string;
@@ -73,6 +75,7 @@ export interface WorkerRow {
 
 /** The stream as a whole: one row, written by the first worker that ever starts. */
 export interface StreamRow {
+  /** Tells the kinds of rows apart. */
   readonly kind: "stream";
   /** The name of the stream. */
   readonly id: string;
@@ -88,7 +91,9 @@ export type RowFields<R extends Row> = Partial<Omit<R, "kind" | "id">>;
 
 /** One compare-and-set on one row. */
 export interface RowChange<R extends Row> {
+  /** The kind of the row. */
   readonly kind: R["kind"];
+  /** The id of the row. */
   readonly id: string;
   /**
    * What must hold for the change to be made: each field that is named has this value, where null means that it is
@@ -154,6 +159,8 @@ export function advance(row: ShardRow, progress: Progress): LeaseChange {
 export interface PartingOptions {
   /** This worker will not take the shard again by itself. */
   readonly stoppedBy?: string;
+  /** The workers whose names are worth keeping beside it. */
+  readonly alive?: ReadonlySet<string>;
   /** The request that is answered; the shard stays if the request was taken back meanwhile. */
   readonly answers?: HandoverRequest;
 }
@@ -167,7 +174,7 @@ export function give(
 ): LeaseChange {
   const stoppedBy = options.stoppedBy === undefined
     ? {}
-    : { stoppedBy: withWorker(row.stoppedBy, options.stoppedBy) };
+    : { stoppedBy: withWorker(row.stoppedBy, options.stoppedBy, options.alive) };
   return {
     kind: "shard",
     id: row.id,
@@ -215,8 +222,12 @@ export function clearHandover(row: ShardRow): LeaseChange {
 }
 
 /** Writes down that a worker will not process a shard that it does not hold; frees it if it was given to that worker. */
-export function refuse(row: ShardRow, workerId: string): LeaseChange {
-  const stoppedBy = withWorker(row.stoppedBy, workerId);
+export function refuse(
+  row: ShardRow,
+  workerId: string,
+  alive?: ReadonlySet<string>,
+): LeaseChange {
+  const stoppedBy = withWorker(row.stoppedBy, workerId, alive);
   return {
     kind: "shard",
     id: row.id,
@@ -273,6 +284,12 @@ function held(row: ShardRow): RowFields<ShardRow> {
   return { owner: row.owner, holder: row.holder, term: row.term, checkpoint: row.checkpoint };
 }
 
-function withWorker(workers: readonly string[], workerId: string): readonly string[] {
-  return workers.includes(workerId) ? workers : [...workers, workerId];
+/** Names of workers that are gone are dropped: each restart may bring a new one, and a row has 400 KB. */
+function withWorker(
+  workers: readonly string[],
+  workerId: string,
+  alive?: ReadonlySet<string>,
+): readonly string[] {
+  const others = workers.filter((other) => other !== workerId && (alive?.has(other) ?? true));
+  return [...others, workerId];
 }

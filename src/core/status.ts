@@ -27,6 +27,7 @@ export type ShardState =
 
 /** A worker of the cluster, as the state table shows it. */
 export interface WorkerStatus {
+  /** The worker id. */
   readonly workerId: string;
   /** Whether it showed a heartbeat within its own `heartbeatTimeout`. */
   readonly alive: boolean;
@@ -40,7 +41,9 @@ export interface WorkerStatus {
 
 /** A shard of the stream, as the state table shows it. */
 export interface ShardStatus {
+  /** The shard id. */
   readonly shardId: string;
+  /** What happens with it. */
   readonly state: ShardState;
   /** The worker that has it; null if nobody has. */
   readonly owner: string | null;

@@ -9,8 +9,8 @@
 
 import type { Claimant, RowFields, WorkerRow } from "../core/lease.ts";
 import { type Backoff, backoffMs } from "../core/policy.ts";
-import { StoreError, WorkerReplacedError } from "../errors.ts";
-import { toEventError } from "../events.ts";
+import { StoreError, toEventError, WorkerReplacedError } from "../errors.ts";
+
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
 import { Bell, withTimeout } from "./tasks.ts";
 
@@ -167,9 +167,10 @@ export class Heartbeat {
     const { store, clock, claimant, fence, heartbeat, heartbeatTimeout } = this.#deps;
     this.#beat += 1;
     const sentAt = clock.monotonic();
+    const timeout = Math.max(heartbeat, 1_000);
     const { kind, row } = await withTimeout(
       clock,
-      Math.max(heartbeat, 1_000),
+      timeout,
       signal,
       (signal) =>
         store.write<WorkerRow>({
@@ -179,7 +180,7 @@ export class Heartbeat {
           set: this.#fields(),
         }, signal),
       () =>
-        new StoreError(`Cannot write the heartbeat: no answer within ${heartbeat} ms`, {
+        new StoreError(`Cannot write the heartbeat: no answer within ${timeout} ms`, {
           kind: "unavailable",
           maybeApplied: true,
         }),

@@ -79,6 +79,7 @@ export class Lease {
   readonly #over = new AbortController();
   #row: ShardRow;
   #finished: Checkpoint;
+  #readTo: Checkpoint;
   #millisBehindLatest: number;
   /** Monotonic time of the last checkpoint write. */
   #wroteAt = -Infinity;
@@ -92,6 +93,7 @@ export class Lease {
     this.#row = row;
     this.#deps = deps;
     this.#finished = row.checkpoint;
+    this.#readTo = row.checkpoint;
     this.#millisBehindLatest = row.millisBehindLatest ?? 0;
     deps.tasks.start(`checkpoint ${row.id}`, () => this.#writeWhenDue());
   }
@@ -104,6 +106,16 @@ export class Lease {
   /** What is finished, written or not yet. */
   get position(): Checkpoint {
     return this.#finished;
+  }
+
+  /** Where to read on in this turn: in the manual mode further than what is finished. */
+  get readTo(): Checkpoint {
+    return this.#readTo;
+  }
+
+  /** Says that everything up to a position was given to the processor, which did not fail. */
+  delivered(position: Checkpoint): void {
+    this.#readTo = position;
   }
 
   /** Aborts when this turn is over, for whatever reason. */
@@ -242,7 +254,8 @@ export class Lease {
   ): Promise<"written" | "lost" | "withdrawn"> {
     const { store, clock, random, claimant } = this.#deps;
     let inDoubt: LeaseChange | null = null;
-    for (let failures = 0, conflicts = 0; conflicts < CONFLICTS_MAX;) {
+    let failures = 0;
+    for (let conflicts = 0; conflicts < CONFLICTS_MAX;) {
       const change = makeChange(this.#row);
       if (change === null) return "withdrawn";
       if (!this.isHeld) return this.#lost("no heartbeat was acknowledged in time");

@@ -6,9 +6,10 @@
  * @module
  */
 
+import { compareCheckpoints } from "../core/checkpoint.ts";
 import { decide, DEFAULT_MODE, type ErrorHandlingMode } from "../core/policy.ts";
-import { ProcessTimeoutError } from "../errors.ts";
-import { type AppFact, type EventSink, toEventError } from "../events.ts";
+import { ProcessTimeoutError, toEventError } from "../errors.ts";
+import type { AppFact, EventSink } from "../events.ts";
 import type { Batch, Clock, Random } from "../ports.ts";
 import type { KinesisRecord, ProcessContext, RecordProcessor } from "../processor.ts";
 import { DeliveredRecord, positionAfter } from "./delivered_record.ts";
@@ -46,6 +47,7 @@ export class RecordRunner {
   readonly #slot: Slot;
   readonly #drain: AbortSignal;
   #millisBehindLatest = 0;
+  #isTipTold = false;
   #yieldedAt: number;
 
   /** @param drain Aborts when no further record is to be started. */
@@ -76,14 +78,20 @@ export class RecordRunner {
       }
       await this.#letOthersRun();
     }
+    if (finished > 0 || !this.#isTipTold) this.#tellBatch(records.slice(0, finished));
+    return outcome;
+  }
+
+  /** Of the empty batches at the tip of the shard only the first one is worth telling. */
+  #tellBatch(records: readonly DeliveredRecord[]): void {
+    this.#isTipTold = records.length === 0;
     this.#deps.emit({
       type: "batch_processed",
       shardId: this.#lease.shardId,
-      records: finished,
-      bytes: records.slice(0, finished).reduce((sum, record) => sum + record.data.byteLength, 0),
-      millisBehindLatest: batch.millisBehindLatest,
+      records: records.length,
+      bytes: records.reduce((sum, record) => sum + record.data.byteLength, 0),
+      millisBehindLatest: this.#millisBehindLatest,
     });
-    return outcome;
   }
 
   /** Tells the processor that every record of the closed shard was processed. */
@@ -156,6 +164,7 @@ export class RecordRunner {
       }
     }
     if (!this.#lease.isHeld) return "lost";
+    this.#lease.delivered(positionAfter(last));
     if (this.#deps.checkpointMode === "auto") this.#markFinished(last);
     return "done";
   }
@@ -226,6 +235,7 @@ export class RecordRunner {
   ): Promise<void> {
     const { mode, error, attempt } = failure;
     for (const record of records) {
+      if (!this.#lease.isHeld) return;
       try {
         const context = this.#context([record], attempt, this.#lease.signal);
         await processor.onMaxRetryExceeded?.(record, mode, error, context);
@@ -255,7 +265,12 @@ export class RecordRunner {
       millisBehindLatest: this.#millisBehindLatest,
       term: this.#lease.term,
       signal,
-      checkpoint: (record) => this.#checkpoint(record ?? records.at(-1)),
+      checkpoint: (record) => {
+        const written = this.#checkpoint(record ?? records.at(-1));
+        // Whoever does not wait for it learns of a lost lease from the signal.
+        written.catch(() => {});
+        return written;
+      },
     };
   }
 
@@ -265,7 +280,10 @@ export class RecordRunner {
         'Cannot checkpoint by hand: the setting "checkpointMode" is "auto"; set it to "manual"',
       );
     }
-    if (record !== undefined) this.#markFinished(record);
+    // A processor that finishes its records in the background does so in any order; what is behind is finished already.
+    const isNews = record !== undefined &&
+      compareCheckpoints(positionAfter(record), this.#lease.position) > 0;
+    if (isNews) this.#markFinished(record);
     await this.#lease.checkpointed();
   }
 

@@ -15,6 +15,7 @@ import { type RunOutcome, runShard, type ShardRunnerDeps } from "./shard_runner.
 
 /** A shard that this worker processes. */
 export interface OwnShard {
+  /** The shard. */
   readonly shardId: string;
   /** The fencing token of this worker's turn. */
   readonly term: number;
@@ -26,6 +27,8 @@ export interface OwnShard {
 export interface RosterDeps extends LeaseDeps, ShardRunnerDeps {
   /** How long a shard that could not be read or processed here is left to others, in milliseconds. */
   readonly coolOff: number;
+  /** The workers that are alive. */
+  readonly alive: () => ReadonlySet<string>;
   /** Who should get a shard that this worker gives up; undefined if there is nobody. */
   readonly heirOf: (row: ShardRow) => string | undefined;
   /** A shard was given to another worker, which should know soon. */
@@ -50,7 +53,8 @@ interface Here {
 export class ShardRoster {
   readonly #deps: RosterDeps;
   readonly #here = new Map<string, Here>();
-  readonly #taking = new Set<string>();
+  /** The shards that are being taken; each resolves when it is known whether this worker has it. */
+  readonly #taking = new Map<string, Promise<void>>();
   /** Until when a shard is left alone here, on the monotonic clock. */
   readonly #stopped = new Map<string, number>();
   #isClosing = false;
@@ -94,12 +98,14 @@ export class ShardRoster {
     const { fence, clock } = this.#deps;
     if (this.#isClosing || !fence.isUp(clock.monotonic())) return;
     if (this.isHere(row.id) || this.isStopped(row.id)) return;
-    this.#taking.add(row.id);
+    const taken = Promise.withResolvers<void>();
+    this.#taking.set(row.id, taken.promise);
     try {
       const lease = await takeShard(row, this.#deps, signal);
       if (lease !== null) this.#begin(lease);
     } finally {
       this.#taking.delete(row.id);
+      taken.resolve();
     }
   }
 
@@ -116,6 +122,7 @@ export class ShardRoster {
   async stop(shardId: string): Promise<void> {
     const wasStopped = this.isStopped(shardId);
     this.#stopped.set(shardId, Infinity);
+    await this.#taking.get(shardId);
     const here = this.#here.get(shardId);
     if (here === undefined) {
       if (!wasStopped) this.#deps.emit({ type: "shard_stopped", shardId, reason: "requested" });
@@ -136,6 +143,7 @@ export class ShardRoster {
   async drain(): Promise<void> {
     this.#isClosing = true;
     for (const { drain } of this.#here.values()) drain.abort();
+    await Promise.all(this.#taking.values());
     await Promise.all([...this.#here.values()].map(({ done }) => done));
   }
 
@@ -169,6 +177,7 @@ export class ShardRoster {
       done: done.promise,
     };
     this.#here.set(lease.shardId, here);
+    this.#drainIfUnwanted(here);
     this.#deps.tasks.start(`process ${lease.shardId}`, async () => {
       try {
         await this.#work(here);
@@ -193,8 +202,13 @@ export class ShardRoster {
       }
       here.drain = new AbortController();
       here.request = null;
-      if (this.#isClosing) here.drain.abort();
+      this.#drainIfUnwanted(here);
     }
+  }
+
+  /** What this worker is to give up may have been decided while the shard was on its way here, or on its way out. */
+  #drainIfUnwanted({ lease, drain }: Here): void {
+    if (this.#isClosing || this.isStopped(lease.shardId)) drain.abort();
   }
 
   async #conclude(here: Here, outcome: RunOutcome): Promise<Parting> {
@@ -221,7 +235,11 @@ export class ShardRoster {
       case "drained": {
         if (this.isStopped(shardId)) return await this.#stopHere(lease, "requested");
         const { request } = here;
-        if (request === null || this.#isClosing) return await this.#part(lease);
+        if (request === null || this.#isClosing) {
+          const parting = await this.#part(lease);
+          this.#deps.onFree(); // Somebody may have been told to start it while it stopped.
+          return parting;
+        }
         const parting = await lease.give(request.to, { answers: request });
         if (parting === "done") this.#deps.onGiven(request.to);
         return parting;
@@ -240,7 +258,7 @@ export class ShardRoster {
 
   /** Gives a shard to whoever should have it next, or frees it. */
   async #part(lease: Lease, stoppedBy?: string): Promise<Parting> {
-    const options = stoppedBy === undefined ? {} : { stoppedBy };
+    const options = stoppedBy === undefined ? {} : { stoppedBy, alive: this.#deps.alive() };
     const heir = this.#deps.heirOf(lease.row);
     if (heir === undefined) return await lease.release(options);
     const parting = await lease.give(heir, options);

@@ -7,10 +7,18 @@
  */
 
 import { type ResolvedConfig, startingCheckpoint } from "../core/config.ts";
+import { dutyFactor } from "../core/duty.ts";
 import { create, isEnded, type StreamRow } from "../core/lease.ts";
 import { type ClusterStatus, clusterStatus } from "../core/status.ts";
-import { invariant, messageOf, SourceError, StoreError, WorkerReplacedError } from "../errors.ts";
-import { toEventError } from "../events.ts";
+import {
+  invariant,
+  messageOf,
+  SourceError,
+  StoreError,
+  toEventError,
+  WorkerReplacedError,
+} from "../errors.ts";
+
 import type { ShardInfo, StreamSource } from "../ports.ts";
 import type { ProcessorSource } from "../processor.ts";
 import { Fence, Heartbeat } from "./heartbeat.ts";
@@ -91,7 +99,9 @@ export class Worker {
       tasks: this.#tasks,
       processors: this.#processors,
       unreadableAfter: heartbeatTimeout,
+      goneAfter: Math.min(config.checkStreamChangesFrequency, heartbeatTimeout / 2),
       coolOff: heartbeatTimeout,
+      alive: () => this.#membership.alive(),
       heirOf: (row) => this.#survey.heirOf(row),
       onHandoverRequested: () => this.#survey.ring(),
       onGiven: (to) => this.#membership.nudge(to, this.#ended.signal),
@@ -114,9 +124,11 @@ export class Worker {
 
   /** Joins the cluster: resolves when this worker has taken its first shards, or found that others have them all. */
   async start(): Promise<void> {
-    const { store, version, streamName, emit } = this.#deps;
+    const { store, source, version, streamName, emit } = this.#deps;
     const { signal } = this.#closing;
     try {
+      // The stream first: a name with a typo must not leave a table behind.
+      await source.listShards(signal);
       await store.prepare(signal);
       await this.#heartbeat.register(signal);
       this.#isRegistered = true;
@@ -129,8 +141,9 @@ export class Worker {
       this.#live("survey", () => this.#survey.run(signal));
       this.#live("shard sync", () => this.#syncShards(signal));
     } catch (error) {
-      this.#finished.promise.catch(() => {}); // Whoever called `start` is told.
-      await this.#end(error);
+      void this.#end(error);
+      // If the worker was on its way out already, the reason for that counts; this error only followed from it.
+      await this.#finished.promise;
       throw error;
     }
   }
@@ -169,7 +182,7 @@ export class Worker {
   async status(): Promise<ClusterStatus> {
     const { signal } = this.#ended;
     const { rows } = await this.#deps.store.list("shard", signal);
-    await this.#membership.look(signal);
+    if ((await this.#membership.look(signal)).length > 0) this.#survey.ring();
     const alive = this.#membership.alive();
     return clusterStatus(this.#membership.rows(), rows, (worker) => alive.has(worker.id));
   }
@@ -201,10 +214,11 @@ export class Worker {
 
   /** Looks at the stream from time to time. Two workers that started together do not look together for long. */
   async #syncShards(signal: AbortSignal): Promise<void> {
-    const { clock, random, config, emit } = this.#deps;
+    const { workerId, clock, random, config, emit } = this.#deps;
     for (let missing = 0; missing < 2;) {
       const period = config.checkStreamChangesFrequency * (1 - random.next() / 10);
-      await clock.sleep(period, signal);
+      const factor = dutyFactor(workerId, this.#membership.takers(), "shard sync");
+      await clock.sleep(period * factor, signal);
       try {
         if (await this.#sync?.look(signal)) this.#survey.ring();
         missing = 0;

@@ -1,0 +1,152 @@
+/**
+ * Owns: a terminal in memory, and the command line as a child process.
+ * Must not: assert.
+ * Called by: the tests of the command line.
+ *
+ * @module
+ */
+
+import type { Terminal } from "../../src/cli/terminal.ts";
+import { linesOf } from "../../src/cli/terminal.ts";
+
+/** A terminal whose output can be read. */
+export interface FakeTerminal extends Terminal {
+  stdout(): string;
+  stderr(): string;
+}
+
+/** Makes a terminal in memory. */
+export function fakeTerminal(
+  options: {
+    readonly env?: Readonly<Record<string, string>>;
+    readonly stdin?: readonly (readonly string[])[];
+    readonly isInteractive?: boolean;
+  } = {},
+): FakeTerminal {
+  let stdout = "";
+  let stderr = "";
+  return {
+    write: (text) => {
+      stdout += text;
+      return Promise.resolve();
+    },
+    writeError: (text) => {
+      stderr += text;
+      return Promise.resolve();
+    },
+    say: (line) => {
+      stderr += line + "\n";
+    },
+    async *readLines() {
+      for (const lines of options.stdin ?? []) {
+        yield await Promise.resolve(lines.map((line) => new TextEncoder().encode(line)));
+      }
+    },
+    env: (name) => options.env?.[name] || undefined,
+    isStdoutInteractive: options.isInteractive ?? false,
+    isStderrInteractive: options.isInteractive ?? false,
+    stdout: () => stdout,
+    stderr: () => stderr,
+  };
+}
+
+const CLI = new URL("../../cli.ts", import.meta.url).href;
+const PERMISSIONS = [
+  "--no-prompt",
+  "--allow-net=127.0.0.1",
+  "--allow-env",
+  "--allow-read",
+  "--allow-sys",
+  "--allow-ffi",
+  "--allow-run",
+];
+
+/** The command line as a process of its own. */
+export class CliProcess implements AsyncDisposable {
+  readonly #child: Deno.ChildProcess;
+  readonly #closing = new AbortController();
+  readonly #waiters = new Set<() => void>();
+  readonly #stdoutRead: Promise<void>;
+  readonly #reading: Promise<unknown>;
+  readonly stdout: string[] = [];
+  readonly stderr: string[] = [];
+
+  constructor(args: readonly string[], options: { readonly stdin?: string } = {}) {
+    this.#child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "--quiet", ...PERMISSIONS, CLI, ...args],
+      env: { AWS_ACCESS_KEY_ID: "", AWS_PROFILE: "", KINESIX_DEBUG: "1", NO_COLOR: "1" },
+      stdin: options.stdin === undefined ? "null" : "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const { signal } = this.#closing;
+    this.#stdoutRead = this.#read(
+      this.#child.stdout.pipeThrough(new TransformStream(), { signal }),
+      this.stdout,
+    ).catch((error) => {
+      if (!signal.aborted) throw error;
+    });
+    this.#reading = Promise.all([
+      this.#stdoutRead,
+      this.#read(this.#child.stderr, this.stderr),
+      options.stdin === undefined ? undefined : this.#feed(options.stdin),
+    ]);
+  }
+
+  /** Goes away as the reader of stdout. */
+  async closeStdout(): Promise<void> {
+    this.#closing.abort();
+    await this.#stdoutRead;
+  }
+
+  kill(signal: Deno.Signal): void {
+    this.#child.kill(signal);
+  }
+
+  /** The exit code, when all output was read. */
+  async ended(): Promise<number> {
+    await this.#reading;
+    return (await this.#child.status).code;
+  }
+
+  /** Resolves when the lines of stdout satisfy a condition. */
+  async until(condition: (lines: readonly string[]) => boolean): Promise<void> {
+    let hasEnded = false;
+    this.#reading.finally(() => {
+      hasEnded = true;
+      this.#wake();
+    });
+    while (!condition(this.stdout)) {
+      if (hasEnded) throw new Error(`The process ended too early:\n${this.stderr.join("\n")}`);
+      await new Promise<void>((resolve) => this.#waiters.add(resolve));
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.#child.kill("SIGKILL");
+    } catch (error) {
+      // It has ended already.
+      if (!(error instanceof TypeError)) throw error;
+    }
+    await this.ended();
+  }
+
+  async #feed(text: string): Promise<void> {
+    const writer = this.#child.stdin.getWriter();
+    await writer.write(new TextEncoder().encode(text));
+    await writer.close();
+  }
+
+  async #read(stream: ReadableStream<Uint8Array>, into: string[]): Promise<void> {
+    for await (const lines of linesOf(stream)) {
+      into.push(...lines.map((line) => new TextDecoder().decode(line)));
+      this.#wake();
+    }
+  }
+
+  #wake(): void {
+    this.#waiters.forEach((resolve) => resolve());
+    this.#waiters.clear();
+  }
+}

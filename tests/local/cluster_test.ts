@@ -1,0 +1,151 @@
+// Whole workers, as processes, on the local stack. Bounds have room: machines are noisy.
+import { assert, assertEquals, assertLess, assertLessOrEqual } from "@std/assert";
+import { Cluster, SETTINGS, tell, waitFor } from "./cluster.ts";
+import type { AppEvent } from "../../mod.ts";
+
+/** What starting a look, a process or a read may cost on a busy machine, in milliseconds. */
+const SLACK = 1_500;
+
+Deno.test("workers that join get their share; one that stops or dies is taken over, and nothing is lost", async (t) => {
+  await using cluster = await Cluster.start({ shards: 8 });
+  await cluster.putRecords(2_000, 100);
+  const alice = await cluster.worker("alice");
+  await waitFor(async () => `${await cluster.shares()}` === "8", { what: "8", within: SLACK });
+
+  await t.step(
+    "a second worker: 4 and 4, within one loadBalanceFrequency and a heartbeat",
+    async () => {
+      await cluster.worker("bob");
+      const within = SETTINGS.loadBalanceFrequency + SETTINGS.heartbeat + SLACK;
+      const took = await waitFor(async () => `${await cluster.shares()}` === "4,4", {
+        what: "4 and 4",
+        within,
+      });
+      tell(`balanced ${Math.round(took)} ms after the second worker ran`);
+    },
+  );
+
+  await cluster.putRecords(2_000, 100);
+  const carol = await cluster.worker("carol");
+  await t.step("a third worker: 3, 3 and 2", async () => {
+    const within = SETTINGS.loadBalanceFrequency + SETTINGS.heartbeat + SLACK;
+    const took = await waitFor(async () => `${await cluster.shares()}` === "3,3,2", {
+      what: "3, 3 and 2",
+      within,
+    });
+    tell(`balanced ${Math.round(took)} ms after the third worker ran`);
+  });
+
+  await t.step(
+    "SIGTERM: its shards are taken within 2 heartbeats, nothing is processed twice",
+    async () => {
+      await cluster.putRecords(2_000, 100);
+      carol.kill("SIGTERM");
+      const took = await waitFor(async () => (await cluster.shares())?.length === 2, {
+        what: "two workers to have all shards",
+        within: 2 * SETTINGS.heartbeat + SLACK,
+      });
+      tell(`taken over ${Math.round(took)} ms after SIGTERM`);
+      assertEquals((await carol.status).code, 0);
+      await cluster.putRecords(1_000, 100);
+      const { repeated } = await cluster.settle(20_000);
+      assertEquals(repeated, [], "nothing was processed twice so far");
+    },
+  );
+
+  await t.step(
+    "kill -9: its shards are taken within heartbeatTimeout and a look, nothing is lost",
+    async () => {
+      const putting = cluster.putRecords(3_000, 100);
+      alice.kill("SIGKILL");
+      const took = await waitFor(async () => `${await cluster.shares()}` === "8", {
+        what: "one worker to have all shards",
+        within: SETTINGS.heartbeatTimeout + SETTINGS.checkUnprocessedShardsFrequency + SLACK,
+      });
+      tell(`taken over ${Math.round(took)} ms after kill -9`);
+      await putting;
+      const { repeated } = await cluster.settle(20_000);
+      tell(`${repeated.length} records processed again after kill -9`);
+    },
+  );
+});
+
+Deno.test("an idle cluster writes once per worker and heartbeat", async () => {
+  await using cluster = await Cluster.start({ shards: 8 });
+  await cluster.worker("alice");
+  await cluster.worker("bob");
+  await waitFor(async () => `${await cluster.shares()}` === "4,4", {
+    what: "4 and 4",
+    within: 10_000,
+  });
+  const before = cluster.itemWrites;
+  const heartbeats = 8;
+  await new Promise((resolve) => setTimeout(resolve, heartbeats * SETTINGS.heartbeat));
+  const writes = cluster.itemWrites - before;
+  tell(`${writes} writes in ${heartbeats} heartbeats of 2 workers with 8 shards`);
+  assertLessOrEqual(writes, 2 * (heartbeats + 1));
+  assert(writes >= 2 * (heartbeats - 2), "the heartbeats were counted at all");
+});
+
+Deno.test("split and merge under load: the order of each key is kept, nothing is lost", async () => {
+  await using cluster = await Cluster.start({ shards: 2 });
+  const workers = [await cluster.worker("alice"), await cluster.worker("bob")];
+  const loading = (async () => {
+    for (let i = 0; i < 40; i++) {
+      await cluster.putRecords(200, 50);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  })();
+  const call = (operation: string, input: object): unknown =>
+    cluster.kinesis.engine.call(operation, { StreamName: "ClusterStream", ...input });
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  const half = (1n << 126n).toString();
+  call("SplitShard", { ShardToSplit: "shardId-000000000000", NewStartingHashKey: half });
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  call("MergeShards", {
+    ShardToMerge: "shardId-000000000003",
+    AdjacentShardToMerge: "shardId-000000000001",
+  });
+  await loading;
+  const { repeated } = await cluster.settle(20_000);
+  assertEquals(repeated, [], "nothing was processed twice");
+  const ended = workers.flatMap((worker) => worker.events)
+    .filter((event) => event.type === "shard_ended").map((event) => event.shardId).sort();
+  assertEquals(ended, ["shardId-000000000000", "shardId-000000000001", "shardId-000000000003"]);
+});
+
+Deno.test("a worker that was paused past its time-out delivers nothing of what others took", async () => {
+  await using cluster = await Cluster.start({ shards: 4 });
+  const alice = await cluster.worker("alice");
+  const bob = await cluster.worker("bob");
+  await waitFor(async () => `${await cluster.shares()}` === "2,2", {
+    what: "2 and 2",
+    within: 10_000,
+  });
+  alice.kill("SIGSTOP");
+  await waitFor(
+    () =>
+      bob.events.filter((event) => event.type === "shard_claimed" && event.from === "alice")
+        .length >= 4,
+    { what: "bob to take all of alice's shards", within: 10_000 },
+  );
+  await cluster.putRecords(1_000, 50);
+  alice.kill("SIGCONT");
+  await cluster.putRecords(1_000, 50);
+  await cluster.settle(20_000);
+  const takenAt = timeOf(bob.events.findLast((event) => event.type === "shard_claimed"));
+  const termsOfBob = new Map(
+    bob.events.filter((event) => event.type === "shard_claimed").map((
+      event,
+    ) => [event.shardId, event.term]),
+  );
+  const late = (await cluster.processed()).filter((record) =>
+    record.workerId === "alice" && record.at > takenAt &&
+    record.term < (termsOfBob.get(record.shardId) ?? 0)
+  );
+  assertLess(late.length, 1, "alice delivered records in a term that was over");
+});
+
+function timeOf(event: AppEvent | undefined): number {
+  return event === undefined ? NaN : Date.parse(event.time);
+}

@@ -1,0 +1,361 @@
+import {
+  CreateStreamCommand,
+  KinesisClient,
+  PutRecordCommand,
+  SplitShardCommand,
+} from "@aws-sdk/client-kinesis";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import fc from "fast-check";
+import { KinesisPollingSource } from "../../src/adapters/kinesis_polling.ts";
+import { type Checkpoint, TRIM_HORIZON } from "../../src/core/checkpoint.ts";
+import { type ReactoKinesixConfig, resolveConfig } from "../../src/core/config.ts";
+import { SourceError } from "../../src/errors.ts";
+import type { AppFact } from "../../src/events.ts";
+import { KinesisError } from "../../src/local/kinesis_error.ts";
+import { createInMemoryKinesis } from "../../src/local/kinesis_in_memory.ts";
+import type { Batch } from "../../src/ports.ts";
+import { LeapingClock } from "../leaping_clock.ts";
+
+const STREAM = "orders";
+const SHARD = "shardId-000000000000";
+const MINUTE_MS = 60_000;
+
+/** What becomes of the next calls of an operation: an error before it is carried out, or after, or nothing. */
+type Fault = { readonly error: string; readonly isAfter?: boolean } | null;
+
+Deno.test("an iterator that expired is made anew after the last record", async () => {
+  await using test = await setUp();
+  await test.put(3);
+  const batches = test.open();
+  assertEquals((await test.take(batches, 3)).length, 3);
+  await test.put(2);
+  test.fails("GetRecords", [{ error: "ExpiredIteratorException" }]);
+  assertEquals(await test.take(batches, 2), ["record 3", "record 4"]);
+  assertEquals(test.calls("GetShardIterator"), 2);
+});
+
+Deno.test("an iterator that expired after empty reads is made anew at the opening position", async () => {
+  for (const after of [TRIM_HORIZON, { kind: "timestamp", timestamp: 0 }] as Checkpoint[]) {
+    await using test = await setUp();
+    const batches = test.open(after);
+    for (let i = 0; i < 3; i++) assertEquals((await batches.next()).value?.records, []);
+    await test.put(2);
+    test.fails("GetRecords", [{ error: "ExpiredIteratorException" }]);
+    assertEquals(await test.take(batches, 2), ["record 0", "record 1"]);
+  }
+});
+
+Deno.test("nothing is lost that came in between an iterator for a future time and its renewal", async () => {
+  await using test = await setUp();
+  const batches = test.open({ kind: "timestamp", timestamp: test.clock.now() + 1_000 });
+  assertEquals((await batches.next()).value?.records, []);
+  test.clock.leap(1_500);
+  await test.put(1);
+  test.fails("GetRecords", [{ error: "ExpiredIteratorException" }]);
+  assertEquals(await test.take(batches, 1), ["record 0"]);
+});
+
+Deno.test("an iterator is renewed before it expires, however long the reader was away", async () => {
+  await using test = await setUp();
+  await test.put(3);
+  const batches = test.open();
+  await test.take(batches, 1);
+  for (let round = 0; round < 3; round++) {
+    test.clock.leap(20 * MINUTE_MS);
+    await test.put(1);
+    assertEquals(await test.take(batches, 1), [`record ${round + 3}`]);
+  }
+  // One for each read: none of them was spent on an expired iterator.
+  assertEquals([test.calls("GetShardIterator"), test.calls("GetRecords")], [4, 4]);
+});
+
+Deno.test("iterators that expire at once are a failure, not a loop", async () => {
+  await using test = await setUp();
+  test.fails(
+    "GetRecords",
+    Array.from({ length: 50 }, () => ({ error: "ExpiredIteratorException" })),
+  );
+  const error = await assertRejects(() => test.open().next(), SourceError, "iterators in a row");
+  assertEquals(error.kind, "unavailable");
+  const times = test.times("GetRecords");
+  assertEquals(times.map((time) => time - (times[0] ?? 0)), [0, 210, 420, 630]);
+});
+
+Deno.test("throttling is told and waited out, longer each time", async () => {
+  for (const operation of ["GetShardIterator", "GetRecords"]) {
+    await using test = await setUp({ maxKinesisRetries: 0 });
+    await test.put(1);
+    const throttle = { error: "ProvisionedThroughputExceededException" };
+    test.fails(operation, Array.from({ length: 4 }, () => throttle));
+    assertEquals(await test.take(test.open(), 1), ["record 0"]);
+    assertEquals(
+      test.facts,
+      [375, 750, 1_500, 3_000].map((retryInMs) => (
+        { type: "throttled", shardId: SHARD, operation, retryInMs }
+      )),
+    );
+    assertEquals(test.clock.sleeps.slice(0, 4), [375, 750, 1_500, 3_000]);
+  }
+});
+
+Deno.test("other failures are retried as often as allowed, then told", async () => {
+  for (const operation of ["GetShardIterator", "GetRecords"]) {
+    await using test = await setUp({ maxKinesisRetries: 2 });
+    await test.put(1);
+    const failure = { error: "InternalFailure" };
+    test.fails(operation, [failure, failure]);
+    assertEquals(await test.take(test.open(), 1), ["record 0"]);
+    test.fails(operation, [failure, failure, failure]);
+    const error = await assertRejects(() => test.open().next(), SourceError);
+    assertEquals(error.kind, "unavailable");
+    assertEquals(test.calls(operation), 6);
+  }
+});
+
+Deno.test("failures that repeating does not help are told at once", async () => {
+  const errors = [
+    ["AccessDeniedException", "denied", "the credentials lack kinesis:GetRecords"],
+    ["ResourceNotFoundException", "missing", "it does not exist in region us-east-1"],
+    ["InvalidArgumentException", "invalid", "Kinesis does not accept the request"],
+  ] as const;
+  for (const [name, kind, words] of errors) {
+    await using test = await setUp();
+    test.fails("GetRecords", [{ error: name }]);
+    const error = await assertRejects(() => test.open().next(), SourceError, words);
+    assertEquals(error.kind, kind);
+    assert(error.message.startsWith(`Cannot read shard "${SHARD}" of stream "${STREAM}": `));
+  }
+});
+
+Deno.test("a reader who opens anew after an error goes on where it was", async () => {
+  await using test = await setUp({ maxKinesisRetries: 0 });
+  await test.put(2);
+  const batches = test.open();
+  const { value } = await batches.next();
+  const sequenceNumber = value?.records.at(-1)?.sequenceNumber ?? "";
+  await test.put(1);
+  test.fails("GetRecords", [{ error: "InternalFailure" }]);
+  await assertRejects(() => batches.next(), SourceError);
+  const again = test.open({ kind: "sequence", sequenceNumber });
+  assertEquals(await test.take(again, 1), ["record 2"]);
+});
+
+Deno.test("reads keep the pace of the stream while behind, and rest at the tip", async () => {
+  await using test = await setUp({ maxBatchSize: 2, emptyReceiveDelay: 5_000 });
+  await test.put(6);
+  const batches = test.open();
+  await test.take(batches, 6);
+  for (let i = 0; i < 3; i++) await batches.next();
+  const times = test.times("GetRecords");
+  const gaps = times.slice(1).map((time, i) => time - (times[i] ?? 0));
+  assertEquals(gaps, [210, 210, 210, 5_000, 5_000]);
+});
+
+Deno.test("a slow reader waits for nothing", async () => {
+  await using test = await setUp({ maxBatchSize: 1 });
+  await test.put(3);
+  const batches = test.open();
+  await batches.next();
+  test.clock.leap(10_000);
+  const sleeps = test.clock.sleeps.length;
+  await batches.next();
+  assertEquals(test.clock.sleeps.length, sleeps);
+});
+
+Deno.test("a gap without records is crossed at the pace of the stream", async () => {
+  await using test = await setUp();
+  await test.put(1);
+  test.answers("GetRecords", (proceed) => ({
+    ...proceed(),
+    Records: [],
+    MillisBehindLatest: 90_000,
+  }));
+  const batches = test.open();
+  for (let i = 0; i < 3; i++) {
+    assertEquals((await batches.next()).value, { records: [], millisBehindLatest: 90_000 });
+  }
+  assertEquals(test.clock.sleeps, [210, 210]);
+});
+
+Deno.test("10 MiB are read at 2 MiB a second, without a throttle", async () => {
+  await using test = await setUp();
+  const data = new Uint8Array(1_000_000);
+  for (let i = 0; i < 22; i++) await test.putData(data);
+  const start = test.clock.now();
+  await test.take(test.open(), 22);
+  assertEquals(test.facts, []);
+  const seconds = (test.clock.now() - start) / 1_000;
+  assert(seconds > 9 && seconds < 11, `${seconds}`);
+});
+
+Deno.test("all pages of shards are listed", async () => {
+  await using test = await setUp();
+  const tokens: unknown[] = [];
+  test.answers("ListShards", (_, input) => {
+    tokens.push(input);
+    const NextToken = tokens.length < 3 ? `page ${tokens.length}` : undefined;
+    return { Shards: [{ ShardId: `shard-${tokens.length}` }], NextToken };
+  });
+  const shards = await test.source.listShards(new AbortController().signal);
+  assertEquals(shards.length, 3);
+  assertEquals(tokens, [{ StreamName: STREAM }, { NextToken: "page 1" }, { NextToken: "page 2" }]);
+});
+
+Deno.test("a stream that does not exist is missing", async () => {
+  const { client, clock } = connect();
+  const source = new KinesisPollingSource({
+    client,
+    streamName: "no-such",
+    config: resolveConfig(),
+    clock,
+    emit: () => {},
+  });
+  const error = await assertRejects(
+    () => source.listShards(new AbortController().signal),
+    SourceError,
+    'Cannot read stream "no-such": it does not exist in region us-east-1; check the name, ' +
+      "the region and the account",
+  );
+  assertEquals(error.kind, "missing");
+});
+
+Deno.test("an abort ends a call and a wait at once", async () => {
+  await using test = await setUp();
+  const controller = new AbortController();
+  const batches = test.source.open(SHARD, TRIM_HORIZON, controller.signal);
+  const iterator = batches[Symbol.asyncIterator]();
+  await iterator.next();
+  // The shard is at its tip: the reader is about to sleep.
+  const pending = iterator.next();
+  controller.abort(new RangeError("enough"));
+  await assertRejects(() => pending, RangeError, "enough");
+  assertEquals(test.calls("GetRecords"), 1);
+});
+
+Deno.test("whatever fails on the way, each record comes once and in order", async () => {
+  const fault = fc.oneof(
+    { arbitrary: fc.constant(null), weight: 3 },
+    fc.record({
+      error: fc.constantFrom(
+        "ExpiredIteratorException",
+        "ProvisionedThroughputExceededException",
+        "InternalFailure",
+      ),
+      isAfter: fc.boolean(),
+    }),
+  );
+  const steps = fc.array(
+    fc.record({
+      puts: fc.nat({ max: 5 }),
+      leapMs: fc.constantFrom(0, 100, 3_000, 6 * MINUTE_MS),
+      faults: fc.array(fault, { maxLength: 3 }),
+    }),
+    { maxLength: 12 },
+  );
+  await fc.assert(
+    fc.asyncProperty(steps, async (steps) => {
+      await using test = await setUp({ maxBatchSize: 3, maxKinesisRetries: 4 });
+      const batches = test.open();
+      const seen: string[] = [];
+      for (const { puts, leapMs, faults } of steps) {
+        await test.put(puts);
+        test.clock.leap(leapMs);
+        test.fails("GetRecords", faults);
+        const { value } = await batches.next();
+        seen.push(...textsOf(value as Batch));
+      }
+      test.fails("GetRecords", []);
+      const puts = steps.reduce((sum, { puts }) => sum + puts, 0);
+      await test.split();
+      for (let done = false; !done;) {
+        const { value } = await batches.next();
+        seen.push(...textsOf(value as Batch));
+        done = value?.end !== undefined;
+      }
+      assertEquals(seen, Array.from({ length: puts }, (_, i) => `record ${i}`));
+    }),
+    { numRuns: 60 },
+  );
+});
+
+function connect() {
+  const clock = new LeapingClock();
+  const faults = new Map<string, Fault[]>();
+  const answers = new Map<string, (proceed: () => object, input: unknown) => object>();
+  const calls: { readonly operation: string; readonly time: number }[] = [];
+  const requestHandler = createInMemoryKinesis({
+    now: () => clock.now(),
+    intercept: ({ operation, input }, proceed) => {
+      calls.push({ operation, time: clock.now() });
+      const fault = faults.get(operation)?.shift() ?? null;
+      if (fault === null) {
+        const answer = answers.get(operation);
+        return answer === undefined ? proceed() : answer(proceed, input);
+      }
+      if (fault.isAfter) proceed();
+      const status = fault.error.startsWith("Internal") ? 500 : 400;
+      throw new KinesisError(fault.error, "said Kinesis", status);
+    },
+  });
+  const client = new KinesisClient({
+    region: "us-east-1",
+    credentials: { accessKeyId: "test", secretAccessKey: "test" },
+    requestHandler,
+  });
+  return { client, clock, faults, answers, calls };
+}
+
+async function setUp(config: ReactoKinesixConfig = {}) {
+  const { client, clock, faults, answers, calls } = connect();
+  await client.send(new CreateStreamCommand({ StreamName: STREAM, ShardCount: 1 }));
+  const controller = new AbortController();
+  const facts: AppFact[] = [];
+  const source = new KinesisPollingSource({
+    client,
+    streamName: STREAM,
+    config: resolveConfig(config),
+    clock,
+    emit: (fact) => facts.push(fact),
+    random: { next: () => 0.5, uuid: () => "" },
+  });
+  let puts = 0;
+  const putData = async (Data: Uint8Array) => {
+    clock.leap(Math.ceil(Data.length / 1_000));
+    await client.send(new PutRecordCommand({ StreamName: STREAM, PartitionKey: "key", Data }));
+  };
+  return {
+    source,
+    clock,
+    facts,
+    putData,
+    calls: (operation: string) => calls.filter((call) => call.operation === operation).length,
+    times: (operation: string) =>
+      calls.filter((call) => call.operation === operation).map((call) => call.time),
+    fails: (operation: string, list: readonly Fault[]) => faults.set(operation, [...list]),
+    answers: (operation: string, change: (proceed: () => object, input: unknown) => object) =>
+      answers.set(operation, change),
+    open: (after: Checkpoint = TRIM_HORIZON) =>
+      source.open(SHARD, after, controller.signal)[Symbol.asyncIterator](),
+    async put(count: number) {
+      for (let i = 0; i < count; i++) await putData(new TextEncoder().encode(`record ${puts++}`));
+    },
+    async split() {
+      const NewStartingHashKey = String(2n ** 127n);
+      const input = { StreamName: STREAM, ShardToSplit: SHARD, NewStartingHashKey };
+      await client.send(new SplitShardCommand(input));
+    },
+    async take(batches: AsyncIterator<Batch>, count: number): Promise<string[]> {
+      const texts: string[] = [];
+      while (texts.length < count) {
+        const { value } = await batches.next();
+        texts.push(...textsOf(value as Batch));
+      }
+      return texts;
+    },
+    [Symbol.asyncDispose]: () => Promise.resolve(controller.abort()),
+  };
+}
+
+function textsOf(batch: Batch): string[] {
+  return batch.records.map((record) => new TextDecoder().decode(record.data));
+}

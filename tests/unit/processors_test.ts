@@ -1,0 +1,156 @@
+// Owns: which processor is used, and when each one is disposed: exactly once.
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import type { AppFact } from "../../src/events.ts";
+import type { RecordProcessor } from "../../src/processor.ts";
+import { checkProcessorSource, Processors } from "../../src/runtime/processors.ts";
+import { settled } from "../virtual_clock.ts";
+
+/** A processor that says when it is disposed. */
+function processor(name: string, log: string[]): RecordProcessor {
+  return { process: () => {}, [Symbol.asyncDispose]: () => void log.push(`dispose ${name}`) };
+}
+
+Deno.test("B4: after a change the next record gets the new processor, the record in hand keeps the old one", async () => {
+  const log: string[] = [];
+  const [first, second] = [processor("first", log), processor("second", log)];
+  const facts: AppFact[] = [];
+  const processors = new Processors(first, (fact) => facts.push(fact));
+  const slot = processors.open("s");
+  assertEquals(await slot.use(), first);
+  let isChanged = false;
+  const changed = processors.change(second).then(() => isChanged = true);
+  await settled();
+  assertEquals([isChanged, log], [false, []]);
+  await slot.done();
+  await changed;
+  assertEquals(log, ["dispose first"]);
+  assertEquals(await slot.use(), second);
+  await slot.done();
+  assertEquals(facts.map(({ type }) => type), ["processor_changed"]);
+  await slot.close();
+  await processors.close();
+  assertEquals(log, ["dispose first", "dispose second"]);
+});
+
+Deno.test("processors: an idle shard lets go of the old processor at once", async () => {
+  const log: string[] = [];
+  const processors = new Processors(processor("first", log), () => {});
+  const slot = processors.open("s");
+  await slot.use();
+  await slot.done();
+  await processors.change(processor("second", log));
+  assertEquals(log, ["dispose first"]);
+  await slot.close();
+});
+
+Deno.test("processors: a change before any shard is there, and one to the same, are no trouble", async () => {
+  const log: string[] = [];
+  const first = processor("first", log);
+  const facts: AppFact[] = [];
+  const processors = new Processors(first, (fact) => facts.push(fact));
+  await processors.change(first);
+  assertEquals([log, facts], [[], []]);
+  await processors.change(processor("second", log));
+  assertEquals(log, ["dispose first"]);
+});
+
+Deno.test("processors: several changes at once dispose each processor once, in the end all but the last", async () => {
+  const log: string[] = [];
+  const processors = new Processors(processor("0", log), () => {});
+  const slots = ["s", "t"].map((id) => processors.open(id));
+  await Promise.all(slots.map((slot) => slot.use()));
+  const changes = ["1", "2", "3"].map((name) => processors.change(processor(name, log)));
+  await settled();
+  await Promise.all(slots.map((slot) => slot.done()));
+  await Promise.all(changes);
+  assertEquals([...log].sort(), ["dispose 0", "dispose 1", "dispose 2"]);
+  await Promise.all(slots.map((slot) => slot.close()));
+  await processors.close();
+  assertEquals([...log].sort(), ["dispose 0", "dispose 1", "dispose 2", "dispose 3"]);
+});
+
+Deno.test("B23: a factory makes one processor per shard, disposed when the shard is given up", async () => {
+  const log: string[] = [];
+  const processors = new Processors((shardId) => {
+    log.push(`make ${shardId}`);
+    return processor(shardId, log);
+  }, () => {});
+  const slots = ["s", "t"].map((id) => processors.open(id));
+  for (let record = 0; record < 3; record++) {
+    for (const slot of slots) {
+      await slot.use();
+      await slot.done();
+    }
+  }
+  assertEquals(log, ["make s", "make t"]);
+  await slots[0]?.close();
+  assertEquals(log.splice(2), ["dispose s"]);
+  await processors.change((shardId) => processor(`new ${shardId}`, log));
+  assertEquals(log.splice(2), ["dispose t"]);
+  await slots[1]?.use();
+  await slots[1]?.done();
+  await slots[1]?.close();
+  await slots[1]?.close();
+  await processors.close();
+  assertEquals(log.splice(2), ["dispose new t"]);
+});
+
+Deno.test("B10: a factory that throws is asked again, and leaves nothing behind", async () => {
+  const log: string[] = [];
+  let failures = 2;
+  const processors = new Processors(() => {
+    if (failures-- > 0) throw new Error("not yet");
+    return Promise.resolve(processor("late", log));
+  }, () => {});
+  const slot = processors.open("s");
+  for (let attempt = 0; attempt < 2; attempt++) {
+    await assertRejects(async () => await slot.use(), Error, "not yet");
+    await slot.done();
+  }
+  assert(await slot.use());
+  await slot.done();
+  await processors.change(processor("next", log));
+  assertEquals(log, ["dispose late"]);
+  await slot.close();
+});
+
+Deno.test("processors: a dispose that throws is told, and disturbs nothing", async () => {
+  const facts: AppFact[] = [];
+  const bad: RecordProcessor = {
+    process: () => {},
+    [Symbol.asyncDispose]: () => Promise.reject(new Error("stuck")),
+  };
+  const processors = new Processors(bad, (fact) => facts.push(fact));
+  await processors.change(() => bad);
+  const slot = processors.open("s");
+  await slot.use();
+  await slot.done();
+  await slot.close();
+  assertEquals(
+    facts.flatMap((fact) =>
+      fact.type === "processor_failed" ? [[fact.shardId, fact.operation, fact.error.message]] : []
+    ),
+    [[null, "dispose", "stuck"], ["s", "dispose", "stuck"]],
+  );
+});
+
+Deno.test("processors: what is no processor is refused, and what was given is described", async () => {
+  const table: readonly (readonly [unknown, string])[] = [
+    [undefined, "a value of type undefined"],
+    [null, "a value of type null"],
+    ["process", "a value of type string"],
+    [{}, "an object without members"],
+    [{ handle: () => {} }, "an object with handle"],
+    [{ process: 1 }, "an object with process"],
+    [{ process: () => {}, processBatch: 1 }, "an object with process, processBatch"],
+  ];
+  for (const [source, text] of table) {
+    assertThrows(() => checkProcessorSource(source), TypeError, text);
+    const processors = new Processors({ process: () => {} }, () => {});
+    await assertRejects(() => processors.change(source as RecordProcessor), TypeError, text);
+    const slot = new Processors(() => source as RecordProcessor, () => {}).open("s");
+    await assertRejects(async () => await slot.use(), TypeError, text);
+  }
+  assert(checkProcessorSource({ processBatch: () => {} }));
+  assert(checkProcessorSource(() => ({ process: () => {} })));
+});
