@@ -295,6 +295,18 @@ export class Lineage implements Checker {
     this.#truth = truth;
   }
 
+  /** When nothing goes wrong, nobody waits for the next look at the stream: the rows of the children are there first. */
+  onWrite({ isAccepted, after, by }: TableWrite): void {
+    const { world, stream, table, scenario } = this.#truth;
+    if (!scenario.isGentle || !scenario.hasChildren || !isAccepted) return;
+    if (after?.kind !== "shard" || after.checkpoint.kind !== "shardEnd") return;
+    const missing = stream.shard(after.id)?.children?.find(({ id }) =>
+      table.read("shard", id) === null
+    );
+    if (missing === undefined) return;
+    world.fail("lineage", `${by} ended ${after.id}, whose child ${missing.id} has no row`);
+  }
+
   onDelivery(delivery: Delivery): void {
     const { process, shardId, records } = delivery;
     const { world, stream, table } = this.#truth;

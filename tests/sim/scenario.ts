@@ -206,7 +206,7 @@ function drawProcessor(random: Prng, isGentle: boolean, heartbeat: number): Proc
     kind: random.pick(["record", "record", "batch", "factory"]),
     workMsMax: random.pick([0, 20, 60]),
     slow: isSlow ? random.between(0.001, 0.02) : 0,
-    slowMsMax: random.between(1_000, random.chance(0.3) ? 30 * heartbeat : 4 * heartbeat),
+    slowMsMax: random.between(1_000, random.chance(0.4) ? 60 * heartbeat : 4 * heartbeat),
     throws,
     mode: {
       kind: random.chance(0.7) ? "retryAndSkip" : "retryAndStop",
