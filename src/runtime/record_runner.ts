@@ -308,9 +308,10 @@ export class RecordRunner {
       );
     }
     // A processor that finishes its records in the background does so in any order; what is behind is finished already.
-    const isNews = record !== undefined &&
-      compareCheckpoints(positionAfter(record), this.#lease.position) > 0;
-    if (isNews) this.#markFinished(record);
+    // At the end of a shard there is no record in hand: all that was given is meant.
+    const position = record === undefined ? this.#lease.readTo : positionAfter(record);
+    const isNews = compareCheckpoints(position, this.#lease.position) > 0;
+    if (isNews) this.#lease.finished(position, this.#millisBehindLatest);
     await this.#lease.checkpointed();
   }
 

@@ -137,8 +137,13 @@ export class SimProcess implements PortHost {
   }
 
   #processor(): RecordProcessor {
-    const { habits } = this.#options;
-    const common: RecordProcessor = { getErrorHandlingMode: () => habits.mode };
+    const { habits, config } = this.#options;
+    const common: RecordProcessor = {
+      getErrorHandlingMode: () => habits.mode,
+      shardEnded: async (context) => {
+        if (config.checkpointMode === "manual") await context.checkpoint();
+      },
+    };
     if (habits.kind === "batch") {
       return { ...common, processBatch: (records, context) => this.#process(records, context) };
     }
