@@ -244,6 +244,24 @@ Deno.test("app: a shard that is given back while an older record of it hangs goe
   assertEquals(journal.texts("A"), ["0", "3", "4", "5"]);
 });
 
+Deno.test("app: a worker asks nobody for a shard of which it has an older record in hand", async () => {
+  await using cluster = new Cluster(2);
+  const journal = new Journal();
+  const gate = Promise.withResolvers<void>();
+  cluster.put(10);
+  const hanging = await cluster.start("A", journal.of("A", () => gate.promise));
+  const { told } = await cluster.start("B", journal.of("B"));
+  const restore = silence(cluster, "A");
+  await cluster.clock.advance(4 * CONFIG.heartbeatTimeout);
+  restore();
+  await cluster.clock.advance(120_000);
+  assertEquals(told("shard_claimed").length, 2);
+  assertEquals(hanging.told("handover_requested"), []);
+  gate.resolve();
+  await cluster.clock.advance(60_000);
+  assertEquals(told("shard_handed_over").length, 1, "now it has none in hand");
+});
+
 Deno.test("stream: one that was deleted and created again under its name is told", async () => {
   await using cluster = new Cluster(1);
   const { app } = await cluster.start("A", { process: () => {} });
