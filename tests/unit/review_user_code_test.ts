@@ -232,21 +232,41 @@ for (const [operation, make] of Object.entries(HANGING)) {
   });
 }
 
-Deno.test("user code: a throw that cannot be written as text is a failed attempt and nothing more", async () => {
-  await using cluster = new Cluster(1);
-  const journal = new Journal();
-  cluster.put(3);
-  const { app, told } = await cluster.start("A", {
-    ...journal.of("A", (record) => {
-      if (record.text() === "1") throw Object.create(null);
+class Untold extends Error {
+  override get message(): string {
+    throw new Error("no message");
+  }
+}
+
+/** What can be thrown, but not be written as text. */
+const UNTELLABLE: Readonly<Record<string, () => unknown>> = {
+  "an object without a prototype": () => Object.create(null),
+  "an error whose message throws": () => new Untold(),
+  "an error with an odd name": () => Object.assign(new Error("odd"), { name: Object.create(null) }),
+  "a proxy that refuses": () =>
+    new Proxy({}, {
+      get: fail,
+      getPrototypeOf: fail,
     }),
-    getErrorHandlingMode: () => retryAndSkip(1),
+};
+
+for (const [what, make] of Object.entries(UNTELLABLE)) {
+  Deno.test(`user code: a throw that cannot be written as text is a failed attempt and nothing more: ${what}`, async () => {
+    await using cluster = new Cluster(1);
+    const journal = new Journal();
+    cluster.put(3);
+    const { app, told } = await cluster.start("A", {
+      ...journal.of("A", (record) => {
+        if (record.text() === "1") throw make();
+      }),
+      getErrorHandlingMode: () => retryAndSkip(1),
+    });
+    await cluster.clock.advance(10_000);
+    assertEquals(told("worker_stopped"), []);
+    assertEquals(told("record_failed").map(({ attempt }) => attempt), [1, 2]);
+    assertEquals(told("record_skipped").length, 1);
+    assertEquals(journal.texts(), ["0", "1", "1", "2"]);
+    await cluster.clock.until(app.stop());
+    await app.finished;
   });
-  await cluster.clock.advance(10_000);
-  assertEquals(told("worker_stopped"), []);
-  assertEquals(told("record_failed").map(({ attempt }) => attempt), [1, 2]);
-  assertEquals(told("record_skipped").length, 1);
-  assertEquals(journal.texts(), ["0", "1", "1", "2"]);
-  await cluster.clock.until(app.stop());
-  await app.finished;
-});
+}
