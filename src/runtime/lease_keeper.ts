@@ -167,6 +167,11 @@ export class Lease {
     this.#hurry.ring();
   }
 
+  /** Writes checkpoints when they are due again: the turn goes on. */
+  calm(): void {
+    this.#isHurried = false;
+  }
+
   /** Says that a request for the shard was seen in its row. */
   requested(request: HandoverRequest): void {
     this.#row = { ...this.#row, handover: request };

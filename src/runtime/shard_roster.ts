@@ -201,6 +201,7 @@ export class ShardRoster {
       }
       here.drain = new AbortController();
       here.request = null;
+      here.lease.calm();
       this.#drainIfUnwanted(here);
     }
   }

@@ -127,6 +127,31 @@ Deno.test("B20: a request that is taken back in mid-answer leaves the shard here
   roster.loseAll("test over");
 });
 
+Deno.test("roster: after a request that was taken back, checkpoints keep to checkpointFrequency again", async () => {
+  const gate = Promise.withResolvers<void>();
+  const started = await build(
+    (text) => text === "1" ? gate.promise : undefined,
+    { checkpointFrequency: 1_000 },
+  );
+  const { bench, bench: { clock, store }, stream, roster, row, seen } = started;
+  put(stream, "1");
+  await roster.take(row, bench.signal);
+  await settled();
+  const request = await asked(started);
+  await store.table.write(clearHandover(request), bench.signal);
+  gate.resolve();
+  await clock.advance(1_000);
+  const before = bench.told("checkpoint_written").length;
+  for (let n = 2; n < 42; n++) {
+    put(stream, String(n));
+    await clock.advance(100);
+  }
+  assertEquals(seen.length, 41);
+  const writes = bench.told("checkpoint_written").length - before;
+  assert(writes >= 3 && writes <= 6, `${writes} checkpoints in 4 s`);
+  roster.loseAll("test over");
+});
+
 Deno.test("roster: a stop that comes while a request is being answered counts, also when it is taken back", async () => {
   const gate = Promise.withResolvers<Fate>();
   const started = await build();
