@@ -214,7 +214,14 @@ async function main(args: readonly string[]): Promise<number> {
     if (!mutant.name.includes(only)) continue;
     const copy = await mutate(mutant);
     const { code, stdout } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--no-check", "tests/sim/run.ts", "--seeds", String(flags.seeds ?? "200")],
+      args: [
+        "run",
+        "-A",
+        "--no-check",
+        "tests/sim/run.ts",
+        "--seeds",
+        String(flags.seeds ?? "200"),
+      ],
       cwd: copy,
       stderr: "null",
     }).output();
