@@ -87,7 +87,7 @@ export class Arena implements AsyncDisposable {
     this.#checkers = [
       new Order(books),
       new OrderOfKeys(books),
-      new Fencing(),
+      new Fencing(2 * SETTINGS.heartbeat + SLACK / 2),
       this.#repetitions,
       new Checkpoints(books),
       new Sanity(),
@@ -153,8 +153,9 @@ export class Arena implements AsyncDisposable {
     await this.#unlessFailed(Promise.all(this.#slots.map((slot) => slot.stop())));
     await this.#unlessFailed(this.#look());
     const { shards, workers } = await this.#cluster.status();
+    // A shard that was given to a worker which was leaving too is free since that one's row is gone.
     const left = shards.filter((row) =>
-      row.owner !== null ||
+      row.state === "processing" || row.state === "handingOver" ||
       this.#books.placeAfter(row.shardId, row.checkpoint) !==
         this.#books.shard(row.shardId).records.length
     );

@@ -112,13 +112,30 @@ export class OrderOfKeys implements Checker {
   }
 }
 
-/** Once a worker has processed a record of a shard, one whose term is over has at most the record that it had in hand. */
+/**
+ * Once a worker has processed a record of a shard, one whose term is over has at most the record that it had in hand. Of two
+ * processes with one worker id, the older one learns of the newer one with its next heartbeat or checkpoint.
+ */
 export class Fencing implements Checker {
+  readonly #namesakeMs: number;
+  /** How long a turn had worked when the first record was processed in a later one. */
+  readonly #overSince = new WeakMap<Turn, number>();
+
+  /** @param namesakeMs For how long a worker may go on after its worker id was taken by another process. */
+  constructor(namesakeMs: number) {
+    this.#namesakeMs = namesakeMs;
+  }
+
   onEntry({ line, shard, turn, isLate }: Entry): void {
-    if (!isLate || turn.late === 0) return;
+    if (!isLate) return;
+    const since = this.#overSince.get(turn) ?? turn.workedMs;
+    this.#overSince.set(turn, since);
+    const later = [...shard.turns.values()].filter((other) => other.term > turn.term);
+    const isNamesake = later.some((other) => other.workerId === turn.workerId);
+    if (isNamesake ? turn.workedMs - since <= this.#namesakeMs : turn.late === 0) return;
     throw new BrokenPromise(
       "fencing",
-      `${nameOf(line)} got a second record of ${shard.id} in term ${turn.term}, ` +
+      `${nameOf(line)} got record ${turn.late + 1} of ${shard.id} in term ${turn.term}, ` +
         `after the first one of term ${shard.term}`,
     );
   }

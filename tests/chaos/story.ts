@@ -24,6 +24,8 @@ export class Story {
   readonly #startedAt = performance.now();
   readonly #steps: Happening[] = [];
   #events: Happening[] = [];
+  /** The last event of each process about each shard. */
+  readonly #last = new Map<string, { readonly type: string; readonly happening: Happening }>();
 
   /** Milliseconds since the run began. */
   get now(): number {
@@ -41,7 +43,15 @@ export class Story {
     const { type, workerId, time: _, ...rest } = event;
     const facts = Object.entries(rest).map(([name, value]) => `${name}=${show(value)}`);
     const what = [type, ...facts].join(" ");
-    this.#events.push({ at: this.now, who: `${workerId} ${pid}`, what });
+    const happening = { at: this.now, who: `${workerId} ${pid}`, what };
+    this.#events.push(happening);
+    const about = `${pid} ${"shardId" in event ? event.shardId : ""}`;
+    const last = this.#last.get(about);
+    // Of checkpoints in a row only the last one is of interest.
+    if (type === "checkpoint_written" && last?.type === type) {
+      this.#events.splice(this.#events.indexOf(last.happening), 1);
+    }
+    this.#last.set(about, { type, happening });
     if (this.#events.length > 2 * EVENTS_MAX) this.#events = this.#events.slice(-EVENTS_MAX);
   }
 
