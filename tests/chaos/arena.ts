@@ -49,6 +49,13 @@ export interface Figures {
   slowestCalmMs: number;
 }
 
+/** What a run has on this machine while it goes on. */
+export interface Traces {
+  readonly pids: readonly number[];
+  readonly urls: readonly string[];
+  readonly file: string;
+}
+
 /** A run. */
 export class Arena implements AsyncDisposable {
   readonly seed: number;
@@ -170,6 +177,16 @@ export class Arena implements AsyncDisposable {
   /** The story of the run, for whoever looks into a failure. */
   story(): string {
     return this.#story.table(60);
+  }
+
+  /** What must not be there any more when the run is over: processes by number, endpoints by URL, the file of the processors. */
+  traces(): Traces {
+    const { kinesisEndpoint = "", dynamoDBEndpoint = "" } = this.#cluster.options;
+    return {
+      pids: this.#slots.flatMap((slot) => slot.pids),
+      urls: [kinesisEndpoint, dynamoDBEndpoint, ...this.#slots.flatMap((slot) => slot.urls)],
+      file: this.#cluster.ledger,
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

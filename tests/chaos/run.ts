@@ -7,7 +7,8 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { Arena, type Figures } from "./arena.ts";
+import { Arena, type Figures, type Traces } from "./arena.ts";
+import { BrokenPromise } from "./books.ts";
 
 /** The stream has more shards after each round; a new one now and then keeps the last run like the first. */
 const ROUNDS_MAX = 6;
@@ -15,8 +16,9 @@ const ROUNDS_MAX = 6;
 /** Plays rounds of a seed until the time is up, at least one. The error of a failure tells the seed and the story. */
 export async function play(seed: number, options: { readonly forMs: number }): Promise<Figures> {
   const startedAt = performance.now();
-  await using arena = await Arena.open(seed);
+  const arena = await Arena.open(seed);
   try {
+    await using _ = arena;
     await arena.start();
     for (let round = 0; round < ROUNDS_MAX; round++) {
       if (round > 0 && performance.now() - startedAt > options.forMs) break;
@@ -30,7 +32,29 @@ export async function play(seed: number, options: { readonly forMs: number }): P
       { cause: error },
     );
   }
+  await checkGone(arena.traces());
   return arena.figures;
+}
+
+/** Makes sure that nothing is left of a run. */
+async function checkGone({ pids, urls, file }: Traces): Promise<void> {
+  const left: string[] = [];
+  for (
+    const path of [
+      file,
+      ...Deno.build.os === "linux" ? pids.map((pid) => `/proc/${pid}`) : [],
+    ]
+  ) {
+    await Deno.stat(path).then(() => left.push(path), () => {}); // It is gone, as it should be.
+  }
+  for (const url of urls) {
+    const port = Number(new URL(url).port);
+    await Deno.connect({ hostname: "127.0.0.1", port }).then((connection) => {
+      connection.close();
+      left.push(url);
+    }, () => {}); // Nobody listens, as it should be.
+  }
+  if (left.length > 0) throw new BrokenPromise("nothing is left", left.join(", "));
 }
 
 async function main(args: readonly string[]): Promise<number> {

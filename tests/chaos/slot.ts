@@ -46,6 +46,8 @@ export class Slot implements AsyncDisposable {
   readonly #faults: Record<Service, number> = { kinesis: 0, dynamoDB: 0 };
   #disturbances = 0;
   #disturbedAt = 0;
+  /** The processes that it ever had. */
+  readonly pids: number[] = [];
   #life: Life | undefined;
   #ids = 1;
 
@@ -141,6 +143,7 @@ export class Slot implements AsyncDisposable {
       onEvent: (event) => onEvent(process.pid, event),
     });
     story.step(`${this.workerId} is process ${process.pid}`);
+    this.pids.push(process.pid);
     const life: Life = { process, ending: "none", hasExited: false };
     this.#life = life;
     void process.status.then((status) => this.#onExit(life, status));

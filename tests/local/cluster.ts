@@ -194,7 +194,11 @@ export class Cluster implements AsyncDisposable {
     const status = Promise.all([
       child.status,
       collect(child.stdout, (line) => {
-        const event: AppEvent = JSON.parse(line);
+        const event = parseEvent(line);
+        if (event === undefined) {
+          stderr.push(`cut off: ${line}`);
+          return;
+        }
         events.push(event);
         onEvent(event);
       }),
@@ -328,6 +332,16 @@ async function collect(
     new TextLineStream(),
   );
   for await (const line of lines) onLine(line);
+}
+
+/** An event; undefined for a line that was cut off where its worker was killed. */
+function parseEvent(line: string): AppEvent | undefined {
+  try {
+    return JSON.parse(line);
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
 }
 
 function nameOf(record: Processed): string {
