@@ -13,13 +13,8 @@ import { defaultWorkerId } from "./adapters/worker_identity.ts";
 import { type ReactoKinesixConfig, resolveConfig, type ResolvedConfig } from "./core/config.ts";
 import { type ClusterStatus, clusterStatus } from "./core/status.ts";
 import { EventHub, type EventListener, type ListenerOptions } from "./event_hub.ts";
-import {
-  type AppEvent,
-  type AppEventType,
-  type AppFact,
-  type EventSink,
-  toEventError,
-} from "./events.ts";
+import { toEventError } from "./errors.ts";
+import type { AppEvent, AppEventType, AppFact, EventSink } from "./events.ts";
 import type { Clock, LeaseStore, Random, StreamSource } from "./ports.ts";
 import type { ProcessorSource } from "./processor.ts";
 import { checkProcessorSource } from "./runtime/processors.ts";

@@ -119,9 +119,31 @@ export class ProcessTimeoutError extends Error {
   }
 }
 
+/** An error as an event tells it. */
+export interface EventError {
+  /** The class of the error, such as `TypeError`. */
+  readonly name: string;
+  /** Its message. */
+  readonly message: string;
+}
+
+/** An error as an event tells it; anything can be thrown. */
+export function toEventError(error: unknown): EventError {
+  return { name: error instanceof Error ? textOf(error.name) : "Error", message: messageOf(error) };
+}
+
 /** The message of anything that was thrown, whether it is an `Error` or not. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return textOf(error instanceof Error ? error.message : error);
+}
+
+/** Anything as text; an object can refuse even that. */
+export function textOf(value: unknown): string {
+  try {
+    return String(value);
+  } catch {
+    return "a value that cannot be written as text";
+  }
 }
 
 /** Fails when something that this code relies on does not hold: always a defect, never the world's fault. */

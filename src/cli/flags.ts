@@ -8,7 +8,7 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { messageOf } from "../errors.ts";
-import { describeDefault, describeRange, parseSetting, type Setting } from "../core/config.ts";
+import { describeDefault, describeRange, parseSetting, type Setting } from "../core/setting.ts";
 import { suggestion, UsageError } from "./usage_error.ts";
 
 /** A flag of a command. */

@@ -6,8 +6,8 @@
  * @module
  */
 
-import { type ReactoKinesixConfig, resolveConfig, type Setting, SETTINGS } from "../core/config.ts";
-import { parseSetting } from "../core/config.ts";
+import { type ReactoKinesixConfig, resolveConfig, SETTINGS } from "../core/config.ts";
+import { parseSetting, type Setting } from "../core/setting.ts";
 import { invariant, messageOf } from "../errors.ts";
 import {
   checkValue,

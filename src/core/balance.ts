@@ -27,7 +27,7 @@ export interface ClusterView {
   readonly isHere: (shardId: string) => boolean;
   /** Whether this worker was told not to process the shard, or gave up on it. */
   readonly isStoppedHere: (shardId: string) => boolean;
-  /** Whether the shard has been free for so long that whoever should have taken it evidently does not. */
+  /** Whether the shard has been free, given or asked for so long that whoever should act on it evidently does not. */
   readonly isOverdue: (row: ShardRow) => boolean;
 }
 
@@ -37,6 +37,8 @@ export interface Plan {
   readonly take: readonly ShardRow[];
   /** Shards to refuse, so that others and operators know. The owners of some seem dead: make sure first. */
   readonly refuse: readonly ShardRow[];
+  /** Other workers who have shards to take. */
+  readonly remind: ReadonlySet<string>;
 }
 
 /** What a worker does about the requests for its own shards. */
@@ -48,17 +50,20 @@ export interface Answer {
 /** The free shards that this worker takes or refuses. */
 export function plan(view: ClusterView): Plan {
   const free = freeShards(view);
-  const mine = assign(view, free);
+  const assignment = assign(view, free);
   const wanted = free.filter((row) => !view.isHere(row.id));
   return {
     take: wanted.filter((row) =>
       !view.isStoppedHere(row.id) &&
-      (row.owner === view.self || mine.has(row.id) || view.isOverdue(row))
+      (row.owner === view.self || assignment.get(row.id) === view.self || view.isOverdue(row))
     ),
-    refuse: wanted.filter((row) =>
-      view.isStoppedHere(row.id) &&
-      (row.owner !== null || !row.stoppedBy.includes(view.self))
+    refuse: free.filter((row) =>
+      view.isHere(row.id)
+        // It was given to this worker while an earlier turn of it has not returned from the user's code yet.
+        ? row.owner === view.self && row.holder === null
+        : view.isStoppedHere(row.id) && (row.owner !== null || !row.stoppedBy.includes(view.self))
     ),
+    remind: new Set([...assignment.values(), ...forgetful(view)]),
   };
 }
 
@@ -139,39 +144,64 @@ export function stoppedEverywhere(view: ClusterView): readonly ShardRow[] {
   );
 }
 
-function assign(view: ClusterView, free: readonly ShardRow[]): ReadonlySet<string> {
+/** Workers who were given a shard, or asked for one, so long ago that they evidently do not know. */
+function forgetful(view: ClusterView): readonly string[] {
+  return view.shards.filter((row) =>
+    !isEnded(row) && (row.holder === null || row.handover !== null) && view.isOverdue(row)
+  ).flatMap((row) => row.owner ?? []);
+}
+
+function assign(view: ClusterView, free: readonly ShardRow[]): ReadonlyMap<string, string> {
   const unowned = free.filter((row) => row.owner !== view.self);
   // This worker knows best what it has stopped: its own name in a row may stem from an earlier life.
   const refusers = (row: ShardRow): readonly string[] => [
     ...row.stoppedBy.filter((workerId) => workerId !== view.self),
-    ...(view.isStoppedHere(row.id) ? [view.self] : []),
+    ...(view.isStoppedHere(row.id) || view.isHere(row.id) ? [view.self] : []),
   ];
-  const assignment = assignTo(unowned, view.takers, loadsOf(view), refusers);
-  return new Set(unowned.map((row) => row.id).filter((id) => assignment.get(id) === view.self));
+  return assignTo(unowned, view.takers, loadsOf(view), refusers);
 }
 
 /** Gives each shard to the worker with the fewest; the order of names breaks ties, so that every worker agrees. */
 function assignTo(
   shards: readonly ShardRow[],
   takers: ReadonlySet<string>,
-  startingLoads: ReadonlyMap<string, number>,
+  loads: ReadonlyMap<string, number>,
   refusers: (row: ShardRow) => readonly string[],
 ): ReadonlyMap<string, string> {
-  const loads = new Map(startingLoads);
+  const queue = [...takers].map((name) => ({ name, load: loads.get(name) ?? 0 })).sort(byLoad);
   const assignment = new Map<string, string>();
-  const names = [...takers].sort();
   for (const row of [...shards].sort((a, b) => a.id < b.id ? -1 : 1)) {
     const refused = refusers(row);
-    let chosen: string | undefined;
-    for (const name of names) {
-      if (refused.includes(name)) continue;
-      if (chosen === undefined || (loads.get(name) ?? 0) < (loads.get(chosen) ?? 0)) chosen = name;
-    }
+    const at = queue.findIndex((worker) => !refused.includes(worker.name));
+    const [chosen] = at < 0 ? [] : queue.splice(at, 1);
     if (chosen === undefined) continue;
-    assignment.set(row.id, chosen);
-    loads.set(chosen, (loads.get(chosen) ?? 0) + 1);
+    assignment.set(row.id, chosen.name);
+    chosen.load += 1;
+    queue.splice(placeOf(chosen, queue), 0, chosen);
   }
   return assignment;
+}
+
+interface LoadedWorker {
+  readonly name: string;
+  load: number;
+}
+
+function byLoad(a: LoadedWorker, b: LoadedWorker): number {
+  return a.load - b.load || (a.name < b.name ? -1 : 1);
+}
+
+/** Where a worker belongs in a sorted queue, by bisection. */
+function placeOf(worker: LoadedWorker, queue: readonly LoadedWorker[]): number {
+  let from = 0;
+  let to = queue.length;
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    const other = queue[middle];
+    if (other !== undefined && byLoad(other, worker) < 0) from = middle + 1;
+    else to = middle;
+  }
+  return from;
 }
 
 /** How many open shards each taker has once every handover that is under way is done. */
@@ -191,7 +221,8 @@ function loadsOf(view: Pick<ClusterView, "shards" | "takers">): Map<string, numb
 /** Whether this worker may ask for the shard: somebody else works on it, and nobody asked yet. */
 function isMovable(row: ShardRow, view: ClusterView): boolean {
   return !isEnded(row) && row.owner !== null && row.owner !== view.self && row.holder !== null &&
-    row.handover === null && view.takers.has(row.owner) && !view.isStoppedHere(row.id);
+    row.handover === null && view.takers.has(row.owner) && !view.isStoppedHere(row.id) &&
+    !view.isHere(row.id);
 }
 
 function busiest(

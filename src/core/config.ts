@@ -7,7 +7,8 @@
  */
 
 import { type Checkpoint, TRIM_HORIZON } from "./checkpoint.ts";
-import { formatDuration, parseDuration } from "./duration.ts";
+import { formatDuration } from "./duration.ts";
+import { checkSetting, type Setting } from "./setting.ts";
 
 /** Where a stream that was never processed by the app begins. A number is milliseconds since the epoch. */
 export type InitialPosition = "TRIM_HORIZON" | "LATEST" | Date | number;
@@ -153,29 +154,8 @@ export type ResolvedConfig =
   & Readonly<Required<Omit<ReactoKinesixConfig, "initialPosition">>>
   & { readonly initialPosition: "TRIM_HORIZON" | "LATEST" | number };
 
-/** What a setting accepts. */
-export type SettingType =
-  | { readonly kind: "duration"; readonly min: number; readonly max: number }
-  | { readonly kind: "count"; readonly min: number; readonly max: number }
-  | { readonly kind: "choice"; readonly choices: readonly string[] }
-  | { readonly kind: "boolean" }
-  | { readonly kind: "text"; readonly pattern: RegExp; readonly words: string }
-  | { readonly kind: "position" };
-
-/** A row of the table of settings. */
-export interface Setting {
-  readonly name: keyof ReactoKinesixConfig;
-  /** The flag without its dashes, such as `heartbeat-timeout`. The environment has it as `KINESIX_HEARTBEAT_TIMEOUT`. */
-  readonly flag: string;
-  readonly type: SettingType;
-  readonly defaultValue: string | number | boolean;
-  /** One line for `--help` and the README. */
-  readonly doc: string;
-}
-
 const DAY = 86_400_000;
 const HOUR = 3_600_000;
-const ISO_TIME = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})?)?$/;
 
 const TABLE: { readonly [K in keyof ResolvedConfig]: Omit<Setting, "name" | "flag"> } = {
   dynamoDBReadThroughput: count(1, 40_000, 10, "read capacity units of the state table"),
@@ -251,7 +231,9 @@ const TABLE: { readonly [K in keyof ResolvedConfig]: Omit<Setting, "name" | "fla
 };
 
 /** Every setting, in the order in which people read them. */
-export const SETTINGS: readonly Setting[] = Object.entries(TABLE).map(([name, row]) => ({
+export const SETTINGS: readonly Setting<keyof ReactoKinesixConfig>[] = Object.entries(TABLE).map((
+  [name, row],
+) => ({
   name: name as keyof ReactoKinesixConfig,
   flag: name.replace("dynamoDB", "dynamodb").replace("DynamoDB", "Dynamodb")
     .replaceAll(/[A-Z]/g, (letter) => "-" + letter.toLowerCase()),
@@ -274,61 +256,10 @@ export function resolveConfig(config: ReactoKinesixConfig = {}): ResolvedConfig 
     }
   }
   const resolved = Object.fromEntries(
-    SETTINGS.map((setting) => [setting.name, check(setting, config[setting.name])]),
+    SETTINGS.map((setting) => [setting.name, checkSetting(setting, config[setting.name])]),
   ) as unknown as ResolvedConfig;
   checkTogether(resolved);
   return resolved;
-}
-
-/**
- * Reads the text of a setting, as the command line, the environment and a configuration file have it.
- *
- * @throws {TypeError | RangeError} If it is not a value of that setting.
- */
-export function parseSetting(setting: Setting, text: string): unknown {
-  switch (setting.type.kind) {
-    case "duration":
-      return check(setting, parseDuration(text) ?? text);
-    case "count":
-      return check(setting, /^\d{1,15}$/.test(text.trim()) ? Number(text) : text);
-    case "boolean":
-      return check(setting, text === "true" ? true : text === "false" ? false : text);
-    case "position":
-      return check(setting, /^\d{1,15}$/.test(text) ? Number(text) : text);
-    case "choice":
-    case "text":
-      return check(setting, text);
-    default:
-      return setting.type satisfies never;
-  }
-}
-
-/** What a setting accepts, in words: `100ms to 1h`. */
-export function describeRange(setting: Setting): string {
-  const { type } = setting;
-  switch (type.kind) {
-    case "duration":
-      return `${formatDuration(type.min)} to ${formatDuration(type.max)}`;
-    case "count":
-      return `${type.min} to ${type.max}`;
-    case "choice":
-      return type.choices.join(" or ");
-    case "boolean":
-      return "true or false";
-    case "text":
-      return type.words;
-    case "position":
-      return "TRIM_HORIZON, LATEST or an ISO time";
-    default:
-      return type satisfies never;
-  }
-}
-
-/** The default of a setting as `--help` and the README show it. */
-export function describeDefault(setting: Setting): string {
-  return setting.type.kind === "duration"
-    ? formatDuration(Number(setting.defaultValue))
-    : String(setting.defaultValue);
 }
 
 /** Where the shards of a stream begin that was never processed, given the time at which it starts. */
@@ -340,73 +271,6 @@ export function startingCheckpoint(
   // otherwise begin later, and skip the records in between.
   if (position === "TRIM_HORIZON") return TRIM_HORIZON;
   return { kind: "timestamp", timestamp: position === "LATEST" ? now : position };
-}
-
-function check(setting: Setting, given: unknown): unknown {
-  const { name, type } = setting;
-  if (given === undefined) return setting.defaultValue;
-  switch (type.kind) {
-    case "duration":
-    case "count": {
-      if (typeof given !== "number") throw wrong(TypeError, setting, given);
-      const isWhole = type.kind === "duration" || Number.isInteger(given);
-      if (isWhole && given >= type.min && given <= type.max) return given;
-      throw wrong(RangeError, setting, given);
-    }
-    case "choice":
-      if (typeof given !== "string") throw wrong(TypeError, setting, given);
-      if (type.choices.includes(given)) return given;
-      throw wrong(RangeError, setting, given);
-    case "boolean":
-      if (typeof given === "boolean") return given;
-      throw wrong(TypeError, setting, given);
-    case "text":
-      if (typeof given !== "string") throw wrong(TypeError, setting, given);
-      if (type.pattern.test(given)) return given;
-      throw wrong(RangeError, setting, given);
-    case "position": {
-      if (given === "TRIM_HORIZON" || given === "LATEST") return given;
-      const time = given instanceof Date
-        ? given.getTime()
-        : typeof given === "string"
-        ? parseTime(given)
-        : given;
-      if (typeof time !== "number") throw wrong(TypeError, setting, given);
-      // A date outside these bounds is a mistake of units, not a moment in the life of a stream.
-      if (time >= 0 && time <= 253_402_300_799_999) return time;
-      throw wrong(RangeError, setting, given);
-    }
-    default:
-      throw new TypeError(`Cannot check setting "${name}": ${type satisfies never}`);
-  }
-}
-
-/** The platform reads more than ISO times: to it, `LATEST-1` is a day in 2001. */
-function parseTime(text: string): number {
-  return ISO_TIME.test(text) ? Date.parse(text) : NaN;
-}
-
-function wrong(
-  kind: new (message: string) => Error,
-  setting: Setting,
-  given: unknown,
-): Error {
-  const unit = setting.type.kind === "duration" ? ", in milliseconds in code" : "";
-  return new kind(
-    `Cannot use setting "${setting.name}": it must be ${describeRange(setting)}${unit}; given ` +
-      show(given),
-  );
-}
-
-/** A value as a message shows it; not everything that can be given is JSON. */
-function show(given: unknown): string {
-  if (typeof given === "number" || typeof given === "bigint") return String(given);
-  if (given instanceof Date) return "an invalid date or one out of range";
-  try {
-    return JSON.stringify(given)?.slice(0, 100) ?? typeof given;
-  } catch {
-    return typeof given; // A circle, or a bigint within.
-  }
 }
 
 function checkTogether(config: ResolvedConfig): void {

@@ -76,13 +76,18 @@ export class Lease {
   readonly #deps: LeaseDeps;
   readonly #queue = new SerialQueue();
   readonly #due = new Bell();
+  readonly #moved = new Bell();
+  readonly #hurry = new Bell();
+  #isHurried = false;
   readonly #over = new AbortController();
   #row: ShardRow;
   #finished: Checkpoint;
+  #readTo: Checkpoint;
   #millisBehindLatest: number;
   /** Monotonic time of the last checkpoint write. */
   #wroteAt = -Infinity;
   #waiting: PromiseWithResolvers<void> | undefined;
+  #isParting = false;
 
   /** @param row The row as the claim returned it. */
   constructor(row: ShardRow, deps: LeaseDeps) {
@@ -91,6 +96,7 @@ export class Lease {
     this.#row = row;
     this.#deps = deps;
     this.#finished = row.checkpoint;
+    this.#readTo = row.checkpoint;
     this.#millisBehindLatest = row.millisBehindLatest ?? 0;
     deps.tasks.start(`checkpoint ${row.id}`, () => this.#writeWhenDue());
   }
@@ -105,6 +111,16 @@ export class Lease {
     return this.#finished;
   }
 
+  /** Where to read on in this turn: in the manual mode further than what is finished. */
+  get readTo(): Checkpoint {
+    return this.#readTo;
+  }
+
+  /** Says that everything up to a position was given to the processor, which did not fail. */
+  delivered(position: Checkpoint): void {
+    this.#readTo = position;
+  }
+
   /** Aborts when this turn is over, for whatever reason. */
   get signal(): AbortSignal {
     return this.#over.signal;
@@ -112,7 +128,12 @@ export class Lease {
 
   /** Whether records may be delivered. False as soon as others may take over, whether anybody noticed or not. */
   get isHeld(): boolean {
-    return !this.#over.signal.aborted && this.#deps.fence.isUp(this.#deps.clock.monotonic());
+    return !this.#over.signal.aborted && this.#deps.fence.isUp;
+  }
+
+  /** Whether the write that ends this turn is under way. */
+  get isParting(): boolean {
+    return this.#isParting;
   }
 
   /** Says that everything up to a position is finished. It is written when the next checkpoint is due. */
@@ -125,6 +146,25 @@ export class Lease {
     this.#finished = position;
     this.#millisBehindLatest = millisBehindLatest;
     this.#due.ring();
+    this.#moved.ring();
+  }
+
+  /** Whether everything that was given to the processor is finished. In the manual mode that is for the user to say. */
+  get isAllFinished(): boolean {
+    return compareCheckpoints(this.#finished, this.#readTo) >= 0;
+  }
+
+  /** Resolves when everything that was given to the processor is finished; rejects with the signal's reason. */
+  async allFinished(signal: AbortSignal): Promise<void> {
+    while (!this.isAllFinished) {
+      await this.#moved.wait(this.#deps.clock, Number.MAX_SAFE_INTEGER, signal);
+    }
+  }
+
+  /** Writes checkpoints as soon as there are any, from now on: the turn is about to end, and somebody may wait for one. */
+  hurry(): void {
+    this.#isHurried = true;
+    this.#hurry.ring();
   }
 
   /** Says that a request for the shard was seen in its row. */
@@ -187,7 +227,7 @@ export class Lease {
       while (true) {
         await this.#due.wait(clock, Number.MAX_SAFE_INTEGER, signal);
         const wait = this.#wroteAt + checkpointFrequency - clock.monotonic();
-        if (wait > 0) await clock.sleep(wait, signal);
+        if (wait > 0 && !this.#isHurried) await this.#hurry.wait(clock, wait, signal);
         await this.#queue.run(() => this.#advance());
       }
     } catch (error) {
@@ -216,7 +256,9 @@ export class Lease {
   #part(makeChange: (row: ShardRow) => LeaseChange | null): Promise<Parting> {
     return this.#queue.run(async () => {
       if (this.#over.signal.aborted) return "lost";
+      this.#isParting = true;
       const outcome = await this.#write(makeChange, this.signal);
+      this.#isParting = false;
       if (outcome !== "written") return outcome;
       this.#tellWaiting();
       this.#finish(new LeaseLostError(this.shardId, "this worker gave it up"));

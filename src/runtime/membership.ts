@@ -7,6 +7,7 @@
  */
 
 import type { Claimant, WorkerRow } from "../core/lease.ts";
+import { isOnDuty } from "../core/duty.ts";
 import { isAlive, sight, type Sightings } from "../core/liveness.ts";
 import { WorkerReplacedError } from "../errors.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
@@ -38,12 +39,12 @@ export class Membership {
   }
 
   /**
-   * Reads the rows of the workers. Returns whether a worker left or died since the last look.
+   * Reads the rows of the workers. Returns those that left or died since the last look.
    *
    * @throws {WorkerReplacedError} If this worker's row is that of another process by now. Shard rows that name this worker, and
    * were read before, may be those of that process.
    */
-  async look(signal: AbortSignal): Promise<boolean> {
+  async look(signal: AbortSignal): Promise<readonly string[]> {
     const { store, clock, emit, claimant } = this.#deps;
     const { rows, malformed } = await store.list("worker", signal);
     const own = rows.find((row) => row.id === claimant.workerId);
@@ -66,7 +67,7 @@ export class Membership {
       emit({ type: "worker_lost", lostWorkerId: row.id });
     }
     this.#lost = new Set(dead.map((row) => row.incarnation));
-    return [...before].some((workerId) => !now.has(workerId));
+    return [...before].filter((workerId) => !now.has(workerId));
   }
 
   /** The workers that may be working; this one always is. */
@@ -77,6 +78,15 @@ export class Membership {
   /** The workers that take shards. */
   takers(): ReadonlySet<string> {
     return this.#workersWhere((row) => !row.isDraining);
+  }
+
+  /** The most shards that a worker has, by its own account. */
+  largestLoad(): number {
+    const takers = this.takers();
+    return this.rows().reduce(
+      (most, row) => takers.has(row.id) ? Math.max(most, row.shards) : most,
+      0,
+    );
   }
 
   /** The rows of all workers, as last read. */
@@ -102,6 +112,7 @@ export class Membership {
     const alive = this.alive();
     for (const { id, incarnation, beat } of this.rows()) {
       if (alive.has(id) || owners.has(id)) continue;
+      if (!isOnDuty(this.#deps.claimant.workerId, alive, `bury ${id}`)) continue;
       await writePatiently<WorkerRow>(
         this.#deps,
         { kind: "worker", id, expect: { incarnation, beat }, set: "delete" },

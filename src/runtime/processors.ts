@@ -6,7 +6,8 @@
  * @module
  */
 
-import { type EventSink, toEventError } from "../events.ts";
+import { toEventError } from "../errors.ts";
+import type { EventSink } from "../events.ts";
 import type { ProcessorSource, RecordProcessor } from "../processor.ts";
 
 /** The processors of a worker. */

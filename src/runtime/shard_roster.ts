@@ -27,6 +27,8 @@ export interface OwnShard {
 export interface RosterDeps extends LeaseDeps, ShardRunnerDeps {
   /** How long a shard that could not be read or processed here is left to others, in milliseconds. */
   readonly coolOff: number;
+  /** The workers that are alive. */
+  readonly alive: () => ReadonlySet<string>;
   /** Who should get a shard that this worker gives up; undefined if there is nobody. */
   readonly heirOf: (row: ShardRow) => string | undefined;
   /** A shard was given to another worker, which should know soon. */
@@ -51,7 +53,8 @@ interface Here {
 export class ShardRoster {
   readonly #deps: RosterDeps;
   readonly #here = new Map<string, Here>();
-  readonly #taking = new Set<string>();
+  /** The shards that are being taken; each resolves when it is known whether this worker has it. */
+  readonly #taking = new Map<string, Promise<void>>();
   /** Until when a shard is left alone here, on the monotonic clock. */
   readonly #stopped = new Map<string, number>();
   #isClosing = false;
@@ -92,15 +95,16 @@ export class ShardRoster {
 
   /** Takes a shard, and works on it until the turn is over. */
   async take(row: ShardRow, signal: AbortSignal): Promise<void> {
-    const { fence, clock } = this.#deps;
-    if (this.#isClosing || !fence.isUp(clock.monotonic())) return;
+    if (this.#isClosing || !this.#deps.fence.isUp) return;
     if (this.isHere(row.id) || this.isStopped(row.id)) return;
-    this.#taking.add(row.id);
+    const taken = Promise.withResolvers<void>();
+    this.#taking.set(row.id, taken.promise);
     try {
       const lease = await takeShard(row, this.#deps, signal);
       if (lease !== null) this.#begin(lease);
     } finally {
       this.#taking.delete(row.id);
+      taken.resolve();
     }
   }
 
@@ -110,20 +114,21 @@ export class ShardRoster {
     if (here === undefined || row.handover === null || here.lease.term !== row.term) return;
     here.request = row.handover;
     here.lease.requested(row.handover);
-    here.drain.abort();
+    this.#drainOne(here);
   }
 
   /** Leaves a shard alone from now on. Resolves when the record in hand is finished, and the shard given up. */
   async stop(shardId: string): Promise<void> {
     const wasStopped = this.isStopped(shardId);
     this.#stopped.set(shardId, Infinity);
+    await this.#taking.get(shardId);
     const here = this.#here.get(shardId);
     if (here === undefined) {
       if (!wasStopped) this.#deps.emit({ type: "shard_stopped", shardId, reason: "requested" });
       this.#deps.onFree();
       return;
     }
-    here.drain.abort();
+    this.#drainOne(here);
     await here.done;
   }
 
@@ -136,7 +141,8 @@ export class ShardRoster {
   /** Gives up every shard, each when its record in hand is finished. Nothing is taken from now on. */
   async drain(): Promise<void> {
     this.#isClosing = true;
-    for (const { drain } of this.#here.values()) drain.abort();
+    for (const here of this.#here.values()) this.#drainOne(here);
+    await Promise.all(this.#taking.values());
     await Promise.all([...this.#here.values()].map(({ done }) => done));
   }
 
@@ -150,7 +156,9 @@ export class ShardRoster {
   reconcile(rows: readonly ShardRow[]): void {
     for (const row of rows) {
       const lease = this.#here.get(row.id)?.lease;
-      if (lease !== undefined && row.term > lease.term) lease.lose("another worker took it");
+      // While the shard is being given up, the later term may be the one that this worker made itself.
+      if (lease === undefined || lease.isParting) continue;
+      if (row.term > lease.term) lease.lose("another worker took it");
     }
   }
 
@@ -198,8 +206,15 @@ export class ShardRoster {
   }
 
   /** What this worker is to give up may have been decided while the shard was on its way here, or on its way out. */
-  #drainIfUnwanted({ lease, drain }: Here): void {
-    if (this.#isClosing || this.isStopped(lease.shardId)) drain.abort();
+  #drainIfUnwanted(here: Here): void {
+    const { lease } = here;
+    if (this.#isClosing || this.isStopped(lease.shardId)) this.#drainOne(here);
+  }
+
+  /** Has no further record started; a checkpoint that the record in hand may be waiting for is written at once. */
+  #drainOne({ lease, drain }: Here): void {
+    lease.hurry();
+    drain.abort();
   }
 
   async #conclude(here: Here, outcome: RunOutcome): Promise<Parting> {
@@ -226,7 +241,11 @@ export class ShardRoster {
       case "drained": {
         if (this.isStopped(shardId)) return await this.#stopHere(lease, "requested");
         const { request } = here;
-        if (request === null || this.#isClosing) return await this.#part(lease);
+        if (request === null || this.#isClosing) {
+          const parting = await this.#part(lease);
+          this.#deps.onFree(); // Somebody may have been told to start it while it stopped.
+          return parting;
+        }
         const parting = await lease.give(request.to, { answers: request });
         if (parting === "done") this.#deps.onGiven(request.to);
         return parting;
@@ -245,7 +264,7 @@ export class ShardRoster {
 
   /** Gives a shard to whoever should have it next, or frees it. */
   async #part(lease: Lease, stoppedBy?: string): Promise<Parting> {
-    const options = stoppedBy === undefined ? {} : { stoppedBy };
+    const options = stoppedBy === undefined ? {} : { stoppedBy, alive: this.#deps.alive() };
     const heir = this.#deps.heirOf(lease.row);
     if (heir === undefined) return await lease.release(options);
     const parting = await lease.give(heir, options);

@@ -8,8 +8,8 @@
  */
 
 import { type Backoff, backoffMs } from "../core/policy.ts";
-import { SourceError } from "../errors.ts";
-import { type StopReason, toEventError } from "../events.ts";
+import { SourceError, toEventError } from "../errors.ts";
+import type { StopReason } from "../events.ts";
 import type { Batch, ShardInfo, StreamSource } from "../ports.ts";
 import type { Lease } from "./lease_keeper.ts";
 import type { Processors } from "./processors.ts";
@@ -22,6 +22,8 @@ export interface ShardRunnerDeps extends RecordRunnerDeps {
   readonly processors: Processors;
   /** After failing to read for this long, in milliseconds, the shard is left to another worker. */
   readonly unreadableAfter: number;
+  /** A shard that cannot be found for this long, in milliseconds, has left the stream: one look may be out of date. */
+  readonly goneAfter: number;
 }
 
 /** How a turn went. */
@@ -60,11 +62,13 @@ async function readToTheEnd(
 ): Promise<RunOutcome> {
   const { clock, random, emit } = deps;
   let lastRead = clock.monotonic();
+  let unlistedSince: number | undefined;
   for (let failures = 0;;) {
     using scope = new Scope(lease.signal, drain);
     try {
       for await (const batch of readAhead(deps.source, lease, scope.signal)) {
         failures = 0;
+        unlistedSince = undefined;
         const outcome = await processBatch(batch, records);
         if (outcome !== "read on") return outcome;
         lastRead = clock.monotonic();
@@ -78,8 +82,13 @@ async function readToTheEnd(
       if (!(error instanceof SourceError)) throw error;
       failures += 1;
       emit({ type: "read_failed", shardId: lease.shardId, error: toEventError(error) });
-      if (error.kind === "missing" && await hasLeftTheStream(deps, lease.shardId, scope.signal)) {
-        return { kind: "ended", children: [], wasTrimmed: true };
+      if (error.kind === "missing" && await isUnlisted(deps, lease.shardId, scope.signal)) {
+        unlistedSince ??= clock.monotonic();
+        if (clock.monotonic() - unlistedSince >= deps.goneAfter) {
+          return { kind: "ended", children: [], wasTrimmed: true };
+        }
+      } else {
+        unlistedSince = undefined;
       }
       if (clock.monotonic() - lastRead >= deps.unreadableAfter) {
         return { kind: "stopped", reason: "unreadable" };
@@ -123,7 +132,7 @@ async function* readAhead(
   signal: AbortSignal,
 ): AsyncGenerator<Batch> {
   using scope = new Scope(signal);
-  const batches = source.open(lease.shardId, lease.position, scope.signal)[Symbol.asyncIterator]();
+  const batches = source.open(lease.shardId, lease.readTo, scope.signal)[Symbol.asyncIterator]();
   try {
     let next = batches.next();
     while (true) {
@@ -144,8 +153,8 @@ async function* readAhead(
   }
 }
 
-/** Whether the stream is there, but not the shard: its records were older than the stream's retention. */
-async function hasLeftTheStream(
+/** Whether the stream is there, but does not list the shard, whose records may be older than the stream's retention. */
+async function isUnlisted(
   deps: ShardRunnerDeps,
   shardId: string,
   signal: AbortSignal,

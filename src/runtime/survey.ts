@@ -3,8 +3,10 @@
  * Must not: decide who should have what; that is `core/balance.ts`.
  * Called by: `runtime/worker.ts`.
  *
- * The rows of the workers are read once per `heartbeat`, those of the shards only when there is a reason to: the time has
- * come, somebody asked for attention, a worker left, or a request is under way.
+ * The rows of the workers are read once per `heartbeat`, those of the shards only when there is a reason to: somebody asked
+ * for attention, a worker left, another one has too many shards, a request is under way, or the time has come. In a large
+ * cluster the last reason, and a worker's leaving, are the business of a few (`core/duty.ts`), who tell the others when there is
+ * something for them: else every worker would read every row all the time.
  *
  * @module
  */
@@ -19,6 +21,7 @@ import {
   stoppedEverywhere,
 } from "../core/balance.ts";
 import type { ResolvedConfig } from "../core/config.ts";
+import { dutyFactor, isOnDuty, ON_DUTY_MAX } from "../core/duty.ts";
 import {
   clearHandover,
   isEnded,
@@ -27,8 +30,9 @@ import {
   requestHandover,
   type ShardRow,
 } from "../core/lease.ts";
-import { WorkerReplacedError } from "../errors.ts";
-import { toEventError } from "../events.ts";
+import { type Backoff, backoffMs } from "../core/policy.ts";
+import { toEventError, WorkerReplacedError } from "../errors.ts";
+
 import type { Membership } from "./membership.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
 import type { ShardRoster } from "./shard_roster.ts";
@@ -45,6 +49,7 @@ export interface SurveyDeps extends WriteDeps {
 const WRITES_AT_ONCE_MAX = 16;
 /** Least time between two looks, so that a burst of reasons costs one. */
 const LOOK_GAP_MS = 100;
+const LOOK_BACKOFF: Backoff = { baseMs: 500, maxMs: 30_000 };
 
 /** Looks at the cluster. */
 export class Survey {
@@ -53,10 +58,11 @@ export class Survey {
   readonly #queue = new SerialQueue();
   /** Children of shards that ended here: taken here without asking who has fewest, so that nobody waits. */
   readonly #adopted = new Set<string>();
-  readonly #told = new Set<string>();
+  #malformed: ReadonlySet<string> = new Set();
+  #stoppedEverywhere: ReadonlySet<string> = new Set();
   #rows: readonly ShardRow[] = [];
   #heirs: ReadonlyMap<string, string> | undefined;
-  /** When a free shard, or a request, was first seen as it is, on the monotonic clock. */
+  /** When a shard that is free, given or asked for was first seen as it is, on the monotonic clock. */
   #firstSeen: ReadonlyMap<string, number> = new Map();
   #lookedAt = -Infinity;
   #balancedAt = -Infinity;
@@ -83,18 +89,22 @@ export class Survey {
 
   /** Looks whenever there is a reason to, until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, emit, membership } = this.#deps;
-    while (true) {
+    const { clock, random, emit, membership } = this.#deps;
+    for (let failures = 0;;) {
       const isRung = await this.#bell.wait(clock, this.#pause(), signal);
       try {
-        const isWanted = isRung || this.#isDue() || await membership.look(signal);
+        const isWanted = isRung || this.#isDue() ||
+          this.#isConcernedBy(await membership.look(signal)) || this.#isToBalance();
         if (isWanted) await this.look(signal);
+        failures = 0;
       } catch (error) {
         if (signal.aborted || error instanceof WorkerReplacedError) throw error;
         const told = toEventError(error);
         emit({ type: "task_failed", task: "look at the state table", error: told });
+        failures += 1;
       }
-      await clock.sleep(LOOK_GAP_MS, signal);
+      const gap = failures === 0 ? 0 : backoffMs(failures, LOOK_BACKOFF, random.next());
+      await clock.sleep(Math.max(LOOK_GAP_MS, gap), signal);
     }
   }
 
@@ -108,12 +118,13 @@ export class Survey {
     await this.#read(signal);
     roster.reconcile(this.#rows);
     const view = this.#view();
-    const { take, refuse: refused } = plan(view);
+    const { take, refuse: refused, remind } = plan(view);
     const dead = await this.#confirmDead([...take, ...refused], signal);
     await this.#take(take.filter((row) => dead.has(row.owner)), signal);
     const { self } = this.#deps;
     const freed = refused.filter((row) => dead.has(row.owner));
-    await this.#writeEach(freed, (row) => refuse(row, self), signal);
+    await this.#writeEach(freed, (row) => refuse(row, self, view.alive), signal);
+    this.#remind(remind, view, signal);
     await this.#answer(view, signal);
     // What was taken just now is not in the view: whoever asked by it would ask for too much.
     if (take.length === 0) await this.#ask(view, signal);
@@ -138,17 +149,18 @@ export class Survey {
   async #read(signal: AbortSignal): Promise<void> {
     const { store, clock, emit, membership } = this.#deps;
     const { rows, malformed } = await store.list("shard", signal);
+    const known = this.#malformed;
+    this.#malformed = new Set(malformed.map(({ id }) => id));
     for (const { id, reason } of malformed) {
-      if (this.#isNews(`malformed ${id}`)) {
-        emit({ type: "row_malformed", kind: "shard", id, reason });
-      }
+      if (!known.has(id)) emit({ type: "row_malformed", kind: "shard", id, reason });
     }
     await membership.look(signal);
     this.#rows = rows;
     this.#lookedAt = clock.monotonic();
     const seen = this.#firstSeen;
+    const underWay = rows.filter((row) => row.handover !== null || row.holder === null);
     this.#firstSeen = new Map(
-      [...freeShards(this.#view()).map(turnOf), ...rows.flatMap((row) => row.handover?.id ?? [])]
+      [...freeShards(this.#view()), ...underWay].map(turnOf)
         .map((key) => [key, seen.get(key) ?? this.#lookedAt]),
     );
   }
@@ -182,9 +194,10 @@ export class Survey {
 
   async #take(rows: readonly ShardRow[], signal: AbortSignal): Promise<void> {
     const { roster, emit } = this.#deps;
+    const known = new Set(this.#rows.map((row) => row.id));
     await forEachLimited(rows, WRITES_AT_ONCE_MAX, async (row) => {
       try {
-        await roster.take(row, signal);
+        if (await this.#isReady(row, known, signal)) await roster.take(row, signal);
       } catch (error) {
         if (signal.aborted) throw error;
         // The next look tries again; the other shards need not wait for it.
@@ -196,12 +209,36 @@ export class Survey {
     }
   }
 
+  /** Tells the others what there is for them. In a small cluster each of them looks for itself. */
+  #remind(workers: ReadonlySet<string>, view: ClusterView, signal: AbortSignal): void {
+    if (view.takers.size <= ON_DUTY_MAX) return;
+    for (const workerId of workers) {
+      if (workerId !== view.self) this.#deps.membership.nudge(workerId, signal);
+    }
+  }
+
+  /**
+   * Whether the parents that were not among the rows are really gone. A list of rows is no snapshot: the row of a parent may
+   * have been created after its part of the list was read, and before that of the child.
+   */
+  async #isReady(
+    row: ShardRow,
+    known: ReadonlySet<string>,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    for (const id of row.parents.filter((parent) => !known.has(parent))) {
+      const parent = await this.#deps.store.read("shard", id, signal);
+      if (parent !== null && !isEnded(parent)) return false;
+    }
+    return true;
+  }
+
   async #answer(view: ClusterView, signal: AbortSignal): Promise<void> {
     const { give, decline } = answerRequests(view);
     for (const row of give) this.#deps.roster.handOver(row);
     const expiry = this.#deps.config.handoverRequestExpiry;
     const expired = this.#rows.filter((row) =>
-      row.handover !== null && this.#age(row.handover.id) >= expiry && !decline.includes(row)
+      row.handover !== null && this.#age(turnOf(row)) >= expiry && !decline.includes(row)
     );
     await this.#writeEach([...decline, ...expired], clearHandover, signal, (row) => {
       const to = row.handover?.to ?? "";
@@ -246,8 +283,12 @@ export class Survey {
   }
 
   #tellStoppedEverywhere(view: ClusterView): void {
-    for (const { id, stoppedBy, term } of stoppedEverywhere(view)) {
-      if (!this.#isNews(`stopped ${id} ${term}`)) continue;
+    const known = this.#stoppedEverywhere;
+    const stopped = stoppedEverywhere(view);
+    this.#stoppedEverywhere = new Set(stopped.map(turnOf));
+    for (const row of stopped) {
+      if (known.has(turnOf(row))) continue;
+      const { id, stoppedBy } = row;
       this.#deps.emit({ type: "shard_stopped_everywhere", shardId: id, stoppedBy });
     }
   }
@@ -266,33 +307,40 @@ export class Survey {
   }
 
   #lookEvery(): number {
-    const { config } = this.#deps;
-    return Math.min(
+    const { self, config, membership } = this.#deps;
+    const period = Math.min(
       config.checkUnprocessedShardsFrequency,
       config.checkPendingHandoverRequestFrequency,
-      config.loadBalanceFrequency,
     );
+    return period * dutyFactor(self, membership.takers(), "look");
+  }
+
+  /** Whether the shards of workers that left are for this one to look after. */
+  #isConcernedBy(left: readonly string[]): boolean {
+    const { self, membership } = this.#deps;
+    return left.some((workerId) => isOnDuty(self, membership.takers(), `left ${workerId}`));
+  }
+
+  /** Whether it is time to ask for shards, and another worker has enough of them, by its own account. */
+  #isToBalance(): boolean {
+    const { clock, config, membership, roster } = this.#deps;
+    const isTime = roster.size === 0 ||
+      clock.monotonic() - this.#balancedAt >= config.loadBalanceFrequency;
+    return isTime && membership.largestLoad() >= roster.size + 2;
   }
 
   #isWaitingForShards(): boolean {
     return this.#rows.some((row) => row.handover?.to === this.#deps.self && !isEnded(row));
   }
 
-  /** For how long a free shard or a request has been seen as it is, in milliseconds. */
+  /** For how long a shard that is free, given or asked for has been seen as it is, in milliseconds. */
   #age(key: string): number {
     const since = this.#firstSeen.get(key);
     return since === undefined ? 0 : this.#deps.clock.monotonic() - since;
   }
-
-  /** True once for each thing to tell. */
-  #isNews(key: string): boolean {
-    if (this.#told.has(key)) return false;
-    this.#told.add(key);
-    return true;
-  }
 }
 
-/** Names a shard as it is now: a change of owner makes it another one. */
+/** Names a shard as it is now: a change of owner, or another request for it, makes it another one. */
 function turnOf(row: ShardRow): string {
-  return `${row.id} ${row.term}`;
+  return `${row.id} ${row.term} ${row.handover?.id ?? ""}`;
 }

@@ -13,12 +13,8 @@ import {
   formatCheckpoint,
   parseCheckpoint,
 } from "../../src/core/checkpoint.ts";
-import {
-  parseSetting,
-  type ReactoKinesixConfig,
-  resolveConfig,
-  SETTINGS,
-} from "../../src/core/config.ts";
+import { type ReactoKinesixConfig, resolveConfig, SETTINGS } from "../../src/core/config.ts";
+import { parseSetting } from "../../src/core/setting.ts";
 import { formatDuration, parseDuration } from "../../src/core/duration.ts";
 import { parseSequenceNumber } from "../../src/local/sequence_numbers.ts";
 import { parseToken } from "../../src/local/tokens.ts";

@@ -113,8 +113,68 @@ export class Fencing implements Checker {
       return world.fail("fencing", `${change.id} changed hands within term ${before.term}`);
     }
     if (after.holder !== null && hasNewTurn && processOf(after.holder) !== by) {
-      world.fail("fencing", `${by} took ${change.id} in the name of ${after.holder}`);
+      return world.fail("fencing", `${by} took ${change.id} in the name of ${after.holder}`);
     }
+    if (hasNewTurn) this.#checkGrounds(before, after, by);
+  }
+
+  /** A shard changes hands because its holder wants it, or cannot hold it any more. */
+  #checkGrounds(before: ShardRow, after: ShardRow, by: string): void {
+    const { world, processes } = this.#truth;
+    const holder = before.holder === null ? undefined : processes.get(processOf(before.holder));
+    const writer = processes.get(by);
+    if (holder === undefined || writer === undefined) return;
+    if (holder === writer) {
+      const isAnswer = after.owner !== null && after.holder === null && writer.isLive &&
+        !after.stoppedBy.includes(before.owner ?? "");
+      if (!isAnswer || before.handover?.to === after.owner || writer.wasOperated) return;
+      return world.fail(
+        "fencing",
+        `${by} gave ${after.id} to ${after.owner}, who does not ask for it`,
+      );
+    }
+    if (holder.workerId === writer.workerId) {
+      if (holder.startedAt <= writer.startedAt) return;
+      return world.fail("fencing", `${by} took ${after.id} from its newer namesake ${holder.name}`);
+    }
+    if (holder.isCrashed || holder.state === "stopped") return;
+    if (!holder.worker.shards().some(({ shardId }) => shardId === after.id)) return;
+    world.fail("fencing", `${by} took ${after.id}, and ${holder.name} still holds it`);
+  }
+}
+
+/** A worker that says that it lost a shard did lose it, and did not give it away itself. */
+export class NoFalseLoss implements Checker {
+  readonly #truth: Truth;
+  /** Who ended a turn on a shard, and in which term. */
+  readonly #partedBy = new Map<string, string>();
+
+  constructor(truth: Truth) {
+    this.#truth = truth;
+  }
+
+  onWrite({ isAccepted, before, after, by }: TableWrite): void {
+    if (!isAccepted || before?.kind !== "shard" || after?.kind !== "shard") return;
+    if (before.term !== after.term) this.#partedBy.set(`${before.id} ${before.term}`, by);
+  }
+
+  onFact(process: SimProcess, fact: AppFact): void {
+    if (fact.type !== "lease_lost" || fact.reason.startsWith("no heartbeat")) return;
+    if (process.state === "starting") return; // A start that fails gives up everything.
+    if (process.state === "stopping") return; // A stop that is out of time does not know what became of its writes.
+    const { world, table } = this.#truth;
+    const row = table.read("shard", fact.shardId);
+    const isHeld = row?.term === fact.term && row.holder !== null &&
+      processOf(row.holder) === process.name;
+    // When the next owner took it too, nobody can tell any more.
+    const wasGiven = row?.term === fact.term + 1 && row.holder === null &&
+      this.#partedBy.get(`${fact.shardId} ${fact.term}`) === process.name;
+    if (!isHeld && !wasGiven || process.isReplaced) return;
+    world.fail(
+      "no false loss",
+      `${process.name} says that it lost ${fact.shardId} in term ${fact.term} (${fact.reason}), ` +
+        `but ${isHeld ? "it has it" : "it gave it away"}`,
+    );
   }
 }
 
@@ -176,12 +236,18 @@ export class Order implements Checker {
   readonly #truth: Truth;
   /** For each shard and term, the place of the record that comes next. */
   readonly #next = new Map<string, number>();
+  /** For each shard, the place of a record that failed, and comes again. */
+  readonly #failed = new Map<string, number>();
 
   constructor(truth: Truth) {
     this.#truth = truth;
   }
 
   onFact(_process: SimProcess, fact: AppFact): void {
+    if (fact.type === "record_failed") {
+      const failed = this.#truth.stream.record(fact.sequenceNumber);
+      if (failed !== undefined) this.#failed.set(fact.shardId, failed.index);
+    }
     if (fact.type !== "shard_claimed") return;
     const { table, stream } = this.#truth;
     const row = table.read("shard", fact.shardId);
@@ -203,7 +269,9 @@ export class Order implements Checker {
       const isRepeated = expected !== undefined && record.index < expected;
       const isAllowed = expected === undefined || record.index === expected ||
         isBeforeStart(this.#truth, shard.records[expected]?.approximateArrivalTimestamp ?? 0) ||
-        (isRepeated && (attempt > 1 || i > 0 || config.checkpointMode === "manual")) ||
+        (isRepeated &&
+          (record.index === this.#failed.get(shardId) || i > 0 || attempt > 1 ||
+            config.checkpointMode === "manual")) ||
         (record.index > expected && isTrimmed(shard, expected, record.index));
       if (!isAllowed) {
         return world.fail(
@@ -225,6 +293,18 @@ export class Lineage implements Checker {
 
   constructor(truth: Truth) {
     this.#truth = truth;
+  }
+
+  /** When nothing goes wrong, nobody waits for the next look at the stream: the rows of the children are there first. */
+  onWrite({ isAccepted, after, by }: TableWrite): void {
+    const { world, stream, table, scenario } = this.#truth;
+    if (!scenario.isGentle || !scenario.hasChildren || !isAccepted) return;
+    if (after?.kind !== "shard" || after.checkpoint.kind !== "shardEnd") return;
+    const missing = stream.shard(after.id)?.children?.find(({ id }) =>
+      table.read("shard", id) === null
+    );
+    if (missing === undefined) return;
+    world.fail("lineage", `${by} ended ${after.id}, whose child ${missing.id} has no row`);
   }
 
   onDelivery(delivery: Delivery): void {

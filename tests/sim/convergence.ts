@@ -6,14 +6,15 @@
  * @module
  */
 
+import { formatCheckpoint } from "../../src/core/checkpoint.ts";
 import type { Truth } from "./checker.ts";
 import { isBeforeStart, isSettled } from "./checkers.ts";
 import { processOf } from "./sim_ports.ts";
-import type { SimShard } from "./sim_stream.ts";
+import { placeAfter, type SimShard } from "./sim_stream.ts";
 
 /** What is not as it should be when nothing happens any more; empty if all is well. */
 export function describeUnsettled(truth: Truth): string {
-  const { table, stream, processes } = truth;
+  const { table, stream, processes, config } = truth;
   const live = [...processes.values()].filter((process) => process.isLive);
   const loads = new Map(live.map((process) => [process.workerId, 0]));
   if ([...processes.values()].some((process) => process.state === "starting")) {
@@ -34,6 +35,11 @@ export function describeUnsettled(truth: Truth): string {
     if (shard.children !== null) {
       if (row.checkpoint.kind !== "shardEnd") return `${shard.id} is read but not ended`;
       continue;
+    }
+    // What a former holder finished without writing it down comes again.
+    const place = Math.max(placeAfter(shard, row.checkpoint), shard.trimmedTo);
+    if (config.checkpointMode === "auto" && place < shard.records.length) {
+      return `${shard.id} is finished, but its checkpoint is ${formatCheckpoint(row.checkpoint)}`;
     }
     const holder = row.holder === null ? undefined : processes.get(processOf(row.holder));
     if (holder === undefined || !holder.isLive) {
@@ -59,7 +65,8 @@ export function settlingMs({ config, scenario, stream }: Truth): number {
   const checkpointMs = config.checkpointMode === "manual" ? config.checkpointFrequency / 10 : 0;
   const backlog = stream.shards.reduce((sum, shard) => sum + shard.records.length, 0) *
     (checkpointMs + scenario.processor.workMsMax + 250 + 2 * scenario.source.latencyMax);
-  return 3 * heartbeatTimeout + handoverRequestExpiry + 4 * config.loadBalanceFrequency +
+  const inHandMs = scenario.processor.slow > 0 ? scenario.processor.slowMsMax : 0;
+  return inHandMs + 3 * heartbeatTimeout + handoverRequestExpiry + 4 * config.loadBalanceFrequency +
     (depthOf(stream.shards) + 2) * generation + 30 * heartbeat + 120_000 +
     backlog;
 }

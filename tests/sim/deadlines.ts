@@ -75,7 +75,7 @@ export class Takeover implements Checker {
   onCrash(process: SimProcess): void {
     if (!this.#truth.scenario.isGentle) return;
     for (const row of this.#truth.table.shards()) {
-      if (row.checkpoint.kind === "shardEnd") continue;
+      if (row.checkpoint.kind === "shardEnd" || row.stoppedBy.length > 0) continue;
       const isHeld = row.holder !== null && processOf(row.holder) === process.name;
       const isGiven = row.holder === null && row.owner === process.workerId;
       if (isHeld || isGiven) this.#wait(row.id, this.#crashBoundMs(), "crash");
@@ -92,7 +92,7 @@ export class Takeover implements Checker {
       return;
     }
     const isParting = before.holder !== null && processOf(before.holder) === by;
-    if (isParting) {
+    if (isParting && after.stoppedBy.length === 0) {
       // Who gets it may be gone already, without anybody knowing; then it waits as after a crash.
       const isHeirLive = after.owner === null || [...this.#truth.processes.values()].some(
         (process) => process.isLive && process.workerId === after.owner,
@@ -133,6 +133,31 @@ export class Takeover implements Checker {
           Math.round(wait.since)
         } ms`,
       );
+    });
+  }
+}
+
+/** A request for a shard is answered or taken back: it never stays longer than `handoverRequestExpiry` and two looks. */
+export class RequestsEnd implements Checker {
+  readonly #truth: Truth;
+
+  constructor(truth: Truth) {
+    this.#truth = truth;
+  }
+
+  onWrite({ isAccepted, before, after }: TableWrite): void {
+    if (!this.#truth.scenario.isGentle || !isAccepted || after?.kind !== "shard") return;
+    const id = after.handover?.id;
+    const isNew = before?.kind === "shard" && before.handover?.id !== id;
+    if (id === undefined || !isNew) return;
+    const { world, config, table } = this.#truth;
+    const look = Math.max(config.checkUnprocessedShardsFrequency, config.heartbeat);
+    const boundMs = (config.handoverRequestExpiry + 2 * look) * 1.03 + MESSAGES_MS;
+    world.after(boundMs, () => {
+      const row = table.read("shard", after.id);
+      if (row?.handover?.id !== id) return;
+      const { to } = row.handover;
+      world.fail("requests end", `${after.id} is asked for by ${to} for ${Math.round(boundMs)} ms`);
     });
   }
 }

@@ -66,11 +66,14 @@ export class SimProcess implements PortHost {
   pendingCalls = 0;
   pendingSleeps = 0;
   state: ProcessState = "starting";
+  readonly startedAt: number;
   stoppedAt: number = neverMs;
   stopRequestedAt: number = neverMs;
   /** Whether another process was started with the same worker id. */
   isReplaced = false;
   wasPaused = false;
+  /** Whether an operator told it what to do. */
+  wasOperated = false;
   recordsInHand = 0;
   readonly #options: ProcessOptions;
   readonly #clock: SimClock;
@@ -81,6 +84,7 @@ export class SimProcess implements PortHost {
     const { name, workerId, world, config, random } = options;
     this.name = name;
     this.workerId = workerId;
+    this.startedAt = world.now;
     this.#clock = new SimClock(world, this, options.clockError);
     const ports = { world, host: this, clock: this.#clock, config, random: random.fork() };
     const store = new SimLeaseStore(
@@ -102,7 +106,7 @@ export class SimProcess implements PortHost {
       store,
       source: this.#source,
       emit: (fact) => options.onFact(this, fact),
-      processor: this.#makeProcessor(),
+      processor: this.makeProcessor(),
     });
   }
 
@@ -119,7 +123,8 @@ export class SimProcess implements PortHost {
     return this.#options.world.now - this.stopRequestedAt >= ms;
   }
 
-  #makeProcessor(): ProcessorSource {
+  /** A user's processor, or a factory of them. */
+  makeProcessor(): ProcessorSource {
     const { habits, random } = this.#options;
     if (habits.kind !== "factory") return this.#processor();
     return async () => {
@@ -132,8 +137,13 @@ export class SimProcess implements PortHost {
   }
 
   #processor(): RecordProcessor {
-    const { habits } = this.#options;
-    const common: RecordProcessor = { getErrorHandlingMode: () => habits.mode };
+    const { habits, config } = this.#options;
+    const common: RecordProcessor = {
+      getErrorHandlingMode: () => habits.mode,
+      shardEnded: async (context) => {
+        if (config.checkpointMode === "manual") await context.checkpoint();
+      },
+    };
     if (habits.kind === "batch") {
       return { ...common, processBatch: (records, context) => this.#process(records, context) };
     }

@@ -144,7 +144,7 @@ Deno.test("balance: an overdue shard is taken by whoever sees it first", () => {
   assertEquals(plan(viewOf("B", cluster, { isOverdue: () => true })).take.length, 1);
 });
 
-Deno.test("balance: a refusal is written once, and never for another's shard", () => {
+Deno.test("balance: a refusal is written once, never for a live worker's shard, and frees a dead one's", () => {
   const refuse = (row: Partial<ShardRow>): number => {
     const cluster = { rows: [shardRow("s", row)], ...both("A", "B") };
     return plan(viewOf("A", cluster, { isStoppedHere: () => true })).refuse.length;
@@ -154,6 +154,7 @@ Deno.test("balance: a refusal is written once, and never for another's shard", (
   assertEquals(refuse({ owner: "B", holder: "B-1" }), 0);
   // A dead worker's shard is freed, or it would seem to be on its way to somebody for ever.
   assertEquals(refuse({ owner: "E", holder: "E-1" }), 1);
+  assertEquals(refuse({ owner: "E", holder: "E-1", stoppedBy: ["A"] }), 1);
 });
 
 Deno.test("balance: what an earlier life of this worker refused is taken again", () => {

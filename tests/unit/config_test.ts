@@ -1,17 +1,13 @@
 // Owns: what the table of settings accepts and refuses.
-import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import fc from "fast-check";
 import {
-  describeDefault,
-  describeRange,
-  parseSetting,
   type ReactoKinesixConfig,
   resolveConfig,
-  type Setting,
   SETTINGS,
   startingCheckpoint,
 } from "../../src/core/config.ts";
-import { formatDuration } from "../../src/core/duration.ts";
+import type { Setting } from "../../src/core/setting.ts";
 
 const NUMERIC = SETTINGS.flatMap((setting) =>
   setting.type.kind === "duration" || setting.type.kind === "count"
@@ -21,7 +17,7 @@ const NUMERIC = SETTINGS.flatMap((setting) =>
 
 /** The range of a duration or a count. */
 interface Range {
-  readonly setting: Setting;
+  readonly setting: Setting<keyof ReactoKinesixConfig>;
   readonly type: { readonly kind: string; readonly min: number; readonly max: number };
 }
 
@@ -172,46 +168,6 @@ Deno.test("config: names and flags are unique, and flags are plain", () => {
   assertEquals(flagOf("maxDynamoDBRetries"), "max-dynamodb-retries");
 });
 
-Deno.test("config: a duration as people write it comes out as it went in", () => {
-  for (const { setting, type } of NUMERIC.filter(({ type }) => type.kind === "duration")) {
-    for (const ms of [type.min, type.max, Number(setting.defaultValue)]) {
-      assertEquals(parseSetting(setting, formatDuration(ms)), ms);
-      assertEquals(parseSetting(setting, String(ms)), ms);
-    }
-    assertEquals(parseSetting(setting, describeDefault(setting)), setting.defaultValue);
-  }
-});
-
-Deno.test("config: any text for any setting is read or refused by name", () => {
-  fc.assert(
-    fc.property(fc.constantFrom(...SETTINGS), fc.string(), (setting, text) => {
-      try {
-        parseSetting(setting, text);
-      } catch (error) {
-        assert(error instanceof TypeError || error instanceof RangeError);
-        assertMatch(error.message, new RegExp(`"${setting.name}"`));
-      }
-    }),
-    { numRuns: 1_000 },
-  );
-});
-
-Deno.test("config: the texts of counts, booleans and choices", () => {
-  const parse = (name: string, text: string): unknown => {
-    const setting = SETTINGS.find((setting) => setting.name === name);
-    assert(setting);
-    return parseSetting(setting, text);
-  };
-  assertEquals(parse("maxBatchSize", "500"), 500);
-  assertEquals(parse("createTable", "false"), false);
-  assertEquals(parse("checkpointMode", "manual"), "manual");
-  assertEquals(parse("initialPosition", "LATEST"), "LATEST");
-  for (const text of ["1e3", "0x10", "-1", "", "1.5"]) {
-    assertThrows(() => parse("maxBatchSize", text), Error, '"maxBatchSize"');
-  }
-  assertThrows(() => parse("createTable", "yes"), TypeError, '"createTable"');
-});
-
 Deno.test("config: the initial position is a word or a time, and a typo is neither", () => {
   const time = Date.UTC(2026, 0, 2, 3, 4, 5);
   const positionOf = (given: unknown): unknown =>
@@ -235,11 +191,4 @@ Deno.test("config: LATEST begins at the time of the start, a time at itself", ()
   assertEquals(startingCheckpoint("TRIM_HORIZON", 7), { kind: "trimHorizon" });
   assertEquals(startingCheckpoint("LATEST", 7), { kind: "timestamp", timestamp: 7 });
   assertEquals(startingCheckpoint(3, 7), { kind: "timestamp", timestamp: 3 });
-});
-
-Deno.test("config: every setting says what it accepts", () => {
-  for (const setting of SETTINGS) {
-    assert(describeRange(setting).length > 3, setting.name);
-    assert(setting.doc.length > 10, setting.name);
-  }
 });
