@@ -129,18 +129,21 @@ export interface EventError {
 
 /** An error as an event tells it; anything can be thrown. */
 export function toEventError(error: unknown): EventError {
-  return { name: error instanceof Error ? textOf(error.name) : "Error", message: messageOf(error) };
+  return {
+    name: textOf(() => error instanceof Error ? error.name : "Error"),
+    message: messageOf(error),
+  };
 }
 
 /** The message of anything that was thrown, whether it is an `Error` or not. */
 export function messageOf(error: unknown): string {
-  return textOf(error instanceof Error ? error.message : error);
+  return textOf(() => error instanceof Error ? error.message : error);
 }
 
-/** Anything as text; an object can refuse even that. */
-export function textOf(value: unknown): string {
+/** Anything as text. A value can refuse that, and so can the look at it: a getter may throw, a proxy may throw at anything. */
+function textOf(read: () => unknown): string {
   try {
-    return String(value);
+    return String(read());
   } catch {
     return "a value that cannot be written as text";
   }
