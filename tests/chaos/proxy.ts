@@ -73,13 +73,16 @@ export class Proxy implements AsyncDisposable {
       return;
     }
     const server = net.connect({ port: this.#target, host: "127.0.0.1", allowHalfOpen: true });
-    for (const [socket, other] of [[client, server], [server, client]] as const) {
+    for (const socket of [client, server]) {
       this.#sockets.add(socket);
-      socket.on("error", () => other.destroy());
+      socket.on("error", () => {}); // It ends the loop that reads it.
       socket.on("close", () => this.#sockets.delete(socket));
     }
-    void this.#pass(client, server, "requests");
-    void this.#pass(server, client, "replies");
+    const passed = [this.#pass(client, server, "requests"), this.#pass(server, client, "replies")];
+    void Promise.all(passed).then(() => {
+      client.destroy();
+      server.destroy();
+    });
   }
 
   async #pass(from: Socket, to: Socket, direction: Direction): Promise<void> {

@@ -154,20 +154,22 @@ function restart<K extends string>(kind: K, random: Prng): Restart<K> {
 }
 
 function networkAction(random: Prng): WorldAction {
-  const service = random.pick(SERVICES);
-  if (random.chance(0.2)) return { kind: "cut", service };
+  const service = random.chance(0.7) ? "dynamoDB" : "kinesis";
+  if (random.chance(0.1)) return { kind: "cut", service };
   return {
     kind: "network",
     service,
     fault: random.pick<() => Fault>([
       () => ({ kind: "delay", ms: random.whole(20, 400) }),
       () => ({ kind: "hold", direction: "both" }),
+      // Writes that come late are the hardest to withstand.
+      () => ({ kind: "hold", direction: "requests" }),
       () => ({ kind: "hold", direction: "requests" }),
       () => ({ kind: "hold", direction: "replies" }),
       () => ({ kind: "refuse" }),
     ])(),
     ms: random.chance(0.5) ? random.whole(200, 2_500) : random.whole(2_500, 6_000),
-    isCutAfter: random.chance(0.4),
+    isCutAfter: random.chance(0.25),
   };
 }
 
