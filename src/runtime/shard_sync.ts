@@ -19,6 +19,10 @@ export interface ShardSyncDeps extends WriteDeps {
 }
 
 const WRITES_AT_ONCE_MAX = 16;
+/** After so many rows it is time to see whether others create them too. */
+const CREATE_AT_ONCE_MAX = 256;
+/** How often the rows are read again because others turned out to be creating them. */
+const READS_MAX = 100;
 
 /** Keeps rows and shards in step. */
 export class ShardSync {
@@ -37,35 +41,70 @@ export class ShardSync {
   async look(signal: AbortSignal): Promise<boolean> {
     const { store, source } = this.#deps;
     const shards = await source.listShards(signal);
-    const { rows } = await store.list("shard", signal);
-    const created = await this.createRows(shards, rows, signal);
+    let isNew = false;
+    let { rows } = await store.list("shard", signal);
+    for (let reads = 1; reads < READS_MAX; reads++) {
+      const outcome = await this.#createMissing(shards, rows, signal);
+      isNew ||= outcome !== "none";
+      if (outcome !== "outrun") break;
+      ({ rows } = await store.list("shard", signal));
+    }
     const unlisted = rowsWithoutShard(shards, rows);
     const gone = unlisted.filter((row) => this.#unlisted.has(row.id));
     this.#unlisted = new Set(unlisted.map((row) => row.id));
     await forEachLimited(gone, WRITES_AT_ONCE_MAX, (row) => this.#forget(row, signal));
-    return created;
+    return isNew;
   }
 
-  /** Creates the rows that are missing, parents before children. Returns whether there were any. */
+  /** Creates the rows of the children of a shard that ended here. */
   async createRows(
+    shards: readonly Omit<ShardInfo, "isClosed">[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    await this.#createMissing(shards, [], signal);
+  }
+
+  /**
+   * Creates the rows that are missing, parents before children, and says whether there were any. Where many are, a whole
+   * cluster may be starting: each worker goes through them in an order of its own, so that many hands make light work, and
+   * once others prove to be ahead it is `outrun`: what is missing now is cheaper to read than to find out by trying.
+   */
+  async #createMissing(
     shards: readonly Omit<ShardInfo, "isClosed">[],
     rows: readonly ShardRow[],
     signal: AbortSignal,
-  ): Promise<boolean> {
+  ): Promise<"none" | "all" | "outrun"> {
     const generations = shardsWithoutRow(shards, rows);
     for (const generation of generations) {
-      await forEachLimited(generation, WRITES_AT_ONCE_MAX, (shard) => this.#create(shard, signal));
+      const order = generation.length > CREATE_AT_ONCE_MAX
+        ? this.#shuffled(generation)
+        : generation;
+      for (let from = 0; from < order.length; from += CREATE_AT_ONCE_MAX) {
+        const some = order.slice(from, from + CREATE_AT_ONCE_MAX);
+        let written = 0;
+        await forEachLimited(some, WRITES_AT_ONCE_MAX, async (shard) => {
+          if (await this.#create(shard, signal)) written += 1;
+        });
+        const isMore = from + CREATE_AT_ONCE_MAX < order.length;
+        if (isMore && written < some.length / 2) return "outrun";
+      }
     }
-    return generations.length > 0;
+    return generations.length > 0 ? "all" : "none";
   }
 
-  async #create(shard: Omit<ShardInfo, "isClosed">, signal: AbortSignal): Promise<void> {
-    // A conflict says that another worker was faster: the row is there, which is all that counts.
+  #shuffled<T>(items: readonly T[]): readonly T[] {
+    return items.map((item) => ({ item, place: this.#deps.random.next() }))
+      .sort((a, b) => a.place - b.place).map(({ item }) => item);
+  }
+
+  /** Creates a row. Returns false if another worker was faster: the row is there, which is all that counts. */
+  async #create(shard: Omit<ShardInfo, "isClosed">, signal: AbortSignal): Promise<boolean> {
     const row = create(newShardRow(shard, this.#startAt));
     const { kind } = await writePatiently(this.#deps, row, signal);
     if (kind === "written") {
       this.#deps.emit({ type: "shard_found", shardId: shard.id, parents: shard.parents });
     }
+    return kind === "written";
   }
 
   async #forget(row: ShardRow, signal: AbortSignal): Promise<void> {

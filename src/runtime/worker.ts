@@ -227,7 +227,7 @@ export class Worker {
     const { emit } = this.#deps;
     this.#survey.adopt(children.map((child) => child.id));
     try {
-      await this.#sync?.createRows(children, [], this.#ended.signal);
+      await this.#sync?.createRows(children, this.#ended.signal);
     } catch (error) {
       emit({ type: "task_failed", task: "create rows of children", error: toEventError(error) });
     }

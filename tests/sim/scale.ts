@@ -55,6 +55,7 @@ const CONVERGENCE_MAX_MS = 60 * MINUTE;
 const LULL_MS = 5 * MINUTE;
 const REST_MINUTES = 10;
 const STEP_MS = 1_000;
+const TELL_EVERY_MS = 5_000;
 const EVENTS_MAX = 500_000_000;
 
 /** Runs a cluster through all of it. */
@@ -68,25 +69,29 @@ async function runAll(world: World, options: ScaleOptions): Promise<ScaleResult>
   const { workers, shards, onPhase = () => {} } = options;
   const random = world.random.fork();
   const fleet = new ScaleFleet(world, random.fork(), shards);
+  const settle = async (what: string): Promise<Convergence> => {
+    const tell = (so: Convergence): void =>
+      onPhase(describe(`${what}, at ${Math.round(world.now / 1_000)} s:`, so));
+    const convergence = await converge(world, fleet, tell);
+    tell(convergence);
+    return convergence;
+  };
   for (let i = 0; i < workers; i++) {
     world.after(random.between(0, START_MS), () => fleet.start(`worker-${i}`));
   }
-  onPhase("cold start");
-  await world.runUntil(1);
-  const start = await converge(world, fleet, workers);
-  onPhase(describe("cold start", start));
+  // Nobody is late for the count: whoever has not started yet is on the way.
+  fleet.expect(workers);
+  const start = await settle("cold start");
   await world.runUntil(world.now + LULL_MS);
   const before = fleet.table.usage;
   await world.runUntil(world.now + REST_MINUTES * MINUTE);
   const rest = perMinute(before, fleet.table.usage);
-  onPhase(`rest ${JSON.stringify(rest)}`);
+  onPhase(`rest: ${JSON.stringify(rest)}`);
   fleet.crash(fleet.live.filter((_, i) => i % 2 === 0));
-  const crash = await converge(world, fleet);
-  onPhase(describe("crash", crash));
+  const crash = await settle("half are dead");
   await world.runUntil(world.now + LULL_MS);
   fleet.stop(fleet.live.slice(0, Math.max(1, Math.round(fleet.live.length / 10))));
-  const stop = await converge(world, fleet);
-  onPhase(describe("stop", stop));
+  const stop = await settle("a tenth stops");
   const { troubles } = fleet;
   const failures = world.failure === undefined ? troubles : [world.failure.message, ...troubles];
   return { workers, shards, start, rest, crash, stop, troubles: failures, events: world.events };
@@ -96,22 +101,26 @@ async function runAll(world: World, options: ScaleOptions): Promise<ScaleResult>
 async function converge(
   world: World,
   fleet: ScaleFleet,
-  workers: number = fleet.live.length,
+  onProgress: (sofar: Convergence) => void,
 ): Promise<Convergence> {
   const since = world.now;
   const before = fleet.table.usage;
-  const isDone = (): boolean => fleet.live.length === workers && fleet.isBalanced();
-  while (!isDone() && world.now - since < CONVERGENCE_MAX_MS && world.failure === undefined) {
-    await world.runUntil(world.now + STEP_MS);
-  }
-  const loads = fleet.loads();
-  return {
-    heldMs: fleet.waiting === 0 ? fleet.heldAt - since : null,
-    balancedMs: isDone() ? world.now - since : null,
-    mostOnOne: Math.max(...loads),
-    leastOnOne: Math.min(...loads),
-    usage: minus(fleet.table.usage, before),
+  const measure = (): Convergence => {
+    const loads = fleet.loads();
+    return {
+      heldMs: fleet.waiting === 0 ? fleet.heldAt - since : null,
+      balancedMs: fleet.isBalanced() ? world.now - since : null,
+      mostOnOne: Math.max(...loads),
+      leastOnOne: Math.min(...loads),
+      usage: minus(fleet.table.usage, before),
+    };
   };
+  while (!fleet.isBalanced() && world.now - since < CONVERGENCE_MAX_MS) {
+    if (world.failure !== undefined) break;
+    await world.runUntil(world.now + STEP_MS);
+    if ((world.now - since) % TELL_EVERY_MS < STEP_MS) onProgress(measure());
+  }
+  return measure();
 }
 
 function minus(after: Usage, before: Usage): Usage {

@@ -141,6 +141,7 @@ export class ScaleFleet {
   /** Shards that nobody who is there has taken since the last thing happened. */
   readonly #waiting = new Set<string>();
   #heldAt = 0;
+  #startsLeft = 0;
   /** Facts that should not be told when nothing goes wrong. */
   readonly troubles: string[] = [];
 
@@ -193,15 +194,21 @@ export class ScaleFleet {
 
   /** Whether every worker runs, every shard has an owner, and nobody has two more than another. */
   isBalanced(): boolean {
-    if (this.#waiting.size > 0) return false;
+    if (this.#waiting.size > 0 || this.#startsLeft > 0) return false;
     if ([...this.#members.values()].some(({ hasStarted }) => !hasStarted)) return false;
     const loads = this.loads();
     const total = loads.reduce((sum, load) => sum + load, 0);
     return total === this.#shards.length && Math.max(...loads) - Math.min(...loads) <= 1;
   }
 
+  /** Says how many workers will be started: nothing is balanced before. */
+  expect(workers: number): void {
+    this.#startsLeft = workers;
+  }
+
   /** Starts a worker. */
   start(name: string): void {
+    this.#startsLeft -= 1;
     const random = this.#random.fork();
     const { config, table } = this;
     const member: Member = {
