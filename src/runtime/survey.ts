@@ -71,8 +71,12 @@ export class Survey {
   #lookedAt = -Infinity;
   #balancedAt = -Infinity;
   #membersSeenAt = -Infinity;
-  #members = 0;
-  #isGrowing = false;
+  /** How many workers there are, and how many there were a heartbeat or more before. */
+  #members: { readonly since: number; readonly before: number; readonly now: number } = {
+    since: -Infinity,
+    before: 0,
+    now: 0,
+  };
 
   /** @param deps What it needs of the worker. */
   constructor(deps: SurveyDeps) {
@@ -181,13 +185,22 @@ export class Survey {
   }
 
   async #lookAtMembers(signal: AbortSignal): Promise<readonly string[]> {
-    const { clock, membership } = this.#deps;
+    const { clock, config, membership } = this.#deps;
     const left = await membership.look(signal);
-    const members = membership.takers().size;
-    this.#isGrowing = members > ON_DUTY_MAX && members > this.#members * GROWTH_MIN;
-    this.#members = members;
-    this.#membersSeenAt = clock.monotonic();
+    const now = clock.monotonic();
+    this.#membersSeenAt = now;
+    const { since, before, now: last } = this.#members;
+    this.#members = {
+      ...(now - since < config.heartbeat ? { since, before } : { since: now, before: last }),
+      now: membership.takers().size,
+    };
     return left;
+  }
+
+  /** Whether many workers have just come, as when a large cluster starts. A few are never worth waiting for. */
+  #isGrowing(): boolean {
+    const { before, now } = this.#members;
+    return now > ON_DUTY_MAX && now > before * GROWTH_MIN;
   }
 
   #view(): ClusterView {
@@ -262,7 +275,7 @@ export class Survey {
       !this.#rows.some((row) => !isEnded(row) && row.owner === self);
     const now = clock.monotonic();
     if (!isIdle && now - this.#balancedAt < config.loadBalanceFrequency) return;
-    if (this.#isGrowing) return;
+    if (this.#isGrowing()) return;
     this.#balancedAt = now;
     const wanted = shardsToAskFor(view, () => random.next());
     const ask = (row: ShardRow): LeaseChange =>
@@ -347,7 +360,7 @@ export class Survey {
   /** Whether it is time to ask for shards, and another worker has enough of them, by its own account. */
   #isToBalance(): boolean {
     const { clock, config, membership, roster } = this.#deps;
-    if (this.#isGrowing) return false;
+    if (this.#isGrowing()) return false;
     const isTime = roster.size === 0 && this.#asked.size === 0 ||
       clock.monotonic() - this.#balancedAt >= config.loadBalanceFrequency;
     return isTime && membership.largestLoad() >= roster.size + 2;
