@@ -97,10 +97,7 @@ export function shardsToAskFor(
  * the one place where that is noticed, so it grants a request only while the one that asks stays at most as busy as it.
  */
 export function answerRequests(view: ClusterView): Answer {
-  const loads = loadsOf({
-    ...view,
-    shards: view.shards.map((row) => ({ ...row, handover: null })),
-  });
+  const loads = loadsOf(view, (row) => row.owner);
   const give: ShardRow[] = [];
   const decline: ShardRow[] = [];
   for (const row of view.shards) {
@@ -204,14 +201,16 @@ function placeOf(worker: LoadedWorker, queue: readonly LoadedWorker[]): number {
   return from;
 }
 
-/** How many open shards each taker has once every handover that is under way is done. */
-function loadsOf(view: Pick<ClusterView, "shards" | "takers">): Map<string, number> {
+/** How many open shards each taker has; unless said otherwise, once every handover that is under way is done. */
+function loadsOf(
+  view: Pick<ClusterView, "shards" | "takers">,
+  ownerOf: (row: ShardRow) => string | null = (row) =>
+    row.handover !== null && view.takers.has(row.handover.to) ? row.handover.to : row.owner,
+): Map<string, number> {
   const loads = new Map([...view.takers].map((workerId) => [workerId, 0]));
   for (const row of view.shards) {
     if (isEnded(row) || row.owner === null) continue;
-    const owner = row.handover !== null && view.takers.has(row.handover.to)
-      ? row.handover.to
-      : row.owner;
+    const owner = ownerOf(row) ?? "";
     const load = loads.get(owner);
     if (load !== undefined) loads.set(owner, load + 1);
   }

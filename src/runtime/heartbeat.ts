@@ -187,7 +187,8 @@ export class Heartbeat {
     const { store, clock, claimant, fence, heartbeat, heartbeatTimeout } = this.#deps;
     this.#beat += 1;
     const sent = { at: clock.monotonic(), wallAt: clock.now() };
-    const timeout = Math.max(heartbeat, 1_000);
+    // Short enough for another try before the fence goes down.
+    const timeout = Math.max(1_000, Math.min(heartbeat, heartbeatTimeout / 5));
     const { kind, row } = await withTimeout(
       clock,
       timeout,

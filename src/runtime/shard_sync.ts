@@ -21,6 +21,10 @@ export interface ShardSyncDeps extends WriteDeps {
 }
 
 const WRITES_AT_ONCE_MAX = 16;
+/** After so many rows it is time to see whether others create them too. */
+const CREATE_AT_ONCE_MAX = 256;
+/** How often the rows are read again because others turned out to be creating them. */
+const READS_MAX = 100;
 
 /** Keeps rows and shards in step. */
 export class ShardSync {
@@ -40,16 +44,22 @@ export class ShardSync {
   async look(signal: AbortSignal): Promise<boolean> {
     const { store, source } = this.#deps;
     const shards = await source.listShards(signal);
-    const { rows, malformed } = await store.list("shard", signal);
-    // A row that cannot be understood is there all the same.
-    const unreadable = malformed.map(({ id }) => ({ id, parents: [] }));
-    const created = await this.#createRows(shards, [...rows, ...unreadable], signal);
+    let isNew = false;
+    let { rows, malformed } = await store.list("shard", signal);
+    for (let reads = 1; reads < READS_MAX; reads++) {
+      // A row that cannot be understood is there all the same.
+      const unreadable = malformed.map(({ id }) => ({ id, parents: [] }));
+      const outcome = await this.#createMissing(shards, [...rows, ...unreadable], signal);
+      isNew ||= outcome !== "none";
+      if (outcome !== "outrun") break;
+      ({ rows, malformed } = await store.list("shard", signal));
+    }
     const unlisted = rowsWithoutShard(shards, rows);
     this.#tellReborn(shards, rows);
     const gone = unlisted.filter((row) => this.#unlisted.has(row.id));
     this.#unlisted = new Set(unlisted.map((row) => row.id));
     await forEachLimited(gone, WRITES_AT_ONCE_MAX, (row) => this.#forget(row, signal));
-    return created;
+    return isNew;
   }
 
   /**
@@ -67,20 +77,40 @@ export class ShardSync {
       await this.look(signal);
       return;
     }
-    await this.#createRows(children, [], signal);
+    await this.#createMissing(children, [], signal);
   }
 
-  /** Creates the rows that are missing, parents before children. Returns whether there were any. */
-  async #createRows(
+  /**
+   * Creates the rows that are missing, parents before children, and says whether there were any. Where many are, a whole
+   * cluster may be starting: each worker goes through them in an order of its own, so that many hands make light work, and
+   * once others prove to be ahead it is `outrun`: what is missing now is cheaper to read than to find out by trying.
+   */
+  async #createMissing(
     shards: readonly Omit<ShardInfo, "isClosed">[],
     rows: readonly FamilyMember[],
     signal: AbortSignal,
-  ): Promise<boolean> {
+  ): Promise<"none" | "all" | "outrun"> {
     const generations = shardsWithoutRow(shards, rows);
     for (const generation of generations) {
-      await forEachLimited(generation, WRITES_AT_ONCE_MAX, (shard) => this.#create(shard, signal));
+      const order = generation.length > CREATE_AT_ONCE_MAX
+        ? this.#shuffled(generation)
+        : generation;
+      for (let from = 0; from < order.length; from += CREATE_AT_ONCE_MAX) {
+        const some = order.slice(from, from + CREATE_AT_ONCE_MAX);
+        let written = 0;
+        await forEachLimited(some, WRITES_AT_ONCE_MAX, async (shard) => {
+          if (await this.#create(shard, signal)) written += 1;
+        });
+        const isMore = from + CREATE_AT_ONCE_MAX < order.length;
+        if (isMore && written < some.length / 2) return "outrun";
+      }
     }
-    return generations.length > 0;
+    return generations.length > 0 ? "all" : "none";
+  }
+
+  #shuffled<T>(items: readonly T[]): readonly T[] {
+    return items.map((item) => ({ item, place: this.#deps.random.next() }))
+      .sort((a, b) => a.place - b.place).map(({ item }) => item);
   }
 
   /** A finished shard that takes records again, in two looks: only a new stream of the same name has that. */
@@ -98,13 +128,14 @@ export class ShardSync {
     this.#deps.emit({ type: "task_failed", task: "look at the stream", error });
   }
 
-  async #create(shard: Omit<ShardInfo, "isClosed">, signal: AbortSignal): Promise<void> {
-    // A conflict says that another worker was faster: the row is there, which is all that counts.
+  /** Creates a row. Returns false if another worker was faster: the row is there, which is all that counts. */
+  async #create(shard: Omit<ShardInfo, "isClosed">, signal: AbortSignal): Promise<boolean> {
     const row = create(newShardRow(shard, this.#startAt));
     const { kind } = await writePatiently(this.#deps, row, signal);
     if (kind === "written") {
       this.#deps.emit({ type: "shard_found", shardId: shard.id, parents: shard.parents });
     }
+    return kind === "written";
   }
 
   async #forget(row: ShardRow, signal: AbortSignal): Promise<void> {

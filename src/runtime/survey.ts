@@ -18,7 +18,6 @@ import {
   heirs,
   plan,
   shardsToAskFor,
-  stoppedEverywhere,
 } from "../core/balance.ts";
 import type { ResolvedConfig } from "../core/config.ts";
 import { dutyFactor, isOnDuty, ON_DUTY_MAX } from "../core/duty.ts";
@@ -35,6 +34,7 @@ import { toEventError, WorkerReplacedError } from "../errors.ts";
 
 import type { Membership } from "./membership.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
+import { RowNews } from "./row_news.ts";
 import type { ShardRoster } from "./shard_roster.ts";
 import { Bell, forEachLimited, SerialQueue } from "./tasks.ts";
 
@@ -50,6 +50,10 @@ const WRITES_AT_ONCE_MAX = 16;
 /** Least time between two looks, so that a burst of reasons costs one. */
 const LOOK_GAP_MS = 100;
 const LOOK_BACKOFF: Backoff = { baseMs: 500, maxMs: 30_000 };
+/** About as many shard rows cost as much to read together as one alone: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html */
+const ROWS_PER_READ = 10;
+/** By how much a cluster grows that is starting; before it is done, whoever asks for shards would ask for too many. */
+const GROWTH_MIN = 1.1;
 
 /** Looks at the cluster. */
 export class Survey {
@@ -58,18 +62,27 @@ export class Survey {
   readonly #queue = new SerialQueue();
   /** Children of shards that ended here: taken here without asking who has fewest, so that nobody waits. */
   readonly #adopted = new Set<string>();
-  #malformed: ReadonlySet<string> = new Set();
-  #stoppedEverywhere: ReadonlySet<string> = new Set();
+  readonly #news: RowNews;
   #rows: readonly ShardRow[] = [];
   #heirs: ReadonlyMap<string, string> | undefined;
   /** When a shard that is free, given or asked for was first seen as it is, on the monotonic clock. */
   #firstSeen: ReadonlyMap<string, number> = new Map();
+  /** The shards that this worker asked others for, as far as it knows. */
+  readonly #asked = new Set<string>();
   #lookedAt = -Infinity;
   #balancedAt = -Infinity;
+  #membersSeenAt = -Infinity;
+  /** How many workers there are, and how many there were a heartbeat or more before. */
+  #members: { readonly since: number; readonly before: number; readonly now: number } = {
+    since: -Infinity,
+    before: 0,
+    now: 0,
+  };
 
   /** @param deps What it needs of the worker. */
   constructor(deps: SurveyDeps) {
     this.#deps = deps;
+    this.#news = new RowNews(deps.emit);
   }
 
   /** Asks for a look soon. */
@@ -89,13 +102,11 @@ export class Survey {
 
   /** Looks whenever there is a reason to, until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, random, emit, membership } = this.#deps;
+    const { clock, random, emit } = this.#deps;
     for (let failures = 0;;) {
       const isRung = await this.#bell.wait(clock, this.#pause(), signal);
       try {
-        const isWanted = isRung || this.#isDue() ||
-          this.#isConcernedBy(await membership.look(signal)) || this.#isToBalance();
-        if (isWanted) await this.look(signal);
+        await this.#step(isRung, signal);
         failures = 0;
       } catch (error) {
         if (signal.aborted || error instanceof WorkerReplacedError) throw error;
@@ -106,6 +117,15 @@ export class Survey {
       const gap = failures === 0 ? 0 : backoffMs(failures, LOOK_BACKOFF, random.next());
       await clock.sleep(Math.max(LOOK_GAP_MS, gap), signal);
     }
+  }
+
+  async #step(isRung: boolean, signal: AbortSignal): Promise<void> {
+    const { clock, config } = this.#deps;
+    if (isRung || this.#isDue()) return await this.look(signal);
+    if (this.#asked.size > 0) await this.#queue.run(() => this.#fetchAsked(signal));
+    if (clock.monotonic() - this.#membersSeenAt < config.heartbeat) return;
+    const left = await this.#lookAtMembers(signal);
+    if (this.#isConcernedBy(left) || this.#isToBalance()) await this.look(signal);
   }
 
   /** Looks at the rows and acts on them, one look after the other. */
@@ -129,7 +149,7 @@ export class Survey {
     // What was taken just now is not in the view: whoever asked by it would ask for too much.
     if (take.length === 0) await this.#ask(view, signal);
     else this.ring();
-    this.#tellStoppedEverywhere(view);
+    this.#news.tellStoppedEverywhere(view);
     const owners = new Set(this.#rows.flatMap((row) => row.owner ?? []));
     await this.#deps.membership.bury(owners, signal);
   }
@@ -147,15 +167,15 @@ export class Survey {
 
   /** Reads the rows: those of the workers last, so that whoever owns a shard is known. */
   async #read(signal: AbortSignal): Promise<void> {
-    const { store, clock, emit, membership } = this.#deps;
+    const { self, store, clock } = this.#deps;
     const { rows, malformed } = await store.list("shard", signal);
-    const known = this.#malformed;
-    this.#malformed = new Set(malformed.map(({ id }) => id));
-    for (const { id, reason } of malformed) {
-      if (!known.has(id)) emit({ type: "row_malformed", kind: "shard", id, reason });
-    }
-    await membership.look(signal);
+    this.#news.tellMalformed(malformed);
+    await this.#lookAtMembers(signal);
     this.#rows = rows;
+    this.#asked.clear();
+    for (const row of rows) {
+      if (row.handover?.to === self && !isEnded(row)) this.#asked.add(row.id);
+    }
     this.#lookedAt = clock.monotonic();
     const seen = this.#firstSeen;
     const underWay = rows.filter((row) => row.handover !== null || row.holder === null);
@@ -163,6 +183,25 @@ export class Survey {
       [...freeShards(this.#view()), ...underWay].map(turnOf)
         .map((key) => [key, seen.get(key) ?? this.#lookedAt]),
     );
+  }
+
+  async #lookAtMembers(signal: AbortSignal): Promise<readonly string[]> {
+    const { clock, config, membership } = this.#deps;
+    const left = await membership.look(signal);
+    const now = clock.monotonic();
+    this.#membersSeenAt = now;
+    const { since, before, now: last } = this.#members;
+    this.#members = {
+      ...(now - since < config.heartbeat ? { since, before } : { since: now, before: last }),
+      now: membership.takers().size,
+    };
+    return left;
+  }
+
+  /** Whether many workers have just come, as when a large cluster starts. A few are never worth waiting for. */
+  #isGrowing(): boolean {
+    const { before, now } = this.#members;
+    return now > ON_DUTY_MAX && now > before * GROWTH_MIN;
   }
 
   #view(): ClusterView {
@@ -237,8 +276,9 @@ export class Survey {
     const { give, decline } = answerRequests(view);
     for (const row of give) this.#deps.roster.handOver(row);
     const expiry = this.#deps.config.handoverRequestExpiry;
+    const declined = new Set(decline);
     const expired = this.#rows.filter((row) =>
-      row.handover !== null && this.#age(turnOf(row)) >= expiry && !decline.includes(row)
+      row.handover !== null && !declined.has(row) && this.#age(turnOf(row)) >= expiry
     );
     await this.#writeEach([...decline, ...expired], clearHandover, signal, (row) => {
       const to = row.handover?.to ?? "";
@@ -249,11 +289,11 @@ export class Survey {
   /** Asks others for shards: when the time has come, or when this worker has none. */
   async #ask(view: ClusterView, signal: AbortSignal): Promise<void> {
     const { self, clock, random, emit, membership, config } = this.#deps;
-    const isIdle = !this.#rows.some((row) =>
-      !isEnded(row) && (row.owner === self || row.handover?.to === self)
-    );
+    const isIdle = this.#asked.size === 0 &&
+      !this.#rows.some((row) => !isEnded(row) && row.owner === self);
     const now = clock.monotonic();
     if (!isIdle && now - this.#balancedAt < config.loadBalanceFrequency) return;
+    if (this.#isGrowing()) return;
     this.#balancedAt = now;
     const wanted = shardsToAskFor(view, () => random.next());
     const ask = (row: ShardRow): LeaseChange =>
@@ -262,11 +302,22 @@ export class Survey {
       const from = row.owner ?? "";
       emit({ type: "handover_requested", shardId: row.id, from, to: self });
       membership.nudge(from, signal);
-      // The next pause is short, to take the shard when it is given.
-      this.#rows = this.#rows.map((other) =>
-        other.id === row.id ? { ...row, handover: { to: self, id: "" } } : other
-      );
+      this.#asked.add(row.id);
     });
+  }
+
+  /** Takes the shards that were given after this worker asked for them; of a few among many, only the rows are read. */
+  async #fetchAsked(signal: AbortSignal): Promise<void> {
+    const { self, store } = this.#deps;
+    if (this.#rows.length <= this.#asked.size * ROWS_PER_READ) return await this.#look(signal);
+    const given: ShardRow[] = [];
+    await forEachLimited([...this.#asked], WRITES_AT_ONCE_MAX, async (id) => {
+      const row = await store.read("shard", id, signal);
+      if (row?.handover?.to === self) return;
+      this.#asked.delete(id);
+      if (row?.owner === self && row.holder === null && !isEnded(row)) given.push(row);
+    });
+    await this.#take(given, signal);
   }
 
   async #writeEach(
@@ -282,28 +333,20 @@ export class Survey {
     });
   }
 
-  #tellStoppedEverywhere(view: ClusterView): void {
-    const known = this.#stoppedEverywhere;
-    const stopped = stoppedEverywhere(view);
-    this.#stoppedEverywhere = new Set(stopped.map(turnOf));
-    for (const row of stopped) {
-      if (known.has(turnOf(row))) continue;
-      const { id, stoppedBy } = row;
-      this.#deps.emit({ type: "shard_stopped_everywhere", shardId: id, stoppedBy });
-    }
-  }
-
   /** How long until the next look at the workers, or at everything. */
   #pause(): number {
     const { clock, config } = this.#deps;
-    if (this.#isWaitingForShards()) return Math.min(5_000, Math.max(200, config.heartbeat / 4));
     const nextLook = this.#lookedAt + this.#lookEvery() - clock.monotonic();
-    return Math.max(0, Math.min(config.heartbeat, nextLook));
+    const nextMembers = this.#membersSeenAt + config.heartbeat - clock.monotonic();
+    const nextFetch = this.#asked.size > 0
+      ? Math.min(5_000, Math.max(200, config.heartbeat / 4))
+      : Infinity;
+    return Math.max(0, Math.min(nextLook, nextMembers, nextFetch));
   }
 
   #isDue(): boolean {
     const age = this.#deps.clock.monotonic() - this.#lookedAt;
-    return age >= this.#lookEvery() || this.#isWaitingForShards();
+    return age >= this.#lookEvery();
   }
 
   #lookEvery(): number {
@@ -324,13 +367,10 @@ export class Survey {
   /** Whether it is time to ask for shards, and another worker has enough of them, by its own account. */
   #isToBalance(): boolean {
     const { clock, config, membership, roster } = this.#deps;
-    const isTime = roster.size === 0 ||
+    if (this.#isGrowing()) return false;
+    const isTime = roster.size === 0 && this.#asked.size === 0 ||
       clock.monotonic() - this.#balancedAt >= config.loadBalanceFrequency;
     return isTime && membership.largestLoad() >= roster.size + 2;
-  }
-
-  #isWaitingForShards(): boolean {
-    return this.#rows.some((row) => row.handover?.to === this.#deps.self && !isEnded(row));
   }
 
   /** For how long a shard that is free, given or asked for has been seen as it is, in milliseconds. */

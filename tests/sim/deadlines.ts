@@ -91,6 +91,11 @@ export class Takeover implements Checker {
       if (wait !== undefined) this.#measure(wait);
       return;
     }
+    // Where everyone refuses it, it waits for an operator.
+    const isWanted = [...this.#truth.processes.values()].some((process) =>
+      process.isLive && !after.stoppedBy.includes(process.workerId)
+    );
+    if (!isWanted && after.owner === null) return;
     const isParting = before.holder !== null && processOf(before.holder) === by;
     if (isParting && after.stoppedBy.length === 0) {
       // Who gets it may be gone already, without anybody knowing; then it waits as after a crash.

@@ -148,7 +148,7 @@ export class SimLeaseStore implements LeaseStore {
       ids.flatMap((id) => table.read(kind, id) ?? []);
     const task = `list ${kind} rows`;
     if (!this.#isTorn()) {
-      const rows = await this.#read({ task, signal, serve: () => pick(table.ids(kind)) });
+      const rows = await this.#read({ task, signal, serve: () => table.list(kind) });
       return { rows, malformed: [] };
     }
     // A query of DynamoDB is no snapshot: later rows are read later.

@@ -66,7 +66,8 @@ export class SimProcess implements PortHost {
   pendingCalls = 0;
   pendingSleeps = 0;
   state: ProcessState = "starting";
-  readonly startedAt: number;
+  /** When it last wrote itself into the row of its worker id: of two namesakes the later one goes on. */
+  registeredAt: number = -Infinity;
   stoppedAt: number = neverMs;
   stopRequestedAt: number = neverMs;
   /** Whether another process was started with the same worker id. */
@@ -84,7 +85,6 @@ export class SimProcess implements PortHost {
     const { name, workerId, world, config, random } = options;
     this.name = name;
     this.workerId = workerId;
-    this.startedAt = world.now;
     this.#clock = new SimClock(world, this, options.clockError);
     const ports = { world, host: this, clock: this.#clock, config, random: random.fork() };
     const store = new SimLeaseStore(

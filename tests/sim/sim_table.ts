@@ -22,6 +22,8 @@ export interface TableWrite {
 /** Rows with a compare-and-set, as DynamoDB would do it. */
 export class SimTable {
   readonly #rows = new Map<string, Row>();
+  /** The rows of a kind in the order of their ids, as last listed. Whoever has a list keeps it as it was. */
+  readonly #listed = new Map<Row["kind"], Listed>();
   readonly #onWrite: (write: TableWrite) => void;
 
   /** @param onWrite Is told every change that arrives, when it arrives. */
@@ -39,6 +41,7 @@ export class SimTable {
       if (change.set === "delete") {
         this.#rows.delete(key);
         after = null;
+        this.#listed.delete(change.kind);
       } else {
         after = Object.freeze({
           ...before,
@@ -47,6 +50,7 @@ export class SimTable {
           ...change.set,
         } as unknown as Row);
         this.#rows.set(key, after);
+        this.#relist(after, before === null);
       }
     }
     this.#onWrite({ by, change: change as unknown as RowChange<Row>, isAccepted, before, after });
@@ -57,15 +61,49 @@ export class SimTable {
     return (this.#rows.get(`${kind}/${id}`) ?? null) as RowKinds[K] | null;
   }
 
+  /** The rows of a kind, in the order of the keys. Nobody may change the list: it is given to everyone. */
+  list<K extends Row["kind"]>(kind: K): readonly RowKinds[K][] {
+    let listed = this.#listed.get(kind);
+    if (listed === undefined) {
+      const rows = [...this.#rows.values()].filter((row) => row.kind === kind)
+        .sort((a, b) => a.id < b.id ? -1 : 1);
+      listed = { rows, places: new Map(rows.map((row, place) => [row.id, place])), isOut: false };
+      this.#listed.set(kind, listed);
+    }
+    listed.isOut = true;
+    return listed.rows as readonly unknown[] as readonly RowKinds[K][];
+  }
+
   /** The ids of the rows of a kind, in the order of the keys. */
   ids(kind: Row["kind"]): readonly string[] {
-    return [...this.#rows.values()].filter((row) => row.kind === kind).map((row) => row.id).sort();
+    return this.list(kind).map((row) => row.id);
   }
 
   /** The rows of all shards, as they are now. */
   shards(): readonly ShardRow[] {
-    return this.ids("shard").flatMap((id) => this.read("shard", id) ?? []);
+    return this.list("shard");
   }
+
+  /** Brings the list up to date: one that was given out is copied first, since with many rows a new one is dear. */
+  #relist(row: Row, isNew: boolean): void {
+    const listed = this.#listed.get(row.kind);
+    if (listed === undefined) return;
+    if (isNew) {
+      this.#listed.delete(row.kind);
+      return;
+    }
+    if (listed.isOut) listed.rows = listed.rows.slice();
+    listed.isOut = false;
+    const place = listed.places.get(row.id);
+    if (place !== undefined) listed.rows[place] = row;
+  }
+}
+
+interface Listed {
+  rows: Row[];
+  readonly places: ReadonlyMap<string, number>;
+  /** Whether somebody has `rows`. */
+  isOut: boolean;
 }
 
 function holds({ expect }: RowChange<Row>, before: Row | null): boolean {

@@ -11,16 +11,9 @@ import { resolveConfig } from "../../src/core/config.ts";
 import { formatCheckpoint } from "../../src/core/checkpoint.ts";
 import { isEnded } from "../../src/core/lease.ts";
 import type { Checker, Truth } from "./checker.ts";
-import {
-  CheckpointOnlyMovesOn,
-  Fencing,
-  NoDuplicatesAtParting,
-  NoFalseLoss,
-  NoLoss,
-  OneAtATime,
-  Order,
-} from "./checkers.ts";
+import { CheckpointOnlyMovesOn, NoDuplicatesAtParting, NoLoss, Order } from "./checkers.ts";
 import { Lineage } from "./checkers.ts";
+import { Fencing, NoFalseLoss, OneAtATime } from "./turn_checkers.ts";
 import { describeUnsettled, settlingMs } from "./convergence.ts";
 import { NoDefects, NothingLeft, RequestsEnd, StopDeadline, Takeover } from "./deadlines.ts";
 import { Fleet } from "./fleet.ts";
