@@ -105,7 +105,11 @@ export class Slot implements AsyncDisposable {
     }
     await this.#pause(action.downMs);
     if (action.hasNewId) this.#ids += 1;
-    this.#start();
+    const next = this.#start();
+    if (action.earlyStopMs === null) return;
+    await this.#pause(action.earlyStopMs);
+    if (!next.hasExited) await this.#terminate(next);
+    if (!this.#deps.signal.aborted) this.#start();
   }
 
   /** Does something to the network. */
@@ -159,8 +163,10 @@ export class Slot implements AsyncDisposable {
     if (this.#deps.signal.aborted) return;
     const isGood = ending === "kill" || (ending === "terminate" && code === 0) ||
       (ending === "replace" && code === 1 && isReplaced(process)) ||
+      // Until it listens for signals, one ends it.
+      (ending === "terminate" && signal === "SIGTERM" && process.events.length === 0) ||
       // Who cannot reach its services when it starts says so and gives up.
-      (!hasStarted(life) && ending !== "replace");
+      (!hasStarted(life) && ending === "none");
     if (isGood) return;
     onFailure(
       new BrokenPromise(
@@ -173,9 +179,8 @@ export class Slot implements AsyncDisposable {
 
   async #terminate(life: Life): Promise<void> {
     const before = performance.now();
-    const isRunning = hasStarted(life);
     this.#signal(life, "SIGTERM", "terminate");
-    const within = isRunning ? SETTINGS.shutdownTimeout + SLACK : START_WITHIN;
+    const within = SETTINGS.shutdownTimeout + SLACK;
     await waitFor(() => life.hasExited, { what: `${life.process.workerId} to stop`, within });
     this.#deps.story.step(`it took ${Math.round(performance.now() - before)} ms`);
   }
