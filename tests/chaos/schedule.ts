@@ -31,6 +31,8 @@ interface Restart<K extends string> {
   readonly kind: K;
   readonly downMs: number;
   readonly hasNewId: boolean;
+  /** The new process gets a SIGTERM so many milliseconds after its start, and is followed by another one; null if not. */
+  readonly earlyStopMs: number | null;
 }
 
 /** What is done to the network of a slot, and to the stream; at the same time as anything else. */
@@ -99,7 +101,8 @@ export function describe({ slot, action }: Step<ProcessAction | WorldAction>): s
     case "terminate": {
       const id = action.hasNewId ? "a new worker id" : "the same worker id";
       const signal = action.kind === "kill" ? "SIGKILL" : "SIGTERM";
-      return `${who}: ${signal}, ${action.downMs} ms later a new process with ${id}`;
+      const early = action.earlyStopMs === null ? "" : `, SIGTERM after ${action.earlyStopMs} ms`;
+      return `${who}: ${signal}, ${action.downMs} ms later a new process with ${id}${early}`;
     }
     case "pause":
       return `${who}: SIGSTOP for ${action.ms} ms`;
@@ -150,6 +153,7 @@ function restart<K extends string>(kind: K, random: Prng): Restart<K> {
     kind,
     downMs: random.chance(0.4) ? 0 : random.whole(0, 4_000),
     hasNewId: random.chance(0.5),
+    earlyStopMs: random.chance(0.3) ? random.whole(20, 800) : null,
   };
 }
 

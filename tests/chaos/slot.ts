@@ -35,6 +35,8 @@ interface Life {
   readonly process: WorkerProcess;
   ending: "none" | "kill" | "terminate" | "replace";
   hasExited: boolean;
+  /** A process that was started with the same worker id while this one ran, or the other way round. */
+  rival?: Life;
 }
 
 /** A slot. */
@@ -105,7 +107,11 @@ export class Slot implements AsyncDisposable {
     }
     await this.#pause(action.downMs);
     if (action.hasNewId) this.#ids += 1;
-    this.#start();
+    const next = this.#start();
+    if (action.earlyStopMs === null) return;
+    await this.#pause(action.earlyStopMs);
+    if (!next.hasExited) await this.#terminate(next);
+    if (!this.#deps.signal.aborted) this.#start();
   }
 
   /** Does something to the network. */
@@ -154,13 +160,21 @@ export class Slot implements AsyncDisposable {
     const { story, onFailure } = this.#deps;
     const { process, ending } = life;
     life.hasExited = true;
-    if (this.#life === life) this.#life = undefined;
+    const isRivalLeft = isReplaced(process) && life.rival?.hasExited === false;
+    if (this.#life === life) {
+      this.#life = isRivalLeft ? life.rival : undefined;
+      if (this.#life !== undefined) this.#life.ending = "none";
+    }
     story.step(`${process.workerId} (process ${process.pid}) ended with ${signal ?? code}`);
     if (this.#deps.signal.aborted) return;
     const isGood = ending === "kill" || (ending === "terminate" && code === 0) ||
       (ending === "replace" && code === 1 && isReplaced(process)) ||
+      // When both were cut off for so long that their row is gone, whoever registers last is the newer one.
+      (code === 1 && isReplaced(process) && life.rival !== undefined && this.#wasDisturbed) ||
+      // Until it listens for signals, one ends it.
+      (ending === "terminate" && signal === "SIGTERM" && process.events.length === 0) ||
       // Who cannot reach its services when it starts says so and gives up.
-      (!hasStarted(life) && ending !== "replace");
+      (!hasStarted(life) && ending === "none");
     if (isGood) return;
     onFailure(
       new BrokenPromise(
@@ -173,16 +187,18 @@ export class Slot implements AsyncDisposable {
 
   async #terminate(life: Life): Promise<void> {
     const before = performance.now();
-    const isRunning = hasStarted(life);
     this.#signal(life, "SIGTERM", "terminate");
-    const within = isRunning ? SETTINGS.shutdownTimeout + SLACK : START_WITHIN;
+    const within = SETTINGS.shutdownTimeout + SLACK;
     await waitFor(() => life.hasExited, { what: `${life.process.workerId} to stop`, within });
     this.#deps.story.step(`it took ${Math.round(performance.now() - before)} ms`);
   }
 
   async #replace(older: Life, ms: number): Promise<void> {
     this.#signal(older, "SIGSTOP");
+    const since = performance.now();
     const newer = this.#start();
+    older.rival = newer;
+    newer.rival = older;
     await this.#pause(ms);
     if (!await this.ensureRuns()) {
       // The newer one could not reach its services; the older one may have kept its row, and goes on.
@@ -192,14 +208,21 @@ export class Slot implements AsyncDisposable {
     }
     older.ending = "replace";
     this.#signal(older, "SIGCONT");
-    const since = performance.now();
+    const resumedAt = performance.now();
     // It notices with its next heartbeat, once it can write one.
-    while (!older.hasExited && performance.now() - since < NOTICE_WITHIN) await this.#pause(50);
+    while (!older.hasExited && !newer.hasExited && performance.now() - resumedAt < NOTICE_WITHIN) {
+      await this.#pause(50);
+    }
     if (older.hasExited || newer.hasExited || this.#deps.signal.aborted) return;
     if (this.#isFaulty(since)) return this.#signal(older, "SIGKILL", "kill");
     this.#deps.onFailure(
       new BrokenPromise("the newer one wins", `process ${older.process.pid} did not stop`),
     );
+  }
+
+  /** Whether the network was disturbed so lately that a process may still not know what happened. */
+  get #wasDisturbed(): boolean {
+    return this.#isFaulty(performance.now() - NOTICE_WITHIN);
   }
 
   /** Whether the network was disturbed at any time since then. */
