@@ -8,13 +8,13 @@
  */
 
 import { type Backoff, backoffMs } from "../core/policy.ts";
-import { SourceError, toEventError } from "../errors.ts";
+import { ProcessTimeoutError, SourceError, toEventError } from "../errors.ts";
 import type { StopReason } from "../events.ts";
 import type { Batch, ShardInfo, StreamSource } from "../ports.ts";
 import type { Lease } from "./lease_keeper.ts";
-import type { Processors } from "./processors.ts";
+import type { Processors, Slot } from "./processors.ts";
 import { RecordRunner, type RecordRunnerDeps } from "./record_runner.ts";
-import { Scope } from "./tasks.ts";
+import { Scope, withTimeout } from "./tasks.ts";
 
 /** What the shard runner needs of the worker. */
 export interface ShardRunnerDeps extends RecordRunnerDeps {
@@ -50,7 +50,21 @@ export async function runShard(
     const records = new RecordRunner(deps, lease, slot, drain);
     return await readToTheEnd(deps, lease, drain, records);
   } finally {
-    await slot.close();
+    await closeInTime(deps, slot);
+  }
+}
+
+/** Disposes the processor of the shard, for at most `processTimeout`: the shard waits for it to be given up. */
+async function closeInTime(deps: ShardRunnerDeps, slot: Slot): Promise<void> {
+  const { clock, emit, processTimeout } = deps;
+  if (processTimeout === 0) return await slot.close();
+  const onTimeout = (): Error => new ProcessTimeoutError(processTimeout);
+  const { signal } = new AbortController();
+  try {
+    await withTimeout(clock, processTimeout, signal, () => slot.close(), onTimeout);
+  } catch (error) {
+    const told = toEventError(error);
+    emit({ type: "processor_failed", shardId: slot.shardId, operation: "dispose", error: told });
   }
 }
 

@@ -270,3 +270,17 @@ for (const [what, make] of Object.entries(UNTELLABLE)) {
     await app.finished;
   });
 }
+
+Deno.test("user code: a hanging dispose keeps a shard from its next owner no longer than processTimeout", async () => {
+  await using cluster = new Cluster(1);
+  const { app, told } = await cluster.start(
+    "A",
+    () => ({ process: () => {}, [Symbol.asyncDispose]: () => new Promise(() => {}) }),
+    { processTimeout: 1_000 },
+  );
+  cluster.put(1);
+  await cluster.clock.advance(1_000);
+  await cluster.clock.until(app.stopProcessing(SHARD));
+  assertEquals((await cluster.store.shard(SHARD)).owner, null);
+  assertEquals(told("processor_failed").map(({ operation }) => operation), ["dispose"]);
+});
