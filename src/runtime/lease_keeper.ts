@@ -179,13 +179,14 @@ export class Lease {
 
   /** Resolves when what is finished now is written. Rejects with {@linkcode LeaseLostError} if the turn ends before. */
   checkpointed(): Promise<void> {
-    if (this.#over.signal.aborted) return Promise.reject(this.#over.signal.reason);
-    if (this.#isWritten()) return Promise.resolve();
-    this.#waiting ??= Promise.withResolvers();
-    const { promise } = this.#waiting;
+    const isOver = this.#over.signal.aborted;
+    if (!isOver && this.#isWritten()) return Promise.resolve();
+    const waiting = this.#waiting ?? Promise.withResolvers<void>();
+    if (isOver) waiting.reject(this.#over.signal.reason);
+    else this.#waiting = waiting;
     // Whoever does not wait for it learns of a lost lease from the signal.
-    promise.catch(() => {});
-    return promise;
+    waiting.promise.catch(() => {});
+    return waiting.promise;
   }
 
   /** Writes what is finished, and gives the shard to another worker. */

@@ -292,16 +292,12 @@ export class RecordRunner {
       millisBehindLatest: this.#millisBehindLatest,
       term: this.#lease.term,
       signal,
-      checkpoint: (record) => {
-        const written = this.#checkpoint(record ?? records.at(-1));
-        // Whoever does not wait for it learns of a lost lease from the signal.
-        written.catch(() => {});
-        return written;
-      },
+      checkpoint: (record) => this.#checkpoint(record ?? records.at(-1)),
     };
   }
 
-  async #checkpoint(record: KinesisRecord | undefined): Promise<void> {
+  /** Throws at once in the mode `auto`: whoever calls it without waiting must learn of the mistake too. */
+  #checkpoint(record: KinesisRecord | undefined): Promise<void> {
     if (this.#deps.checkpointMode === "auto") {
       throw new TypeError(
         'Cannot checkpoint by hand: the setting "checkpointMode" is "auto"; set it to "manual"',
@@ -312,7 +308,7 @@ export class RecordRunner {
     const position = record === undefined ? this.#lease.readTo : positionAfter(record);
     const isNews = compareCheckpoints(position, this.#lease.position) > 0;
     if (isNews) this.#lease.finished(position, this.#millisBehindLatest);
-    await this.#lease.checkpointed();
+    return this.#lease.checkpointed();
   }
 
   #markFinished(record: KinesisRecord): void {
