@@ -85,7 +85,7 @@ export class LeaseLostError extends Error {
   }
 }
 
-/** The app stopped because another process was started with the same worker id. */
+/** The app stopped because another process goes on under the same worker id: the one that was started later, as a rule. */
 export class WorkerReplacedError extends Error {
   /** The name of the class. */
   override readonly name = "WorkerReplacedError";
@@ -98,8 +98,8 @@ export class WorkerReplacedError extends Error {
    */
   constructor(workerId: string) {
     super(
-      `Cannot go on as worker "${workerId}": another process was started with the same worker id ` +
-        `and the newer one goes on; give each process its own worker id`,
+      `Cannot go on as worker "${workerId}": another process with the same worker id goes on ` +
+        `instead; give each process its own worker id`,
     );
     this.workerId = workerId;
   }
