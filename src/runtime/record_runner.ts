@@ -138,7 +138,10 @@ export class RecordRunner {
       if (!this.#lease.isHeld) return "lost";
       if (this.#drain.aborted) return "drained";
       try {
-        return await this.#limited(() => this.#slot.use());
+        const processor = await this.#limited(() => this.#slot.use());
+        // A factory may take its time, in which the shard can be lost.
+        if (this.#lease.isHeld) return processor;
+        await this.#slot.done();
       } catch (error) {
         await this.#slot.done();
         this.#tellProcessorFailed("factory", error);

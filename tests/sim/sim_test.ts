@@ -20,6 +20,7 @@ const REGRESSIONS: readonly number[] = [
   146,
   175,
   197,
+  214,
   1007,
   1010,
   1020,

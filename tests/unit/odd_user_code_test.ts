@@ -284,3 +284,24 @@ Deno.test("user code: a hanging dispose keeps a shard from its next owner no lon
   assertEquals((await cluster.store.shard(SHARD)).owner, null);
   assertEquals(told("processor_failed").map(({ operation }) => operation), ["dispose"]);
 });
+
+Deno.test("user code: a factory that takes longer than the shard is held gets no record of it", async () => {
+  await using cluster = new Cluster(1);
+  const gate = Promise.withResolvers<void>();
+  const journal = new Journal();
+  const { told } = await cluster.start("A", async () => {
+    await gate.promise;
+    return journal.of("A");
+  });
+  cluster.put(1);
+  await cluster.clock.advance(1_000);
+  cluster.store.fate = (change) => change.id === "A" ? "request lost" : "made";
+  await cluster.clock.advance(CONFIG.heartbeatTimeout);
+  assertEquals(told("worker_fenced").length, 1);
+  gate.resolve();
+  await settled();
+  assertEquals(journal.numbers(), []);
+  cluster.store.fate = () => "made";
+  await cluster.clock.advance(CONFIG.heartbeatTimeout);
+  assertEquals(journal.numbers(), [0]);
+});
