@@ -28,6 +28,7 @@ export class Fence {
    * set forward can only lower the fence too early, which is safe.
    */
   #wallUntil = -Infinity;
+  #falls = 0;
 
   /** @param clock This machine's. */
   constructor(clock: Clock) {
@@ -48,6 +49,11 @@ export class Fence {
     return !this.isUp && this.#until !== -Infinity;
   }
 
+  /** How often it went down. What began before a fall must not count after it: others may have acted meanwhile. */
+  get falls(): number {
+    return this.#falls + (this.isUntold ? 1 : 0);
+  }
+
   /** Raises it, as of the time before a heartbeat was sent that was acknowledged. */
   raise(sent: { readonly at: number; readonly wallAt: number }, heartbeatTimeout: number): void {
     this.#until = sent.at + heartbeatTimeout * 0.9;
@@ -55,6 +61,7 @@ export class Fence {
   }
 
   lower(): void {
+    if (this.#until !== -Infinity) this.#falls += 1;
     this.#until = -Infinity;
     this.#wallUntil = -Infinity;
   }
@@ -216,6 +223,11 @@ export class Heartbeat {
       return;
     }
     const wasFenced = !fence.isUp;
+    if (fence.isUntold) {
+      // The answer came before the watch noticed: the shards are given up all the same.
+      fence.lower();
+      this.#deps.onFenced();
+    }
     fence.raise(sent, heartbeatTimeout);
     // After the fence was down, rows may still name this worker: they are its own to take again.
     if (wasFenced || row.attention !== this.#attention) {

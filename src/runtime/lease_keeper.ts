@@ -49,15 +49,21 @@ const WRITE_BACKOFF: Backoff = { baseMs: 100, maxMs: 10_000 };
 /** How often the row of a held shard may have changed under one write: only a request for it can come in between. */
 const CONFLICTS_MAX = 10;
 
-/** Takes a shard; null if somebody else was faster. */
+/**
+ * Takes a shard; null if somebody else was faster. `"too late"`: it is this worker's, but its fence was down in between; it has
+ * to be taken again, in another term.
+ */
 export async function takeShard(
   row: ShardRow,
   deps: LeaseDeps,
   signal: AbortSignal,
-): Promise<Lease | null> {
+): Promise<Lease | "too late" | null> {
+  const { falls } = deps.fence;
   // A conflict may come from an earlier try whose reply was lost: what counts is whose the row is now.
   const { row: now } = await writePatiently(deps, claim(row, deps.claimant), signal);
   if (now === null || !isHeldBy(now, deps.claimant) || now.term !== row.term + 1) return null;
+  // Whoever found this worker dead meanwhile may have a claim on its way that expects this very term.
+  if (!deps.fence.isUp || deps.fence.falls !== falls) return "too late";
   deps.emit({
     type: "shard_claimed",
     shardId: now.id,

@@ -101,7 +101,8 @@ export class ShardRoster {
     this.#taking.set(row.id, taken.promise);
     try {
       const lease = await takeShard(row, this.#deps, signal);
-      if (lease !== null) this.#begin(lease);
+      if (lease === "too late") this.#deps.onFree();
+      else if (lease !== null) this.#begin(lease);
     } finally {
       this.#taking.delete(row.id);
       taken.resolve();

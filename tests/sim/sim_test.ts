@@ -13,6 +13,7 @@ import { simulate } from "./simulation.ts";
 const SEEDS = 20;
 /** Seeds that found something. A change of `scenario.ts` gives them another meaning; they stay, being as good as any. */
 const REGRESSIONS: readonly number[] = [
+  40,
   79,
   95,
   96,

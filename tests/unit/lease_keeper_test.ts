@@ -3,7 +3,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Checkpoint, SHARD_END } from "../../src/core/checkpoint.ts";
 import { claim, clearHandover, requestHandover, type ShardRow } from "../../src/core/lease.ts";
 import { LeaseLostError } from "../../src/errors.ts";
-import { type Lease, type LeaseDeps, takeShard } from "../../src/runtime/lease_keeper.ts";
+import { Lease, type LeaseDeps, takeShard } from "../../src/runtime/lease_keeper.ts";
 import { settled } from "../virtual_clock.ts";
 import { Bench, claimantOf, type Fate } from "./runtime_testing.ts";
 
@@ -16,7 +16,7 @@ async function holding(changes: Partial<LeaseDeps> = {}): Promise<{ bench: Bench
   const bench = new Bench();
   const row = await bench.addShard();
   const lease = await bench.clock.until(takeShard(row, bench.deps(changes), bench.signal));
-  assert(lease !== null);
+  assert(lease instanceof Lease);
   bench.store.sent.length = 0;
   return { bench, lease };
 }
@@ -61,9 +61,10 @@ Deno.test("lease keeper: lost replies of a claim, made or not, end in one turn",
     const row = await bench.addShard();
     bench.store.willBe("shard", fate, fate);
     const lease = await bench.clock.until(takeShard(row, bench.deps(), bench.signal));
-    assertEquals([lease?.term, bench.told("shard_claimed").length], [1, 1], fate);
+    assert(lease instanceof Lease);
+    assertEquals([lease.term, bench.told("shard_claimed").length], [1, 1], fate);
     assertEquals((await bench.store.shard("s")).holder, "A-1");
-    lease?.lose("test over");
+    lease.lose("test over");
   }
 });
 
@@ -102,8 +103,9 @@ Deno.test("B15: a turn begins at the checkpoint that the claim returned, not at 
     set: { checkpoint: at(9) },
   }, bench.signal);
   const lease = await takeShard(seen, bench.deps(), bench.signal);
-  assertEquals(lease?.position, at(9));
-  lease?.lose("test over");
+  assert(lease instanceof Lease);
+  assertEquals(lease.position, at(9));
+  lease.lose("test over");
 });
 
 Deno.test("lease keeper: lost replies of a checkpoint, made or not, lose nothing", async () => {
@@ -281,4 +283,19 @@ Deno.test("lease keeper: the writes of a turn never overtake each other", async 
   assertEquals(await parting, "done");
   assertEquals((await store.shard("s")).checkpoint, at(6));
   assertEquals(store.sent.length, 2);
+});
+
+Deno.test("lease: a claim during which the fence was down does not count, even if it was written", async () => {
+  const bench = new Bench();
+  const row = await bench.addShard();
+  const write = bench.store.write.bind(bench.store);
+  bench.store.write = async (change, signal) => {
+    const result = await write(change, signal);
+    bench.fence.lower();
+    bench.fence.raise({ at: bench.clock.monotonic(), wallAt: bench.clock.now() }, 10_000);
+    return result;
+  };
+  assertEquals(await takeShard(row, bench.deps(), bench.signal), "too late");
+  assertEquals((await bench.store.shard(row.id)).holder, bench.deps().claimant.incarnation);
+  assertEquals(bench.told("shard_claimed"), []);
 });

@@ -5,7 +5,7 @@ import { retryAndSkip, retryAndStop } from "../../src/core/policy.ts";
 import { LeaseLostError } from "../../src/errors.ts";
 import type { Batch } from "../../src/ports.ts";
 import type { ProcessContext, ProcessorSource, RecordProcessor } from "../../src/processor.ts";
-import { type Lease, takeShard } from "../../src/runtime/lease_keeper.ts";
+import { Lease, takeShard } from "../../src/runtime/lease_keeper.ts";
 import { Processors } from "../../src/runtime/processors.ts";
 import { RecordRunner, type RecordRunnerDeps } from "../../src/runtime/record_runner.ts";
 import { settled } from "../virtual_clock.ts";
@@ -27,7 +27,7 @@ async function running(
   const bench = new Bench();
   const row = await bench.addShard();
   const lease = await takeShard(row, bench.deps({ checkpointFrequency: 0 }), bench.signal);
-  assert(lease !== null);
+  assert(lease instanceof Lease);
   const drain = new AbortController();
   const processors = new Processors(source, bench.emit);
   const { clock, random, emit } = bench;
