@@ -29,6 +29,8 @@ export interface ClusterView {
   readonly isStoppedHere: (shardId: string) => boolean;
   /** Whether the shard has been free, given or asked for so long that whoever should act on it evidently does not. */
   readonly isOverdue: (row: ShardRow) => boolean;
+  /** Whether it is for this worker to tell others that the shard, which is free, is for them; by default it is. */
+  readonly isToTell?: (row: ShardRow) => boolean;
 }
 
 /** What a worker does about the shards that nobody works on. */
@@ -61,7 +63,11 @@ export function plan(view: ClusterView): Plan {
       view.isStoppedHere(row.id) &&
       (row.owner !== null || !row.stoppedBy.includes(view.self))
     ),
-    remind: new Set([...assignment.values(), ...forgetful(view)]),
+    remind: new Set([
+      ...free.filter((row) => view.isToTell?.(row) ?? true)
+        .flatMap((row) => assignment.get(row.id) ?? []),
+      ...forgetful(view),
+    ]),
   };
 }
 

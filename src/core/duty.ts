@@ -32,6 +32,24 @@ export function dutyFactor(workerId: string, members: ReadonlySet<string>, job: 
   return isOnDuty(workerId, members, job) ? 1 : members.size / ON_DUTY_MAX;
 }
 
+/** Up to how many workers each looks at all the others once in a heartbeat. */
+export const WATCHERS_MAX = 10;
+
+/**
+ * How often a worker looks at the rows of the others, in milliseconds. Many together see each beat soon even if each of them
+ * looks seldom; what counts is that one of them looks again right when a beat that stood still has done so for its
+ * time-out. So the time-out is a whole number of such periods, at least one.
+ */
+export function watchEvery(
+  members: number,
+  options: { readonly heartbeat: number; readonly heartbeatTimeout: number },
+): number {
+  const { heartbeat, heartbeatTimeout } = options;
+  if (members <= WATCHERS_MAX) return heartbeat;
+  const wanted = heartbeat * members / WATCHERS_MAX;
+  return heartbeatTimeout / Math.max(1, Math.ceil(heartbeatTimeout / wanted));
+}
+
 /** FNV-1a with a final mix: https://www.rfc-editor.org/rfc/rfc9923 */
 function score(workerId: string, job: string): number {
   let hash = 0x811c9dc5;

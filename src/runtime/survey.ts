@@ -21,7 +21,7 @@ import {
   stoppedEverywhere,
 } from "../core/balance.ts";
 import type { ResolvedConfig } from "../core/config.ts";
-import { dutyFactor, isOnDuty, ON_DUTY_MAX } from "../core/duty.ts";
+import { dutyFactor, isOnDuty, ON_DUTY_MAX, WATCHERS_MAX, watchEvery } from "../core/duty.ts";
 import {
   clearHandover,
   isEnded,
@@ -71,6 +71,10 @@ export class Survey {
   #lookedAt = -Infinity;
   #balancedAt = -Infinity;
   #membersSeenAt = -Infinity;
+  /** When the rows of the workers are looked at next, and how often that is. */
+  #watch = { at: -Infinity, every: 0 };
+  /** Those that this worker found dead, and whose shards it has not seen to yet. */
+  readonly #toSettle = new Set<string>();
   /** How many workers there are, and how many there were a heartbeat or more before. */
   #members: { readonly since: number; readonly before: number; readonly now: number } = {
     since: -Infinity,
@@ -115,12 +119,14 @@ export class Survey {
   }
 
   async #step(isRung: boolean, signal: AbortSignal): Promise<void> {
-    const { clock, config } = this.#deps;
+    const { clock } = this.#deps;
     if (isRung || this.#isDue()) return await this.look(signal);
     if (this.#asked.size > 0) await this.#queue.run(() => this.#fetchAsked(signal));
-    if (clock.monotonic() - this.#membersSeenAt < config.heartbeat) return;
+    const now = clock.monotonic();
+    if (now < this.#watchAt()) return;
+    this.#watch.at = now + this.#watch.every;
     const left = await this.#lookAtMembers(signal);
-    if (this.#isConcernedBy(left) || this.#isToBalance()) await this.look(signal);
+    if (await this.#isConcernedBy(left, signal) || this.#isToBalance()) await this.look(signal);
   }
 
   /** Looks at the rows and acts on them, one look after the other. */
@@ -140,6 +146,7 @@ export class Survey {
     const freed = refused.filter((row) => dead.has(row.owner));
     await this.#writeEach(freed, (row) => refuse(row, self), signal);
     this.#remind(remind, view, signal);
+    this.#toSettle.clear();
     await this.#answer(view, signal);
     // What was taken just now is not in the view: whoever asked by it would ask for too much.
     if (take.length === 0) await this.#ask(view, signal);
@@ -213,6 +220,9 @@ export class Survey {
       takers: membership.takers(),
       isHere: (shardId) => roster.isHere(shardId),
       isStoppedHere: (shardId) => roster.isStopped(shardId),
+      isToTell: (row) =>
+        !this.#isOneOfMany() || row.owner === null || this.#toSettle.has(row.owner) ||
+        isOnDuty(self, membership.takers(), "look"),
       isOverdue: (row) => this.#adopted.has(row.id) || this.#age(turnOf(row)) >= patience,
     };
   }
@@ -330,7 +340,7 @@ export class Survey {
   #pause(): number {
     const { clock, config } = this.#deps;
     const nextLook = this.#lookedAt + this.#lookEvery() - clock.monotonic();
-    const nextMembers = this.#membersSeenAt + config.heartbeat - clock.monotonic();
+    const nextMembers = this.#watchAt() - clock.monotonic();
     const nextFetch = this.#asked.size > 0
       ? Math.min(5_000, Math.max(200, config.heartbeat / 4))
       : Infinity;
@@ -352,9 +362,32 @@ export class Survey {
   }
 
   /** Whether the shards of workers that left are for this one to look after. */
-  #isConcernedBy(left: readonly string[]): boolean {
+  async #isConcernedBy(left: readonly string[], signal: AbortSignal): Promise<boolean> {
     const { self, membership } = this.#deps;
-    return left.some((workerId) => isOnDuty(self, membership.takers(), `left ${workerId}`));
+    if (!this.#isOneOfMany()) {
+      return left.some((workerId) => isOnDuty(self, membership.takers(), `left ${workerId}`));
+    }
+    for (const workerId of await membership.certify(signal)) this.#toSettle.add(workerId);
+    return this.#toSettle.size > 0;
+  }
+
+  #isOneOfMany(): boolean {
+    return this.#members.now > WATCHERS_MAX;
+  }
+
+  /** When to look at the rows of the workers next. Among many each has a time of its own, at random. */
+  #watchAt(): number {
+    const { clock, config, random, roster, membership } = this.#deps;
+    const every = watchEvery(this.#members.now, config);
+    if (every !== this.#watch.every) {
+      const share = this.#isOneOfMany() ? random.next() : 1;
+      this.#watch = { at: clock.monotonic() + every * share, every };
+    }
+    // Whoever has nothing to do yet looks out for something.
+    const isJoining = roster.size === 0 && (this.#isGrowing() || membership.largestLoad() > 1);
+    return isJoining || !this.#isOneOfMany()
+      ? Math.min(this.#watch.at, this.#membersSeenAt + config.heartbeat)
+      : this.#watch.at;
   }
 
   /** Whether it is time to ask for shards, and another worker has enough of them, by its own account. */
