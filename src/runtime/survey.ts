@@ -21,7 +21,7 @@ import {
   stoppedEverywhere,
 } from "../core/balance.ts";
 import type { ResolvedConfig } from "../core/config.ts";
-import { dutyFactor, isOnDuty, ON_DUTY_MAX, WATCHERS_MAX, watchEvery } from "../core/duty.ts";
+import { dutyFactor, ON_DUTY_MAX } from "../core/duty.ts";
 import {
   clearHandover,
   isEnded,
@@ -36,6 +36,7 @@ import type { Membership } from "./membership.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
 import type { ShardRoster } from "./shard_roster.ts";
 import { Bell, forEachLimited, SerialQueue } from "./tasks.ts";
+import { Watch } from "./watch.ts";
 
 /** What the survey needs of the worker. */
 export interface SurveyDeps extends WriteDeps {
@@ -50,8 +51,6 @@ const WRITES_AT_ONCE_MAX = 16;
 const LOOK_GAP_MS = 100;
 /** About as many shard rows cost as much to read together as one alone: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html */
 const ROWS_PER_READ = 10;
-/** By how much a cluster grows that is starting; before it is done, whoever asks for shards would ask for too many. */
-const GROWTH_MIN = 1.1;
 
 /** Looks at the cluster. */
 export class Survey {
@@ -68,23 +67,16 @@ export class Survey {
   #firstSeen: ReadonlyMap<string, number> = new Map();
   /** The shards that this worker asked others for, as far as it knows. */
   readonly #asked = new Set<string>();
+  readonly #watch: Watch;
   #lookedAt = -Infinity;
   #balancedAt = -Infinity;
-  #membersSeenAt = -Infinity;
-  /** When the rows of the workers are looked at next, and how often that is. */
-  #watch = { at: -Infinity, every: 0 };
-  /** Those that this worker found dead, and whose shards it has not seen to yet. */
-  readonly #toSettle = new Set<string>();
-  /** How many workers there are, and how many there were a heartbeat or more before. */
-  #members: { readonly since: number; readonly before: number; readonly now: number } = {
-    since: -Infinity,
-    before: 0,
-    now: 0,
-  };
+  /** Whether the last round of balancing asked for something, in a large cluster. */
+  #isUneven = false;
 
   /** @param deps What it needs of the worker. */
   constructor(deps: SurveyDeps) {
     this.#deps = deps;
+    this.#watch = new Watch(deps);
   }
 
   /** Asks for a look soon. */
@@ -122,11 +114,10 @@ export class Survey {
     const { clock } = this.#deps;
     if (isRung || this.#isDue()) return await this.look(signal);
     if (this.#asked.size > 0) await this.#queue.run(() => this.#fetchAsked(signal));
-    const now = clock.monotonic();
-    if (now < this.#watchAt()) return;
-    this.#watch.at = now + this.#watch.every;
-    const left = await this.#lookAtMembers(signal);
-    if (await this.#isConcernedBy(left, signal) || this.#isToBalance()) await this.look(signal);
+    if (clock.monotonic() < this.#watchAt()) return;
+    this.#watch.begin();
+    const isConcerned = await this.#watch.isConcernedBy(await this.#watch.look(signal), signal);
+    if (isConcerned || this.#isToBalance()) await this.look(signal);
   }
 
   /** Looks at the rows and acts on them, one look after the other. */
@@ -146,7 +137,7 @@ export class Survey {
     const freed = refused.filter((row) => dead.has(row.owner));
     await this.#writeEach(freed, (row) => refuse(row, self), signal);
     this.#remind(remind, view, signal);
-    this.#toSettle.clear();
+    this.#watch.settled();
     await this.#answer(view, signal);
     // What was taken just now is not in the view: whoever asked by it would ask for too much.
     if (take.length === 0) await this.#ask(view, signal);
@@ -176,7 +167,7 @@ export class Survey {
     for (const { id, reason } of malformed) {
       if (!known.has(id)) emit({ type: "row_malformed", kind: "shard", id, reason });
     }
-    await this.#lookAtMembers(signal);
+    await this.#watch.look(signal);
     this.#rows = rows;
     this.#asked.clear();
     for (const row of rows) {
@@ -191,25 +182,6 @@ export class Survey {
     );
   }
 
-  async #lookAtMembers(signal: AbortSignal): Promise<readonly string[]> {
-    const { clock, config, membership } = this.#deps;
-    const left = await membership.look(signal);
-    const now = clock.monotonic();
-    this.#membersSeenAt = now;
-    const { since, before, now: last } = this.#members;
-    this.#members = {
-      ...(now - since < config.heartbeat ? { since, before } : { since: now, before: last }),
-      now: membership.takers().size,
-    };
-    return left;
-  }
-
-  /** Whether many workers have just come, as when a large cluster starts. A few are never worth waiting for. */
-  #isGrowing(): boolean {
-    const { before, now } = this.#members;
-    return now > ON_DUTY_MAX && now > before * GROWTH_MIN;
-  }
-
   #view(): ClusterView {
     const { self, membership, roster, config } = this.#deps;
     const patience = config.checkUnprocessedShardsFrequency;
@@ -220,9 +192,7 @@ export class Survey {
       takers: membership.takers(),
       isHere: (shardId) => roster.isHere(shardId),
       isStoppedHere: (shardId) => roster.isStopped(shardId),
-      isToTell: (row) =>
-        !this.#isOneOfMany() || row.owner === null || this.#toSettle.has(row.owner) ||
-        isOnDuty(self, membership.takers(), "look"),
+      isToTell: (row) => this.#watch.isToTell(row.owner),
       isOverdue: (row) => this.#adopted.has(row.id) || this.#age(turnOf(row)) >= patience,
     };
   }
@@ -280,14 +250,15 @@ export class Survey {
 
   /** Asks others for shards: when the time has come, or when this worker has none. */
   async #ask(view: ClusterView, signal: AbortSignal): Promise<void> {
-    const { self, clock, random, emit, membership, config } = this.#deps;
+    const { self, clock, random, emit, membership } = this.#deps;
     const isIdle = this.#asked.size === 0 &&
       !this.#rows.some((row) => !isEnded(row) && row.owner === self);
     const now = clock.monotonic();
-    if (!isIdle && now - this.#balancedAt < config.loadBalanceFrequency) return;
-    if (this.#isGrowing()) return;
+    if (!isIdle && now - this.#balancedAt < this.#balanceEvery()) return;
+    if (this.#watch.isGrowing()) return;
     this.#balancedAt = now;
     const wanted = shardsToAskFor(view, () => random.next());
+    this.#isUneven = this.#watch.isOneOfMany && wanted.length > 0;
     const ask = (row: ShardRow): LeaseChange =>
       requestHandover(row, { to: self, id: random.uuid() });
     await this.#writeEach(wanted, ask, signal, (row) => {
@@ -361,42 +332,30 @@ export class Survey {
     return period * dutyFactor(self, membership.takers(), "look");
   }
 
-  /** Whether the shards of workers that left are for this one to look after. */
-  async #isConcernedBy(left: readonly string[], signal: AbortSignal): Promise<boolean> {
-    const { self, membership } = this.#deps;
-    if (!this.#isOneOfMany()) {
-      return left.some((workerId) => isOnDuty(self, membership.takers(), `left ${workerId}`));
-    }
-    for (const workerId of await membership.certify(signal)) this.#toSettle.add(workerId);
-    return this.#toSettle.size > 0;
-  }
-
-  #isOneOfMany(): boolean {
-    return this.#members.now > WATCHERS_MAX;
-  }
-
-  /** When to look at the rows of the workers next. Among many each has a time of its own, at random. */
+  /** When to look at the rows of the workers next. Whoever has nothing to do yet looks out for something. */
   #watchAt(): number {
-    const { clock, config, random, roster, membership } = this.#deps;
-    const every = watchEvery(this.#members.now, config);
-    if (every !== this.#watch.every) {
-      const share = this.#isOneOfMany() ? random.next() : 1;
-      this.#watch = { at: clock.monotonic() + every * share, every };
-    }
-    // Whoever has nothing to do yet looks out for something.
-    const isJoining = roster.size === 0 && (this.#isGrowing() || membership.largestLoad() > 1);
-    return isJoining || !this.#isOneOfMany()
-      ? Math.min(this.#watch.at, this.#membersSeenAt + config.heartbeat)
-      : this.#watch.at;
+    const { roster, membership } = this.#deps;
+    const isJoining = roster.size === 0 &&
+      (this.#watch.isGrowing() || membership.largestLoad() > 1);
+    return this.#watch.at({ isSoon: isJoining || this.#isUneven });
+  }
+
+  /** Among many, several ask at once by what they saw; a round that asked is followed by another one soon. */
+  #balanceEvery(): number {
+    const { loadBalanceFrequency, heartbeat } = this.#deps.config;
+    return this.#isUneven ? Math.min(loadBalanceFrequency, 2 * heartbeat) : loadBalanceFrequency;
   }
 
   /** Whether it is time to ask for shards, and another worker has enough of them, by its own account. */
   #isToBalance(): boolean {
-    const { clock, config, membership, roster } = this.#deps;
-    if (this.#isGrowing()) return false;
+    const { clock, membership, roster } = this.#deps;
+    if (this.#watch.isGrowing()) return false;
     const isTime = roster.size === 0 && this.#asked.size === 0 ||
-      clock.monotonic() - this.#balancedAt >= config.loadBalanceFrequency;
-    return isTime && membership.largestLoad() >= roster.size + 2;
+      clock.monotonic() - this.#balancedAt >= this.#balanceEvery();
+    if (!isTime) return false;
+    const isUneven = membership.largestLoad() >= roster.size + 2;
+    this.#isUneven &&= isUneven;
+    return isUneven;
   }
 
   /** For how long a shard that is free, given or asked for has been seen as it is, in milliseconds. */
