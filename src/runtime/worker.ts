@@ -258,6 +258,8 @@ export class Worker {
       await this.#within(DRAIN_SHARE, "finish what is in hand", (signal) => this.#drain(signal));
     }
     await this.#within(GIVE_UP_SHARE, "give up the shards", () => this.#roster.giveUp());
+    // Once the row of this worker is gone others take what is left, so nothing may be in hand here any more.
+    this.#roster.loseAll("the time for stopping was over");
     if (this.#isRegistered) {
       // What was given to this worker meanwhile is free once its row is gone.
       const leave = async (signal: AbortSignal): Promise<void> => {

@@ -161,6 +161,7 @@ export class NoFalseLoss implements Checker {
   onFact(process: SimProcess, fact: AppFact): void {
     if (fact.type !== "lease_lost" || fact.reason.startsWith("no heartbeat")) return;
     if (process.state === "starting") return; // A start that fails gives up everything.
+    if (fact.reason.startsWith("the time for stopping")) return; // It leaves what it still has to others.
     const { world, table } = this.#truth;
     const row = table.read("shard", fact.shardId);
     const isHeld = row?.term === fact.term && row.holder !== null &&

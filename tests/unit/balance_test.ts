@@ -376,3 +376,21 @@ function balanceOnce(
     return { ...row, owner, holder: `${owner}-1`, handover: null };
   });
 }
+
+Deno.test("plan: others are told only of the shards that it is for this worker to tell of", () => {
+  const rows = [0, 1, 2, 3].map((i) => shardRow(nameOf(i), { owner: i < 2 ? "D" : "E" }));
+  const everyone = new Set(["A", "B", "C"]);
+  const view: ClusterView = {
+    self: "A",
+    shards: rows,
+    alive: everyone,
+    takers: everyone,
+    isHere: () => false,
+    isStoppedHere: () => false,
+    isOverdue: () => false,
+  };
+  assertEquals([...plan(view).remind].sort(), ["A", "B", "C"]);
+  const { take, remind } = plan({ ...view, isToTell: (row) => row.owner === "E" });
+  assertEquals([...remind].sort(), ["A", "C"], "who gets the shards of E");
+  assertEquals(take.map(({ id }) => id), [nameOf(0), nameOf(3)], "it takes all that is its own");
+});
