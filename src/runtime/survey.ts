@@ -185,6 +185,7 @@ export class Survey {
   #view(): ClusterView {
     const { self, membership, roster, config } = this.#deps;
     const patience = config.checkUnprocessedShardsFrequency;
+    const tellsOf = this.#watch.tellsOf();
     return {
       self,
       shards: this.#rows,
@@ -192,7 +193,7 @@ export class Survey {
       takers: membership.takers(),
       isHere: (shardId) => roster.isHere(shardId),
       isStoppedHere: (shardId) => roster.isStopped(shardId),
-      isToTell: (row) => this.#watch.isToTell(row.owner),
+      isToTell: (row) => tellsOf(row.owner),
       isOverdue: (row) => this.#adopted.has(row.id) || this.#age(turnOf(row)) >= patience,
     };
   }

@@ -96,11 +96,14 @@ export class Watch {
     return this.#toSettle.size > 0;
   }
 
-  /** Whether it is for this worker to tell others of a free shard, rather than for whoever found its owner dead. */
-  isToTell(owner: string | null): boolean {
+  /**
+   * Of which owners' shards this worker tells others, now that they are free: of those that it found dead itself, since every
+   * other one was found by somebody. Whoever is on duty tells of all, should one of them not come to it.
+   */
+  tellsOf(): (owner: string | null) => boolean {
     const { self, membership } = this.#deps;
-    return !this.isOneOfMany || owner === null || this.#toSettle.has(owner) ||
-      isOnDuty(self, membership.takers(), "look");
+    const isForAll = !this.isOneOfMany || isOnDuty(self, membership.takers(), "look");
+    return (owner) => isForAll || owner === null || this.#toSettle.has(owner);
   }
 
   /** Says that the shards of those who were found dead are seen to. */
