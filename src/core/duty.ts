@@ -50,8 +50,11 @@ export function watchEvery(
   return heartbeatTimeout / Math.max(1, Math.ceil(heartbeatTimeout / wanted));
 }
 
-/** FNV-1a with a final mix: https://www.rfc-editor.org/rfc/rfc9923 */
-function score(workerId: string, job: string): number {
+/**
+ * The place of a worker in the queue for a job, as a number; another order for each job. FNV-1a with a final mix:
+ * https://www.rfc-editor.org/rfc/rfc9923
+ */
+export function score(workerId: string, job: string): number {
   let hash = 0x811c9dc5;
   for (const text of [job, "\0", workerId]) {
     for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
