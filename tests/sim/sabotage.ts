@@ -97,8 +97,14 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "expired requests are never cleared",
     file: "runtime/survey.ts",
-    from: "this.#age(row.handover.id) >= expiry",
-    to: "this.#age(row.handover.id) >= expiry + 1e15",
+    from: "this.#age(turnOf(row)) >= expiry",
+    to: "this.#age(turnOf(row)) >= expiry + 1e15",
+  },
+  {
+    name: "a worker leaves with shards in hand",
+    file: "runtime/worker.ts",
+    from: 'this.#roster.loseAll("the time for stopping was over");',
+    to: "",
   },
   {
     name: "heartbeats are ignored",
@@ -147,8 +153,9 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "a row that names me is not mine to retake",
     file: "core/balance.ts",
-    from: "(row.owner === view.self || mine.has(row.id) || view.isOverdue(row))",
-    to: "(row.holder === null && row.owner === view.self || mine.has(row.id))",
+    from:
+      "(row.owner === view.self || assignment.get(row.id) === view.self || view.isOverdue(row))",
+    to: "(row.holder === null && row.owner === view.self || assignment.get(row.id) === view.self)",
   },
   {
     name: "the checkpoint is the one that was read before the claim",
