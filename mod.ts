@@ -49,14 +49,13 @@ export type {
 } from "./src/core/lease.ts";
 export type { ErrorHandlingMode } from "./src/core/policy.ts";
 export type { ClusterStatus, ShardState, ShardStatus, WorkerStatus } from "./src/core/status.ts";
-export type { FailureKind, FailureOptions } from "./src/errors.ts";
+export type { EventError, FailureKind, FailureOptions } from "./src/errors.ts";
 export type { EventListener, ListenerOptions } from "./src/event_hub.ts";
 export type {
   AppEvent,
   AppEventOf,
   AppEventType,
   AppFact,
-  EventError,
   EventStamp,
   StopReason,
 } from "./src/events.ts";

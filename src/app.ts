@@ -13,13 +13,8 @@ import { defaultWorkerId } from "./adapters/worker_identity.ts";
 import { type ReactoKinesixConfig, resolveConfig, type ResolvedConfig } from "./core/config.ts";
 import { type ClusterStatus, clusterStatus } from "./core/status.ts";
 import { EventHub, type EventListener, type ListenerOptions } from "./event_hub.ts";
-import {
-  type AppEvent,
-  type AppEventType,
-  type AppFact,
-  type EventSink,
-  toEventError,
-} from "./events.ts";
+import { toEventError } from "./errors.ts";
+import type { AppEvent, AppEventType, AppFact, EventSink } from "./events.ts";
 import type { Clock, LeaseStore, Random, StreamSource } from "./ports.ts";
 import type { ProcessorSource } from "./processor.ts";
 import { checkProcessorSource } from "./runtime/processors.ts";
@@ -60,6 +55,8 @@ export interface AppOptions extends ClusterOptions {
   readonly config?: ReactoKinesixConfig;
   /** Is told every event from the very first one on. A throw is reported as `listener_failed`. */
   readonly onEvent?: (event: AppEvent) => void;
+  /** Stops the app when it is aborted, also while it starts; then `createNew` rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
   /** Replaces parts of the outside world, mostly for tests; see `@reacto/kinesix/testing`. */
   readonly ports?: Ports;
 }
@@ -110,10 +107,12 @@ export class ReactoKinesixApp implements AsyncDisposable {
    * @throws {SourceError} If the stream cannot be read.
    */
   static async createNew(options: AppOptions): Promise<ReactoKinesixApp> {
+    options.signal?.throwIfAborted();
     const names = checkNames(options);
     const config = resolveConfig(options.config);
     const processor = checkProcessorSource(options.processor);
     const { clock = systemClock, random = systemRandom } = options.ports ?? {};
+    checkInitialPosition(config.initialPosition, clock.now());
     const isOnAws = !options.kinesisEndpoint && !options.dynamoDBEndpoint && !options.ports;
     const workerId = checkWorkerId(
       options.workerId ?? await defaultWorkerId({ clock, random, isOnAws }),
@@ -126,7 +125,10 @@ export class ReactoKinesixApp implements AsyncDisposable {
     const world = await connect(options, config, { clock, random, emit });
     const { version } = manifest;
     const worker = new Worker({ ...world, ...names, workerId, version, config, processor });
+    const stop = (): void => void worker.stop();
+    options.signal?.addEventListener("abort", stop, { once: true });
     const finished = worker.finished.finally(() => {
+      options.signal?.removeEventListener("abort", stop);
       world.close();
       hub.close();
     });
@@ -135,6 +137,7 @@ export class ReactoKinesixApp implements AsyncDisposable {
       await worker.start();
     } catch (error) {
       hub.open();
+      options.signal?.throwIfAborted();
       throw error;
     }
     // A macrotask later, so that whoever awaits this can add listeners first.
@@ -310,6 +313,16 @@ function checkName(option: string, name: unknown, max: number): string {
       JSON.stringify(name)?.slice(0, 150)
     }: it must be 1 to ${max} letters, ` +
       `digits, "_", "-" or "."`,
+  );
+}
+
+/** Clocks differ a little; more than that is a mistake, which the stream would silently take for LATEST. */
+const CLOCK_DIFFERENCE_MAX_MS = 300_000;
+
+function checkInitialPosition(position: ResolvedConfig["initialPosition"], now: number): void {
+  if (typeof position !== "number" || position <= now + CLOCK_DIFFERENCE_MAX_MS) return;
+  throw new RangeError(
+    `Cannot use setting "initialPosition": ${new Date(position).toISOString()} is in the future`,
   );
 }
 

@@ -85,7 +85,7 @@ export class LeaseLostError extends Error {
   }
 }
 
-/** The app stopped because another process was started with the same worker id. */
+/** The app stopped because another process goes on under the same worker id: the one that was started later, as a rule. */
 export class WorkerReplacedError extends Error {
   /** The name of the class. */
   override readonly name = "WorkerReplacedError";
@@ -98,8 +98,8 @@ export class WorkerReplacedError extends Error {
    */
   constructor(workerId: string) {
     super(
-      `Cannot go on as worker "${workerId}": another process was started with the same worker id ` +
-        `and the newer one goes on; give each process its own worker id`,
+      `Cannot go on as worker "${workerId}": another process with the same worker id goes on ` +
+        `instead; give each process its own worker id`,
     );
     this.workerId = workerId;
   }
@@ -119,9 +119,34 @@ export class ProcessTimeoutError extends Error {
   }
 }
 
+/** An error as an event tells it. */
+export interface EventError {
+  /** The class of the error, such as `TypeError`. */
+  readonly name: string;
+  /** Its message. */
+  readonly message: string;
+}
+
+/** An error as an event tells it; anything can be thrown. */
+export function toEventError(error: unknown): EventError {
+  return {
+    name: textOf(() => error instanceof Error ? error.name : "Error"),
+    message: messageOf(error),
+  };
+}
+
 /** The message of anything that was thrown, whether it is an `Error` or not. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return textOf(() => error instanceof Error ? error.message : error);
+}
+
+/** Anything as text. A value can refuse that, and so can the look at it: a getter may throw, a proxy may throw at anything. */
+function textOf(read: () => unknown): string {
+  try {
+    return String(read());
+  } catch {
+    return "a value that cannot be written as text";
+  }
 }
 
 /** Fails when something that this code relies on does not hold: always a defect, never the world's fault. */

@@ -113,10 +113,14 @@ export class EventHub {
   }
 
   #tell(listener: (event: never) => void, event: AppEvent): void {
-    try {
-      listener(event as never);
-    } catch (error) {
+    const report = (error: unknown): void => {
       if (event.type !== "listener_failed") this.#onListenerError(event.type, error);
+    };
+    try {
+      // A listener may be async, whatever its type says: what it rejects with is what it throws.
+      Promise.resolve(listener(event as never)).catch(report);
+    } catch (error) {
+      report(error);
     }
   }
 

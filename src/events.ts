@@ -6,13 +6,7 @@
  * @module
  */
 
-/** An error as an event tells it. */
-export interface EventError {
-  /** The class of the error, such as `TypeError`. */
-  readonly name: string;
-  /** Its message. */
-  readonly message: string;
-}
+import type { EventError } from "./errors.ts";
 
 /** What every event carries. */
 export interface EventStamp {
@@ -136,6 +130,8 @@ export type AppFact =
   }
   /** `startProcessing` was called for the shard. */
   | { readonly type: "shard_start_requested"; readonly shardId: string }
+  /** Every record of a closed shard was processed; its end waits for the checkpoint of the last one by hand. */
+  | { readonly type: "shard_end_waiting"; readonly shardId: string; readonly checkpoint: string }
   /** Every record of a closed shard is finished. */
   | {
     readonly type: "shard_ended";
@@ -186,10 +182,3 @@ export type AppEventOf<T extends AppEventType> =
 
 /** Where the runtime tells facts. It is synchronous and never throws. */
 export type EventSink = (fact: AppFact) => void;
-
-/** An error as an event tells it; anything can be thrown. */
-export function toEventError(error: unknown): EventError {
-  return error instanceof Error
-    ? { name: error.name, message: error.message }
-    : { name: "Error", message: String(error) };
-}

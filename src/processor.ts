@@ -58,7 +58,7 @@ export interface ProcessContext {
   readonly signal: AbortSignal;
   /**
    * With `checkpointMode: "manual"`: says that everything up to the record in hand is finished (with `processBatch`: up to the
-   * record that is given, or the whole batch). Resolves when that is written, which is at most `checkpointFrequency`
+   * record that is given, or the whole batch; in `shardEnded`: the whole shard). Resolves when that is written, which is at most `checkpointFrequency`
    * later.
    *
    * @throws {LeaseLostError} If the shard was lost.
@@ -110,7 +110,8 @@ export interface RecordProcessor {
   ): void | Promise<void>;
   /**
    * Is called when every record of a closed shard was processed, before the shard is marked as finished, in the manual
-   * checkpoint mode too: the moment to write out what was collected. A throw is tried again twice, then the shard stops on this worker.
+   * checkpoint mode too: the moment to write out what was collected. In that mode call `context.checkpoint()` when it is written:
+   * the end of the shard waits for it. A throw is tried again twice, then the shard stops on this worker.
    */
   shardEnded?(context: ProcessContext): void | Promise<void>;
   /** Is called when the processor is not used any more. */

@@ -73,7 +73,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   core: ["core"],
   "src/errors.ts": [],
   "src/ports.ts": ["core", "src/errors.ts"],
-  "src/events.ts": ["core"],
+  "src/events.ts": ["core", "src/errors.ts"],
   "src/processor.ts": ["core", "src/errors.ts"],
   "src/event_hub.ts": ["src/events.ts"],
   runtime: [

@@ -15,8 +15,8 @@ import {
   UpdateTableCommand,
 } from "@aws-sdk/client-dynamodb";
 import type { ResolvedConfig } from "../core/config.ts";
-import { StoreError } from "../errors.ts";
-import { type EventSink, toEventError } from "../events.ts";
+import { StoreError, toEventError } from "../errors.ts";
+import type { EventSink } from "../events.ts";
 import type { Clock } from "../ports.ts";
 import { describeFailure, retryCall, withoutRetries } from "./aws_calls.ts";
 import { classify, isNamed } from "./aws_errors.ts";

@@ -34,6 +34,9 @@ type Operation = "GetRecords" | "GetShardIterator";
 const ITERATOR_AGE_MAX_MS = 270_000;
 /** New iterators that may expire in a row, before that counts as a failure. */
 const EXPIRIES_MAX = 3;
+/** A start may lie five minutes ahead of this machine's clock (`app.ts`), which may be ahead of that of Kinesis. */
+const FUTURE_WAIT_MS = 2_000;
+const FUTURE_WAITS_MAX = 300;
 
 /** One pass over a shard, batch by batch. */
 export class ShardReader {
@@ -85,26 +88,26 @@ export class ShardReader {
   }
 
   async #newIterator(): Promise<string> {
-    const { client, streamName, shardId, signal } = this.#options;
-    const from = (start: ReturnType<typeof toIteratorStart>) =>
-      this.#retried(async () => {
-        const input = { StreamName: streamName, ShardId: shardId, ...start };
-        const command = withoutRetries(new GetShardIteratorCommand(input));
-        const reply = await client.send(command, { abortSignal: signal });
-        return required(reply.ShardIterator, "ShardIterator");
-      }, "GetShardIterator");
-    try {
-      return await from(toIteratorStart(this.#position));
-    } catch (error) {
-      const isTimeRefused = this.#position.kind === "timestamp" &&
-        isNamed(error, "InvalidArgumentException");
-      if (!isTimeRefused) throw await this.#toSourceError(error, "GetShardIterator");
-    }
-    // Kinesis refuses a time in its future, such as the "now" of a worker whose clock is ahead.
-    try {
-      return await from({ ShardIteratorType: "LATEST" });
-    } catch (error) {
-      throw await this.#toSourceError(error, "GetShardIterator");
+    const { client, clock, streamName, shardId, signal } = this.#options;
+    for (let waits = 0;; waits++) {
+      try {
+        return await this.#retried(async () => {
+          const start = toIteratorStart(this.#position);
+          const input = { StreamName: streamName, ShardId: shardId, ...start };
+          const command = withoutRetries(new GetShardIteratorCommand(input));
+          const reply = await client.send(command, { abortSignal: signal });
+          return required(reply.ShardIterator, "ShardIterator");
+        }, "GetShardIterator");
+      } catch (error) {
+        // Kinesis refuses a time in its future, such as the "now" of a worker whose clock is ahead. It comes soon; from
+        // LATEST instead, records would be skipped each time the shard is opened again before the first one.
+        const isTimeRefused = this.#position.kind === "timestamp" &&
+          isNamed(error, "InvalidArgumentException");
+        if (!isTimeRefused || waits === FUTURE_WAITS_MAX) {
+          throw await this.#toSourceError(error, "GetShardIterator");
+        }
+        await clock.sleep(FUTURE_WAIT_MS, signal);
+      }
     }
   }
 

@@ -12,7 +12,7 @@ import type { AppEvent } from "../events.ts";
 import { count, eventText, type Tone } from "./event_text.ts";
 import { Flood } from "./flood.ts";
 import { OutputQueue } from "./output_queue.ts";
-import { type Terminal, wantsColor } from "./terminal.ts";
+import { printable, type Terminal, wantsColor } from "./terminal.ts";
 
 /** Where a worker's events go. */
 export interface EventLog {
@@ -101,7 +101,7 @@ export class PrettyLog {
     if (event.type === "batch_processed") this.#count(event);
     const said = eventText(event);
     if (!said || !this.#flood.lets(event.type, this.#options.nowMs())) return;
-    this.#line(new Date(event.time), TONES[said.tone](this.#options.paint, said.text));
+    this.#line(new Date(event.time), TONES[said.tone](this.#options.paint, printable(said.text)));
   }
 
   /** Tells the throughput, and what was held back, when it is time to. */

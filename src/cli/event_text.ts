@@ -48,6 +48,7 @@ export function eventText(event: AppEvent): EventText | undefined {
     case "shard_stopped":
     case "shard_stopped_everywhere":
     case "shard_start_requested":
+    case "shard_end_waiting":
     case "shard_ended":
       return shardText(event);
     default:
@@ -144,6 +145,7 @@ type ShardEvent = EventNamed<
   | "shard_stopped"
   | "shard_stopped_everywhere"
   | "shard_start_requested"
+  | "shard_end_waiting"
   | "shard_ended"
 >;
 
@@ -170,6 +172,11 @@ function shardText(event: ShardEvent): EventText {
       };
     case "shard_start_requested":
       return { tone: "plain", text: `${shardId} may be processed here again` };
+    case "shard_end_waiting":
+      return {
+        tone: "warning",
+        text: `${event.shardId} is processed; its end waits for the checkpoint of its last record`,
+      };
     case "shard_ended": {
       const children = event.children.length === 0
         ? ""

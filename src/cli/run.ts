@@ -56,7 +56,8 @@ async function runWorker(
   options: AppOptions,
 ): Promise<number> {
   using strays = catchStrays();
-  await using app = await ReactoKinesixApp.createNew(options);
+  await using app = await startUnless(signals.signal, options);
+  if (app === undefined) return 0;
   const trouble = await Promise.race([
     aborted(signals.signal).then(() => undefined),
     app.finished.then(() => undefined),
@@ -71,6 +72,19 @@ async function runWorker(
   // A failure while stopping is a failure of the run.
   await app.finished;
   return trouble === undefined ? 0 : 1;
+}
+
+/** Starts the worker; undefined if it was told to stop before it ran. */
+async function startUnless(
+  signal: AbortSignal,
+  options: AppOptions,
+): Promise<ReactoKinesixApp | undefined> {
+  try {
+    return await ReactoKinesixApp.createNew({ ...options, signal });
+  } catch (error) {
+    if (signal.aborted) return undefined;
+    throw error;
+  }
 }
 
 /**

@@ -13,7 +13,7 @@ import type { ClusterStatus, ShardState } from "../core/status.ts";
 import { connection } from "./connection.ts";
 import { count, shortPosition } from "./event_text.ts";
 import { aborted, listenForStop } from "./stop_signals.ts";
-import { sayError, type Terminal, wantsColor } from "./terminal.ts";
+import { printable, sayError, type Terminal, wantsColor } from "./terminal.ts";
 import type { Values } from "./values.ts";
 
 const WATCH_MS = 2_000;
@@ -88,11 +88,11 @@ export async function statusText(
 
 function workerRows(cluster: ClusterStatus, paint: Ansis): readonly (readonly string[])[] {
   return cluster.workers.map((worker) => [
-    worker.workerId,
+    printable(worker.workerId),
     worker.alive ? paint.green("yes") : paint.red("no"),
     String(worker.shards),
     ago(worker.lastHeartbeatAt),
-    worker.version,
+    printable(worker.version),
   ]);
 }
 
@@ -106,17 +106,21 @@ function shardRows(cluster: ClusterStatus, paint: Ansis): readonly (readonly str
     closed: (text) => paint.gray(text),
   };
   return cluster.shards.map((shard) => [
-    shard.shardId,
+    printable(shard.shardId),
     colors[shard.state](shard.state),
-    shard.owner ?? "-",
+    printable(shard.owner ?? "-"),
     String(shard.term),
     `${shortPosition(shard.checkpoint)}${
       shard.checkpointAt === null ? "" : `, ${ago(shard.checkpointAt)}`
     }`,
     shard.millisBehindLatest === null ? "-" : seconds(shard.millisBehindLatest),
-    shard.handoverTo ?? "-",
-    shard.parents.map((parent) => parent.replace(/^shardId-0*(?=\d)/, "")).join(", ") || "-",
+    printable(shard.handoverTo ?? "-"),
+    printable(shard.parents.map(shortShard).join(", ")) || "-",
   ]);
+}
+
+function shortShard(shardId: string): string {
+  return shardId.replace(/^shardId-0*(?=\d)/, "");
 }
 
 function ago(time: string): string {

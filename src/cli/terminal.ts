@@ -45,12 +45,20 @@ export function wantsColor(terminal: Terminal, isInteractive: boolean): boolean 
   return isInteractive && terminal.env("NO_COLOR") === undefined && terminal.env("TERM") !== "dumb";
 }
 
+/**
+ * Text as a terminal may get it. Names of workers and messages of processors come from outside: what they hold must not
+ * move the cursor, set the title, or pass for another line.
+ */
+export function printable(text: string): string {
+  return text.replaceAll(/(?!\n)\p{C}/gu, "\ufffd");
+}
+
 /** Tells a person about a failure: its message, and where it comes from if `KINESIX_DEBUG` is set. */
 export function sayError(error: unknown, terminal: Terminal): void {
   const message = error instanceof Deno.errors.BrokenPipe
     ? "Cannot write the output: nobody reads it any more"
     : messageOf(error);
-  terminal.say(`error: ${message}`);
+  terminal.say(`error: ${printable(message)}`);
   if (terminal.env("KINESIX_DEBUG") !== undefined) terminal.say(Deno.inspect(error));
 }
 

@@ -60,9 +60,11 @@ export function plan(view: ClusterView): Plan {
       !view.isStoppedHere(row.id) &&
       (row.owner === view.self || assignment.get(row.id) === view.self || view.isOverdue(row))
     ),
-    refuse: wanted.filter((row) =>
-      view.isStoppedHere(row.id) &&
-      (row.owner !== null || !row.stoppedBy.includes(view.self))
+    refuse: free.filter((row) =>
+      view.isHere(row.id)
+        // It was given to this worker while an earlier turn of it has not returned from the user's code yet.
+        ? row.owner === view.self && row.holder === null
+        : view.isStoppedHere(row.id) && (row.owner !== null || !row.stoppedBy.includes(view.self))
     ),
     remind: new Set([
       ...free.filter((row) => view.isToTell?.(row) ?? true)
@@ -162,7 +164,7 @@ function assign(view: ClusterView, free: readonly ShardRow[]): ReadonlyMap<strin
   // This worker knows best what it has stopped: its own name in a row may stem from an earlier life.
   const refusers = (row: ShardRow): readonly string[] => [
     ...row.stoppedBy.filter((workerId) => workerId !== view.self),
-    ...(view.isStoppedHere(row.id) ? [view.self] : []),
+    ...(view.isStoppedHere(row.id) || view.isHere(row.id) ? [view.self] : []),
   ];
   // The order of names breaks ties, so that every worker agrees.
   return assignTo(unowned, queueOf(view.takers, loadsOf(view), () => 0), refusers);
@@ -240,7 +242,8 @@ function loadsOf(
 /** Whether this worker may ask for the shard: somebody else works on it, and nobody asked yet. */
 function isMovable(row: ShardRow, view: ClusterView): boolean {
   return !isEnded(row) && row.owner !== null && row.owner !== view.self && row.holder !== null &&
-    row.handover === null && view.takers.has(row.owner) && !view.isStoppedHere(row.id);
+    row.handover === null && view.takers.has(row.owner) && !view.isStoppedHere(row.id) &&
+    !view.isHere(row.id);
 }
 
 function busiest(

@@ -284,6 +284,16 @@ function checkTogether(config: ResolvedConfig): void {
         formatDuration(heartbeatTimeout),
     );
   }
+  const { checkpointMode, checkpointFrequency, processTimeout } = config;
+  if (checkpointMode === "manual" && processTimeout > 0 && processTimeout <= checkpointFrequency) {
+    throw new RangeError(
+      `Cannot use setting "processTimeout": with "checkpointMode" manual it must be more than ` +
+        `"checkpointFrequency" (${
+          formatDuration(checkpointFrequency)
+        }), or a processor that waits ` +
+        `for its checkpoint runs out of time; given ${formatDuration(processTimeout)}`,
+    );
+  }
   const least = heartbeatTimeout + config.checkPendingHandoverRequestFrequency;
   if (handoverRequestExpiry < least) {
     throw new RangeError(

@@ -159,6 +159,8 @@ export function advance(row: ShardRow, progress: Progress): LeaseChange {
 export interface PartingOptions {
   /** This worker will not take the shard again by itself. */
   readonly stoppedBy?: string;
+  /** The workers whose names are worth keeping beside it. */
+  readonly alive?: ReadonlySet<string>;
   /** The request that is answered; the shard stays if the request was taken back meanwhile. */
   readonly answers?: HandoverRequest;
 }
@@ -172,7 +174,7 @@ export function give(
 ): LeaseChange {
   const stoppedBy = options.stoppedBy === undefined
     ? {}
-    : { stoppedBy: withWorker(row.stoppedBy, options.stoppedBy) };
+    : { stoppedBy: withWorker(row.stoppedBy, options.stoppedBy, options.alive) };
   return {
     kind: "shard",
     id: row.id,
@@ -220,8 +222,12 @@ export function clearHandover(row: ShardRow): LeaseChange {
 }
 
 /** Writes down that a worker will not process a shard that it does not hold; frees it if it was given to that worker. */
-export function refuse(row: ShardRow, workerId: string): LeaseChange {
-  const stoppedBy = withWorker(row.stoppedBy, workerId);
+export function refuse(
+  row: ShardRow,
+  workerId: string,
+  alive?: ReadonlySet<string>,
+): LeaseChange {
+  const stoppedBy = withWorker(row.stoppedBy, workerId, alive);
   return {
     kind: "shard",
     id: row.id,
@@ -278,6 +284,12 @@ function held(row: ShardRow): RowFields<ShardRow> {
   return { owner: row.owner, holder: row.holder, term: row.term, checkpoint: row.checkpoint };
 }
 
-function withWorker(workers: readonly string[], workerId: string): readonly string[] {
-  return workers.includes(workerId) ? workers : [...workers, workerId];
+/** Names of workers that are gone are dropped: each restart may bring a new one, and a row has 400 KB. */
+function withWorker(
+  workers: readonly string[],
+  workerId: string,
+  alive?: ReadonlySet<string>,
+): readonly string[] {
+  const others = workers.filter((other) => other !== workerId && (alive?.has(other) ?? true));
+  return [...others, workerId];
 }

@@ -7,7 +7,6 @@
  */
 
 import type { Checkpoint } from "../core/checkpoint.ts";
-import { messageOf } from "../errors.ts";
 import type { SourceRecord } from "../ports.ts";
 import type { KinesisRecord } from "../processor.ts";
 
@@ -48,7 +47,8 @@ export class DeliveredRecord implements KinesisRecord {
     try {
       return JSON.parse(text) as T;
     } catch (error) {
-      throw new SyntaxError(`Cannot read ${this.#name()} as JSON: ${messageOf(error)}`, {
+      // What the parser says quotes the payload, which has no place in an event.
+      throw new SyntaxError(`Cannot read ${this.#name()} as JSON: it is not valid JSON`, {
         cause: error,
       });
     }

@@ -9,8 +9,9 @@
 
 import type { Claimant, RowFields, WorkerRow } from "../core/lease.ts";
 import { type Backoff, backoffMs } from "../core/policy.ts";
-import { StoreError, WorkerReplacedError } from "../errors.ts";
-import { toEventError } from "../events.ts";
+import { StoreError, toEventError, WorkerReplacedError } from "../errors.ts";
+
+import type { Clock } from "../ports.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
 import { Bell, withTimeout } from "./tasks.ts";
 
@@ -19,23 +20,43 @@ import { Bell, withTimeout } from "./tasks.ts";
  * last heartbeat; the fence goes down a tenth earlier, counted from before that heartbeat was sent.
  */
 export class Fence {
+  readonly #clock: Clock;
   /** Monotonic time, in milliseconds. */
   #until = -Infinity;
+  /**
+   * Wall time, in milliseconds. The monotonic clock of a machine that was suspended did not run meanwhile. A wall clock that is
+   * set forward can only lower the fence too early, which is safe.
+   */
+  #wallUntil = -Infinity;
 
-  get until(): number {
-    return this.#until;
+  /** @param clock This machine's. */
+  constructor(clock: Clock) {
+    this.#clock = clock;
   }
 
-  isUp(now: number): boolean {
-    return now < this.#until;
+  /** For how much longer it is up, in milliseconds; 0 or less if it is down. */
+  get leftMs(): number {
+    return Math.min(this.#until - this.#clock.monotonic(), this.#wallUntil - this.#clock.now());
   }
 
-  raise(sentAt: number, heartbeatTimeout: number): void {
-    this.#until = Math.max(this.#until, sentAt + heartbeatTimeout * 0.9);
+  get isUp(): boolean {
+    return this.leftMs > 0;
+  }
+
+  /** Whether it went down by time passing, and nobody was told yet. */
+  get isUntold(): boolean {
+    return !this.isUp && this.#until !== -Infinity;
+  }
+
+  /** Raises it, as of the time before a heartbeat was sent that was acknowledged. */
+  raise(sent: { readonly at: number; readonly wallAt: number }, heartbeatTimeout: number): void {
+    this.#until = sent.at + heartbeatTimeout * 0.9;
+    this.#wallUntil = sent.wallAt + heartbeatTimeout * 0.9;
   }
 
   lower(): void {
     this.#until = -Infinity;
+    this.#wallUntil = -Infinity;
   }
 }
 
@@ -87,7 +108,7 @@ export class Heartbeat {
         ...this.#fields(),
       };
       const expect = before === null ? "no row" : { incarnation: before.incarnation };
-      const sentAt = clock.monotonic();
+      const sent = { at: clock.monotonic(), wallAt: clock.now() };
       const { row } = await writePatiently<WorkerRow>(
         this.#deps,
         { kind, id, expect, set: fields },
@@ -95,7 +116,7 @@ export class Heartbeat {
       );
       if (row?.incarnation === claimant.incarnation) {
         this.#attention = row.attention;
-        fence.raise(sentAt, heartbeatTimeout);
+        fence.raise(sent, heartbeatTimeout);
         if (before !== null && before.incarnation !== claimant.incarnation) {
           this.#predecessorUntil = clock.monotonic() + before.heartbeatTimeout;
         }
@@ -131,12 +152,11 @@ export class Heartbeat {
   async watchFence(signal: AbortSignal): Promise<void> {
     const { clock, fence, heartbeat, onFenced } = this.#deps;
     while (true) {
-      const left = fence.until - clock.monotonic();
-      if (left <= 0 && fence.until !== -Infinity) {
+      if (fence.isUntold) {
         fence.lower();
         onFenced();
       }
-      await clock.sleep(left > 0 ? Math.min(left, heartbeat) : heartbeat, signal);
+      await clock.sleep(fence.isUp ? Math.min(fence.leftMs, heartbeat) : heartbeat, signal);
     }
   }
 
@@ -166,10 +186,12 @@ export class Heartbeat {
   async #write(signal: AbortSignal): Promise<void> {
     const { store, clock, claimant, fence, heartbeat, heartbeatTimeout } = this.#deps;
     this.#beat += 1;
-    const sentAt = clock.monotonic();
+    const sent = { at: clock.monotonic(), wallAt: clock.now() };
+    // Short enough for another try before the fence goes down.
+    const timeout = Math.max(1_000, Math.min(heartbeat, heartbeatTimeout / 5));
     const { kind, row } = await withTimeout(
       clock,
-      Math.max(heartbeat, 1_000),
+      timeout,
       signal,
       (signal) =>
         store.write<WorkerRow>({
@@ -179,7 +201,7 @@ export class Heartbeat {
           set: this.#fields(),
         }, signal),
       () =>
-        new StoreError(`Cannot write the heartbeat: no answer within ${heartbeat} ms`, {
+        new StoreError(`Cannot write the heartbeat: no answer within ${timeout} ms`, {
           kind: "unavailable",
           maybeApplied: true,
         }),
@@ -193,8 +215,8 @@ export class Heartbeat {
       this.#deps.onAttention();
       return;
     }
-    const wasFenced = !fence.isUp(clock.monotonic());
-    fence.raise(sentAt, heartbeatTimeout);
+    const wasFenced = !fence.isUp;
+    fence.raise(sent, heartbeatTimeout);
     // After the fence was down, rows may still name this worker: they are its own to take again.
     if (wasFenced || row.attention !== this.#attention) {
       this.#attention = row.attention;

@@ -76,6 +76,9 @@ export class Lease {
   readonly #deps: LeaseDeps;
   readonly #queue = new SerialQueue();
   readonly #due = new Bell();
+  readonly #moved = new Bell();
+  readonly #hurry = new Bell();
+  #isHurried = false;
   readonly #over = new AbortController();
   #row: ShardRow;
   #finished: Checkpoint;
@@ -125,7 +128,7 @@ export class Lease {
 
   /** Whether records may be delivered. False as soon as others may take over, whether anybody noticed or not. */
   get isHeld(): boolean {
-    return !this.#over.signal.aborted && this.#deps.fence.isUp(this.#deps.clock.monotonic());
+    return !this.#over.signal.aborted && this.#deps.fence.isUp;
   }
 
   /** Whether the write that ends this turn is under way. */
@@ -143,6 +146,30 @@ export class Lease {
     this.#finished = position;
     this.#millisBehindLatest = millisBehindLatest;
     this.#due.ring();
+    this.#moved.ring();
+  }
+
+  /** Whether everything that was given to the processor is finished. In the manual mode that is for the user to say. */
+  get isAllFinished(): boolean {
+    return compareCheckpoints(this.#finished, this.#readTo) >= 0;
+  }
+
+  /** Resolves when everything that was given to the processor is finished; rejects with the signal's reason. */
+  async allFinished(signal: AbortSignal): Promise<void> {
+    while (!this.isAllFinished) {
+      await this.#moved.wait(this.#deps.clock, Number.MAX_SAFE_INTEGER, signal);
+    }
+  }
+
+  /** Writes checkpoints as soon as there are any, from now on: the turn is about to end, and somebody may wait for one. */
+  hurry(): void {
+    this.#isHurried = true;
+    this.#hurry.ring();
+  }
+
+  /** Writes checkpoints when they are due again: the turn goes on. */
+  calm(): void {
+    this.#isHurried = false;
   }
 
   /** Says that a request for the shard was seen in its row. */
@@ -152,13 +179,14 @@ export class Lease {
 
   /** Resolves when what is finished now is written. Rejects with {@linkcode LeaseLostError} if the turn ends before. */
   checkpointed(): Promise<void> {
-    if (this.#over.signal.aborted) return Promise.reject(this.#over.signal.reason);
-    if (this.#isWritten()) return Promise.resolve();
-    this.#waiting ??= Promise.withResolvers();
-    const { promise } = this.#waiting;
+    const isOver = this.#over.signal.aborted;
+    if (!isOver && this.#isWritten()) return Promise.resolve();
+    const waiting = this.#waiting ?? Promise.withResolvers<void>();
+    if (isOver) waiting.reject(this.#over.signal.reason);
+    else this.#waiting = waiting;
     // Whoever does not wait for it learns of a lost lease from the signal.
-    promise.catch(() => {});
-    return promise;
+    waiting.promise.catch(() => {});
+    return waiting.promise;
   }
 
   /** Writes what is finished, and gives the shard to another worker. */
@@ -205,7 +233,7 @@ export class Lease {
       while (true) {
         await this.#due.wait(clock, Number.MAX_SAFE_INTEGER, signal);
         const wait = this.#wroteAt + checkpointFrequency - clock.monotonic();
-        if (wait > 0) await clock.sleep(wait, signal);
+        if (wait > 0 && !this.#isHurried) await this.#hurry.wait(clock, wait, signal);
         await this.#queue.run(() => this.#advance());
       }
     } catch (error) {

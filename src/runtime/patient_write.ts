@@ -8,8 +8,8 @@
 
 import type { Row, RowChange } from "../core/lease.ts";
 import { type Backoff, backoffMs } from "../core/policy.ts";
-import { StoreError } from "../errors.ts";
-import { type EventSink, toEventError } from "../events.ts";
+import { StoreError, toEventError } from "../errors.ts";
+import type { EventSink } from "../events.ts";
 import type { Clock, LeaseStore, Random, WriteResult } from "../ports.ts";
 
 /** What a write needs. */
@@ -21,10 +21,11 @@ export interface WriteDeps {
 }
 
 const BACKOFF: Backoff = { baseMs: 200, maxMs: 5_000 };
+/** Attempts without an answer. */
 const ATTEMPTS_MAX = 6;
 
 /**
- * Sends a change until there is an answer. A conflict may mean that an earlier try was applied and its reply lost: look
+ * Sends a change until there is an answer; a table that asks to slow down is waited for as long as it takes. A conflict may mean that an earlier try was applied and its reply lost: look
  * at the row that comes with it.
  *
  * @throws {StoreError} After the last attempt, or at once if trying again cannot help.
@@ -34,13 +35,14 @@ export async function writePatiently<R extends Row>(
   change: RowChange<R>,
   signal: AbortSignal,
 ): Promise<WriteResult<R>> {
+  let throttles = 0;
   for (let attempt = 1;; attempt++) {
     try {
       return await deps.store.write(change, signal);
     } catch (error) {
-      const isPassing = error instanceof StoreError &&
-        (error.kind === "throttled" || error.kind === "unavailable");
-      if (signal.aborted || !isPassing || attempt === ATTEMPTS_MAX) throw error;
+      if (signal.aborted || !(error instanceof StoreError)) throw error;
+      if (error.kind === "throttled") throttles += 1;
+      else if (error.kind !== "unavailable" || attempt - throttles === ATTEMPTS_MAX) throw error;
       const retryInMs = backoffMs(attempt, BACKOFF, deps.random.next());
       tellWriteFailure(deps, change, error, retryInMs);
       await deps.clock.sleep(retryInMs, signal);

@@ -6,7 +6,8 @@
  * @module
  */
 
-import { type EventSink, toEventError } from "../events.ts";
+import { toEventError } from "../errors.ts";
+import type { EventSink } from "../events.ts";
 import type { ProcessorSource, RecordProcessor } from "../processor.ts";
 
 /** The processors of a worker. */
@@ -81,7 +82,7 @@ class Generation {
 
 /** The processor of one shard. It follows a change of the processor between two records. */
 export class Slot {
-  readonly #shardId: string;
+  readonly shardId: string;
   readonly #currentOf: () => Generation;
   readonly #emit: EventSink;
   readonly #onClose: () => void;
@@ -96,7 +97,7 @@ export class Slot {
     emit: EventSink,
     onClose: () => void,
   ) {
-    this.#shardId = shardId;
+    this.shardId = shardId;
     this.#currentOf = currentOf;
     this.#emit = emit;
     this.#onClose = onClose;
@@ -136,7 +137,7 @@ export class Slot {
     this.#generation = generation;
     try {
       this.#processor = typeof source === "function"
-        ? checkProcessor(await source(this.#shardId))
+        ? checkProcessor(await source(this.shardId))
         : source;
       return this.#processor;
     } catch (error) {
@@ -152,7 +153,7 @@ export class Slot {
     this.#processor = null;
     if (generation === null) return;
     if (processor !== null && processor !== generation.source) {
-      await dispose(processor, this.#shardId, this.#emit);
+      await dispose(processor, this.shardId, this.#emit);
     }
     await generation.leave();
   }

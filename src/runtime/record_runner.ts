@@ -6,10 +6,10 @@
  * @module
  */
 
-import { compareCheckpoints } from "../core/checkpoint.ts";
+import { compareCheckpoints, formatCheckpoint } from "../core/checkpoint.ts";
 import { decide, DEFAULT_MODE, type ErrorHandlingMode } from "../core/policy.ts";
-import { ProcessTimeoutError } from "../errors.ts";
-import { type AppFact, type EventSink, toEventError } from "../events.ts";
+import { ProcessTimeoutError, toEventError } from "../errors.ts";
+import type { AppFact, EventSink } from "../events.ts";
 import type { Batch, Clock, Random } from "../ports.ts";
 import type { KinesisRecord, ProcessContext, RecordProcessor } from "../processor.ts";
 import { DeliveredRecord, positionAfter } from "./delivered_record.ts";
@@ -101,7 +101,8 @@ export class RecordRunner {
     let outcome: BatchOutcome = "done";
     for (let attempt = 1; processor.shardEnded !== undefined; attempt++) {
       try {
-        await processor.shardEnded(this.#context([], attempt, this.#lease.signal));
+        const call = processor.shardEnded.bind(processor);
+        await this.#limited((signal) => call(this.#context([], attempt, signal)));
         break;
       } catch (error) {
         this.#tellProcessorFailed("shardEnded", error);
@@ -112,7 +113,23 @@ export class RecordRunner {
       }
     }
     await this.#slot.done();
+    if (outcome === "done" && !this.#lease.isAllFinished) outcome = await this.#untilFinished();
     return this.#lease.isHeld ? outcome : "lost";
+  }
+
+  /** In the manual mode the end of a shard waits for the checkpoint of its last record, or what is after it would be lost. */
+  async #untilFinished(): Promise<BatchOutcome> {
+    const { shardId } = this.#lease;
+    const checkpoint = formatCheckpoint(this.#lease.position);
+    this.#deps.emit({ type: "shard_end_waiting", shardId, checkpoint });
+    using scope = new Scope(this.#lease.signal, this.#drain);
+    try {
+      await this.#lease.allFinished(scope.signal);
+      return "done";
+    } catch (error) {
+      if (!scope.signal.aborted) throw error;
+      return this.#drain.aborted ? "drained" : "lost";
+    }
   }
 
   /** The processor for what comes next, or why nothing does. */
@@ -121,7 +138,10 @@ export class RecordRunner {
       if (!this.#lease.isHeld) return "lost";
       if (this.#drain.aborted) return "drained";
       try {
-        return await this.#slot.use();
+        const processor = await this.#limited(() => this.#slot.use());
+        // A factory may take its time, in which the shard can be lost.
+        if (this.#lease.isHeld) return processor;
+        await this.#slot.done();
       } catch (error) {
         await this.#slot.done();
         this.#tellProcessorFailed("factory", error);
@@ -174,21 +194,25 @@ export class RecordRunner {
     processor: RecordProcessor,
     attempt: number,
   ): void | Promise<void> {
-    const { clock, processTimeout } = this.#deps;
     const call = (signal: AbortSignal): void | Promise<void> => {
       const context = this.#context(records, attempt, signal);
       if (processor.processBatch !== undefined) return processor.processBatch(records, context);
       const [record] = records;
       return record && processor.process?.(record, context);
     };
+    return this.#limited(call);
+  }
+
+  /** Runs code of the user's, for at most `processTimeout`. */
+  #limited<T>(call: (signal: AbortSignal) => T | Promise<T>): T | Promise<T> {
+    const { clock, processTimeout } = this.#deps;
     if (processTimeout === 0) return call(this.#lease.signal);
-    const onTimeout = (): Error => new ProcessTimeoutError(processTimeout);
     return withTimeout(
       clock,
       processTimeout,
       this.#lease.signal,
       async (signal) => await call(signal),
-      onTimeout,
+      () => new ProcessTimeoutError(processTimeout),
     );
   }
 
@@ -200,8 +224,10 @@ export class RecordRunner {
   ): Promise<ErrorHandlingMode> {
     if (processor.getErrorHandlingMode === undefined) return DEFAULT_MODE;
     try {
-      const context = this.#context([record], attempt, this.#lease.signal);
-      const mode = await processor.getErrorHandlingMode(record, error, context);
+      const ask = processor.getErrorHandlingMode.bind(processor);
+      const mode = await this.#limited((signal) =>
+        ask(record, error, this.#context([record], attempt, signal))
+      );
       if (isMode(mode)) return mode;
       throw new TypeError("it must return retryAndSkip(n) or retryAndStop(n)");
     } catch (failure) {
@@ -235,9 +261,14 @@ export class RecordRunner {
   ): Promise<void> {
     const { mode, error, attempt } = failure;
     for (const record of records) {
+      if (!this.#lease.isHeld) return;
       try {
-        const context = this.#context([record], attempt, this.#lease.signal);
-        await processor.onMaxRetryExceeded?.(record, mode, error, context);
+        const tell = processor.onMaxRetryExceeded?.bind(processor);
+        if (tell !== undefined) {
+          await this.#limited((signal) =>
+            tell(record, mode, error, this.#context([record], attempt, signal))
+          );
+        }
       } catch (failure) {
         this.#tellProcessorFailed("onMaxRetryExceeded", failure);
       }
@@ -268,17 +299,19 @@ export class RecordRunner {
     };
   }
 
-  async #checkpoint(record: KinesisRecord | undefined): Promise<void> {
+  /** Throws at once in the mode `auto`: whoever calls it without waiting must learn of the mistake too. */
+  #checkpoint(record: KinesisRecord | undefined): Promise<void> {
     if (this.#deps.checkpointMode === "auto") {
       throw new TypeError(
         'Cannot checkpoint by hand: the setting "checkpointMode" is "auto"; set it to "manual"',
       );
     }
     // A processor that finishes its records in the background does so in any order; what is behind is finished already.
-    const isNews = record !== undefined &&
-      compareCheckpoints(positionAfter(record), this.#lease.position) > 0;
-    if (isNews) this.#markFinished(record);
-    await this.#lease.checkpointed();
+    // At the end of a shard there is no record in hand: all that was given is meant.
+    const position = record === undefined ? this.#lease.readTo : positionAfter(record);
+    const isNews = compareCheckpoints(position, this.#lease.position) > 0;
+    if (isNews) this.#lease.finished(position, this.#millisBehindLatest);
+    return this.#lease.checkpointed();
   }
 
   #markFinished(record: KinesisRecord): void {

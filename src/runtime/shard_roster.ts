@@ -27,6 +27,8 @@ export interface OwnShard {
 export interface RosterDeps extends LeaseDeps, ShardRunnerDeps {
   /** How long a shard that could not be read or processed here is left to others, in milliseconds. */
   readonly coolOff: number;
+  /** The workers that are alive. */
+  readonly alive: () => ReadonlySet<string>;
   /** Who should get a shard that this worker gives up; undefined if there is nobody. */
   readonly heirOf: (row: ShardRow) => string | undefined;
   /** A shard was given to another worker, which should know soon. */
@@ -93,8 +95,7 @@ export class ShardRoster {
 
   /** Takes a shard, and works on it until the turn is over. */
   async take(row: ShardRow, signal: AbortSignal): Promise<void> {
-    const { fence, clock } = this.#deps;
-    if (this.#isClosing || !fence.isUp(clock.monotonic())) return;
+    if (this.#isClosing || !this.#deps.fence.isUp) return;
     if (this.isHere(row.id) || this.isStopped(row.id)) return;
     const taken = Promise.withResolvers<void>();
     this.#taking.set(row.id, taken.promise);
@@ -113,7 +114,7 @@ export class ShardRoster {
     if (here === undefined || row.handover === null || here.lease.term !== row.term) return;
     here.request = row.handover;
     here.lease.requested(row.handover);
-    here.drain.abort();
+    this.#drainOne(here);
   }
 
   /** Leaves a shard alone from now on. Resolves when the record in hand is finished, and the shard given up. */
@@ -127,7 +128,7 @@ export class ShardRoster {
       this.#deps.onFree();
       return;
     }
-    here.drain.abort();
+    this.#drainOne(here);
     await here.done;
   }
 
@@ -140,7 +141,7 @@ export class ShardRoster {
   /** Gives up every shard, each when its record in hand is finished. Nothing is taken from now on. */
   async drain(): Promise<void> {
     this.#isClosing = true;
-    for (const { drain } of this.#here.values()) drain.abort();
+    for (const here of this.#here.values()) this.#drainOne(here);
     await Promise.all(this.#taking.values());
     await Promise.all([...this.#here.values()].map(({ done }) => done));
   }
@@ -200,13 +201,21 @@ export class ShardRoster {
       }
       here.drain = new AbortController();
       here.request = null;
+      here.lease.calm();
       this.#drainIfUnwanted(here);
     }
   }
 
   /** What this worker is to give up may have been decided while the shard was on its way here, or on its way out. */
-  #drainIfUnwanted({ lease, drain }: Here): void {
-    if (this.#isClosing || this.isStopped(lease.shardId)) drain.abort();
+  #drainIfUnwanted(here: Here): void {
+    const { lease } = here;
+    if (this.#isClosing || this.isStopped(lease.shardId)) this.#drainOne(here);
+  }
+
+  /** Has no further record started; a checkpoint that the record in hand may be waiting for is written at once. */
+  #drainOne({ lease, drain }: Here): void {
+    lease.hurry();
+    drain.abort();
   }
 
   async #conclude(here: Here, outcome: RunOutcome): Promise<Parting> {
@@ -256,7 +265,7 @@ export class ShardRoster {
 
   /** Gives a shard to whoever should have it next, or frees it. */
   async #part(lease: Lease, stoppedBy?: string): Promise<Parting> {
-    const options = stoppedBy === undefined ? {} : { stoppedBy };
+    const options = stoppedBy === undefined ? {} : { stoppedBy, alive: this.#deps.alive() };
     const heir = this.#deps.heirOf(lease.row);
     if (heir === undefined) return await lease.release(options);
     const parting = await lease.give(heir, options);

@@ -8,13 +8,13 @@
  */
 
 import { type Backoff, backoffMs } from "../core/policy.ts";
-import { SourceError } from "../errors.ts";
-import { type StopReason, toEventError } from "../events.ts";
+import { ProcessTimeoutError, SourceError, toEventError } from "../errors.ts";
+import type { StopReason } from "../events.ts";
 import type { Batch, ShardInfo, StreamSource } from "../ports.ts";
 import type { Lease } from "./lease_keeper.ts";
-import type { Processors } from "./processors.ts";
+import type { Processors, Slot } from "./processors.ts";
 import { RecordRunner, type RecordRunnerDeps } from "./record_runner.ts";
-import { Scope } from "./tasks.ts";
+import { Scope, withTimeout } from "./tasks.ts";
 
 /** What the shard runner needs of the worker. */
 export interface ShardRunnerDeps extends RecordRunnerDeps {
@@ -22,6 +22,8 @@ export interface ShardRunnerDeps extends RecordRunnerDeps {
   readonly processors: Processors;
   /** After failing to read for this long, in milliseconds, the shard is left to another worker. */
   readonly unreadableAfter: number;
+  /** A shard that cannot be found for this long, in milliseconds, has left the stream: one look may be out of date. */
+  readonly goneAfter: number;
 }
 
 /** How a turn went. */
@@ -48,7 +50,21 @@ export async function runShard(
     const records = new RecordRunner(deps, lease, slot, drain);
     return await readToTheEnd(deps, lease, drain, records);
   } finally {
-    await slot.close();
+    await closeInTime(deps, slot);
+  }
+}
+
+/** Disposes the processor of the shard, for at most `processTimeout`: the shard waits for it to be given up. */
+async function closeInTime(deps: ShardRunnerDeps, slot: Slot): Promise<void> {
+  const { clock, emit, processTimeout } = deps;
+  if (processTimeout === 0) return await slot.close();
+  const onTimeout = (): Error => new ProcessTimeoutError(processTimeout);
+  const { signal } = new AbortController();
+  try {
+    await withTimeout(clock, processTimeout, signal, () => slot.close(), onTimeout);
+  } catch (error) {
+    const told = toEventError(error);
+    emit({ type: "processor_failed", shardId: slot.shardId, operation: "dispose", error: told });
   }
 }
 
@@ -60,11 +76,13 @@ async function readToTheEnd(
 ): Promise<RunOutcome> {
   const { clock, random, emit } = deps;
   let lastRead = clock.monotonic();
+  let unlistedSince: number | undefined;
   for (let failures = 0;;) {
     using scope = new Scope(lease.signal, drain);
     try {
       for await (const batch of readAhead(deps.source, lease, scope.signal)) {
         failures = 0;
+        unlistedSince = undefined;
         const outcome = await processBatch(batch, records);
         if (outcome !== "read on") return outcome;
         lastRead = clock.monotonic();
@@ -78,8 +96,13 @@ async function readToTheEnd(
       if (!(error instanceof SourceError)) throw error;
       failures += 1;
       emit({ type: "read_failed", shardId: lease.shardId, error: toEventError(error) });
-      if (error.kind === "missing" && await hasLeftTheStream(deps, lease.shardId, scope.signal)) {
-        return { kind: "ended", children: [], wasTrimmed: true };
+      if (error.kind === "missing" && await isUnlisted(deps, lease.shardId, scope.signal)) {
+        unlistedSince ??= clock.monotonic();
+        if (clock.monotonic() - unlistedSince >= deps.goneAfter) {
+          return { kind: "ended", children: [], wasTrimmed: true };
+        }
+      } else {
+        unlistedSince = undefined;
       }
       if (clock.monotonic() - lastRead >= deps.unreadableAfter) {
         return { kind: "stopped", reason: "unreadable" };
@@ -144,8 +167,8 @@ async function* readAhead(
   }
 }
 
-/** Whether the stream is there, but not the shard: its records were older than the stream's retention. */
-async function hasLeftTheStream(
+/** Whether the stream is there, but does not list the shard, whose records may be older than the stream's retention. */
+async function isUnlisted(
   deps: ShardRunnerDeps,
   shardId: string,
   signal: AbortSignal,

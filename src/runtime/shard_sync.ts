@@ -7,8 +7,10 @@
  */
 
 import type { Checkpoint } from "../core/checkpoint.ts";
-import { create, forget, newShardRow, type ShardRow } from "../core/lease.ts";
-import { rowsWithoutShard, shardsWithoutRow } from "../core/lineage.ts";
+import { create, forget, isEnded, newShardRow, type ShardRow } from "../core/lease.ts";
+import { type FamilyMember, rowsWithoutShard, shardsWithoutRow } from "../core/lineage.ts";
+import { SourceError, toEventError } from "../errors.ts";
+
 import type { ShardInfo, StreamSource } from "../ports.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
 import { forEachLimited } from "./tasks.ts";
@@ -30,6 +32,7 @@ export class ShardSync {
   readonly #startAt: Checkpoint;
   /** Rows that the last look would have deleted: a single look may be out of date. */
   #unlisted: ReadonlySet<string> = new Set();
+  #reborn: ReadonlySet<string> = new Set();
 
   /** @param startAt Where a shard begins that has no row yet. */
   constructor(deps: ShardSyncDeps, startAt: Checkpoint) {
@@ -42,26 +45,39 @@ export class ShardSync {
     const { store, source } = this.#deps;
     const shards = await source.listShards(signal);
     let isNew = false;
-    let { rows } = await store.list("shard", signal);
+    let { rows, malformed } = await store.list("shard", signal);
     for (let reads = 1; reads < READS_MAX; reads++) {
-      const outcome = await this.#createMissing(shards, rows, signal);
+      // A row that cannot be understood is there all the same.
+      const unreadable = malformed.map(({ id }) => ({ id, parents: [] }));
+      const outcome = await this.#createMissing(shards, [...rows, ...unreadable], signal);
       isNew ||= outcome !== "none";
       if (outcome !== "outrun") break;
-      ({ rows } = await store.list("shard", signal));
+      ({ rows, malformed } = await store.list("shard", signal));
     }
     const unlisted = rowsWithoutShard(shards, rows);
+    this.#tellReborn(shards, rows);
     const gone = unlisted.filter((row) => this.#unlisted.has(row.id));
     this.#unlisted = new Set(unlisted.map((row) => row.id));
     await forEachLimited(gone, WRITES_AT_ONCE_MAX, (row) => this.#forget(row, signal));
     return isNew;
   }
 
-  /** Creates the rows of the children of a shard that ended here. */
-  async createRows(
-    shards: readonly Omit<ShardInfo, "isClosed">[],
+  /**
+   * Creates the rows of the children of a shard that is read to its end. A child of two shards waits for a look at the stream if
+   * the other one has no row yet, being new itself: without that row it would count as finished.
+   */
+  async createChildren(
+    children: readonly Omit<ShardInfo, "isClosed">[],
     signal: AbortSignal,
   ): Promise<void> {
-    await this.#createMissing(shards, [], signal);
+    const { store } = this.#deps;
+    const parents = new Set(children.flatMap((child) => child.parents));
+    for (const parent of parents) {
+      if (await store.read("shard", parent, signal) !== null) continue;
+      await this.look(signal);
+      return;
+    }
+    await this.#createMissing(children, [], signal);
   }
 
   /**
@@ -71,7 +87,7 @@ export class ShardSync {
    */
   async #createMissing(
     shards: readonly Omit<ShardInfo, "isClosed">[],
-    rows: readonly ShardRow[],
+    rows: readonly FamilyMember[],
     signal: AbortSignal,
   ): Promise<"none" | "all" | "outrun"> {
     const generations = shardsWithoutRow(shards, rows);
@@ -95,6 +111,21 @@ export class ShardSync {
   #shuffled<T>(items: readonly T[]): readonly T[] {
     return items.map((item) => ({ item, place: this.#deps.random.next() }))
       .sort((a, b) => a.place - b.place).map(({ item }) => item);
+  }
+
+  /** A finished shard that takes records again, in two looks: only a new stream of the same name has that. */
+  #tellReborn(shards: readonly ShardInfo[], rows: readonly ShardRow[]): void {
+    const open = new Set(shards.filter((shard) => !shard.isClosed).map((shard) => shard.id));
+    const reborn = rows.filter((row) => isEnded(row) && open.has(row.id)).map((row) => row.id);
+    const twice = reborn.filter((id) => this.#reborn.has(id));
+    this.#reborn = new Set(reborn);
+    if (twice.length === 0) return;
+    const message =
+      `Cannot read ${twice.join(", ")}: finished in the state table, but open in the ` +
+      "stream, which was deleted and created again under its name; stop the app and delete the " +
+      "rows of the old stream";
+    const error = toEventError(new SourceError(message, { kind: "invalid" }));
+    this.#deps.emit({ type: "task_failed", task: "look at the stream", error });
   }
 
   /** Creates a row. Returns false if another worker was faster: the row is there, which is all that counts. */

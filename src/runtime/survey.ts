@@ -18,7 +18,6 @@ import {
   heirs,
   plan,
   shardsToAskFor,
-  stoppedEverywhere,
 } from "../core/balance.ts";
 import type { ResolvedConfig } from "../core/config.ts";
 import { dutyFactor, ON_DUTY_MAX } from "../core/duty.ts";
@@ -30,10 +29,12 @@ import {
   requestHandover,
   type ShardRow,
 } from "../core/lease.ts";
-import { WorkerReplacedError } from "../errors.ts";
-import { toEventError } from "../events.ts";
+import { type Backoff, backoffMs } from "../core/policy.ts";
+import { toEventError, WorkerReplacedError } from "../errors.ts";
+
 import type { Membership } from "./membership.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
+import { RowNews } from "./row_news.ts";
 import type { ShardRoster } from "./shard_roster.ts";
 import { Bell, forEachLimited, SerialQueue } from "./tasks.ts";
 import { Watch } from "./watch.ts";
@@ -49,6 +50,7 @@ export interface SurveyDeps extends WriteDeps {
 const WRITES_AT_ONCE_MAX = 16;
 /** Least time between two looks, so that a burst of reasons costs one. */
 const LOOK_GAP_MS = 100;
+const LOOK_BACKOFF: Backoff = { baseMs: 500, maxMs: 30_000 };
 /** About as many shard rows cost as much to read together as one alone: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html */
 const ROWS_PER_READ = 10;
 
@@ -59,8 +61,7 @@ export class Survey {
   readonly #queue = new SerialQueue();
   /** Children of shards that ended here: taken here without asking who has fewest, so that nobody waits. */
   readonly #adopted = new Set<string>();
-  #malformed: ReadonlySet<string> = new Set();
-  #stoppedEverywhere: ReadonlySet<string> = new Set();
+  readonly #news: RowNews;
   #rows: readonly ShardRow[] = [];
   #heirs: ReadonlyMap<string, string> | undefined;
   /** When a shard that is free, given or asked for was first seen as it is, on the monotonic clock. */
@@ -77,6 +78,7 @@ export class Survey {
   constructor(deps: SurveyDeps) {
     this.#deps = deps;
     this.#watch = new Watch(deps);
+    this.#news = new RowNews(deps.emit);
   }
 
   /** Asks for a look soon. */
@@ -96,17 +98,20 @@ export class Survey {
 
   /** Looks whenever there is a reason to, until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, emit } = this.#deps;
-    while (true) {
+    const { clock, random, emit } = this.#deps;
+    for (let failures = 0;;) {
       const isRung = await this.#bell.wait(clock, this.#pause(), signal);
       try {
         await this.#step(isRung, signal);
+        failures = 0;
       } catch (error) {
         if (signal.aborted || error instanceof WorkerReplacedError) throw error;
         const told = toEventError(error);
         emit({ type: "task_failed", task: "look at the state table", error: told });
+        failures += 1;
       }
-      await clock.sleep(LOOK_GAP_MS, signal);
+      const gap = failures === 0 ? 0 : backoffMs(failures, LOOK_BACKOFF, random.next());
+      await clock.sleep(Math.max(LOOK_GAP_MS, gap), signal);
     }
   }
 
@@ -135,14 +140,14 @@ export class Survey {
     await this.#take(take.filter((row) => dead.has(row.owner)), signal);
     const { self } = this.#deps;
     const freed = refused.filter((row) => dead.has(row.owner));
-    await this.#writeEach(freed, (row) => refuse(row, self), signal);
+    await this.#writeEach(freed, (row) => refuse(row, self, view.alive), signal);
     this.#remind(remind, view, signal);
     this.#watch.settled();
     await this.#answer(view, signal);
     // What was taken just now is not in the view: whoever asked by it would ask for too much.
     if (take.length === 0) await this.#ask(view, signal);
     else this.ring();
-    this.#tellStoppedEverywhere(view);
+    this.#news.tellStoppedEverywhere(view);
     const owners = new Set(this.#rows.flatMap((row) => row.owner ?? []));
     await this.#deps.membership.bury(owners, signal);
   }
@@ -160,13 +165,9 @@ export class Survey {
 
   /** Reads the rows: those of the workers last, so that whoever owns a shard is known. */
   async #read(signal: AbortSignal): Promise<void> {
-    const { self, store, clock, emit } = this.#deps;
+    const { self, store, clock } = this.#deps;
     const { rows, malformed } = await store.list("shard", signal);
-    const known = this.#malformed;
-    this.#malformed = new Set(malformed.map(({ id }) => id));
-    for (const { id, reason } of malformed) {
-      if (!known.has(id)) emit({ type: "row_malformed", kind: "shard", id, reason });
-    }
+    this.#news.tellMalformed(malformed);
     await this.#watch.look(signal);
     this.#rows = rows;
     this.#asked.clear();
@@ -213,9 +214,10 @@ export class Survey {
 
   async #take(rows: readonly ShardRow[], signal: AbortSignal): Promise<void> {
     const { roster, emit } = this.#deps;
+    const known = new Set(this.#rows.map((row) => row.id));
     await forEachLimited(rows, WRITES_AT_ONCE_MAX, async (row) => {
       try {
-        await roster.take(row, signal);
+        if (await this.#isReady(row, known, signal)) await roster.take(row, signal);
       } catch (error) {
         if (signal.aborted) throw error;
         // The next look tries again; the other shards need not wait for it.
@@ -233,6 +235,22 @@ export class Survey {
     for (const workerId of workers) {
       if (workerId !== view.self) this.#deps.membership.nudge(workerId, signal);
     }
+  }
+
+  /**
+   * Whether the parents that were not among the rows are really gone. A list of rows is no snapshot: the row of a parent may
+   * have been created after its part of the list was read, and before that of the child.
+   */
+  async #isReady(
+    row: ShardRow,
+    known: ReadonlySet<string>,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    for (const id of row.parents.filter((parent) => !known.has(parent))) {
+      const parent = await this.#deps.store.read("shard", id, signal);
+      if (parent !== null && !isEnded(parent)) return false;
+    }
+    return true;
   }
 
   async #answer(view: ClusterView, signal: AbortSignal): Promise<void> {
@@ -295,17 +313,6 @@ export class Survey {
       const { kind } = await writePatiently(this.#deps, makeChange(row), signal);
       if (kind === "written") onWritten?.(row);
     });
-  }
-
-  #tellStoppedEverywhere(view: ClusterView): void {
-    const known = this.#stoppedEverywhere;
-    const stopped = stoppedEverywhere(view);
-    this.#stoppedEverywhere = new Set(stopped.map(turnOf));
-    for (const row of stopped) {
-      if (known.has(turnOf(row))) continue;
-      const { id, stoppedBy } = row;
-      this.#deps.emit({ type: "shard_stopped_everywhere", shardId: id, stoppedBy });
-    }
   }
 
   /** How long until the next look at the workers, or at everything. */

@@ -106,7 +106,10 @@ export class Bell {
   }
 }
 
-/** Runs `work` with a signal that is aborted after `ms`; throws `onTimeout()` if that comes first. */
+/**
+ * Runs `work` with a signal that is aborted after `ms`, or with the given one; throws `onTimeout()` if the time comes first.
+ * An abort of the given signal ends nothing by itself: work that does not heed it is waited for.
+ */
 export async function withTimeout<T>(
   clock: Clock,
   ms: number,
@@ -114,7 +117,7 @@ export async function withTimeout<T>(
   work: (signal: AbortSignal) => Promise<T>,
   onTimeout: () => Error,
 ): Promise<T> {
-  using timer = new Scope(signal);
+  using timer = new Scope();
   using scope = new Scope(signal);
   const timedOut = clock.sleep(ms, timer.signal).then(() => {
     const error = onTimeout();
@@ -131,15 +134,6 @@ export async function withTimeout<T>(
   } finally {
     timer.abort();
   }
-}
-
-/** Resolves when the signal is aborted. `using` lets go of it. */
-export function aborted(signal: AbortSignal): Disposable & { readonly promise: Promise<void> } {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const listener = (): void => resolve();
-  if (signal.aborted) resolve();
-  else signal.addEventListener("abort", listener, { once: true });
-  return { promise, [Symbol.dispose]: () => signal.removeEventListener("abort", listener) };
 }
 
 /** Does `work` for each item, at most `limit` at a time. The first failure is thrown when everything that was started is done. */

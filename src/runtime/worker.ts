@@ -10,8 +10,15 @@ import { type ResolvedConfig, startingCheckpoint } from "../core/config.ts";
 import { dutyFactor } from "../core/duty.ts";
 import { create, isEnded, type StreamRow } from "../core/lease.ts";
 import { type ClusterStatus, clusterStatus } from "../core/status.ts";
-import { invariant, messageOf, SourceError, StoreError, WorkerReplacedError } from "../errors.ts";
-import { toEventError } from "../events.ts";
+import {
+  invariant,
+  messageOf,
+  SourceError,
+  StoreError,
+  toEventError,
+  WorkerReplacedError,
+} from "../errors.ts";
+
 import type { ShardInfo, StreamSource } from "../ports.ts";
 import type { ProcessorSource } from "../processor.ts";
 import { Fence, Heartbeat } from "./heartbeat.ts";
@@ -43,12 +50,14 @@ export class Worker {
   readonly #deps: WorkerDeps;
   /** Aborts when no shard is to be taken any more. */
   readonly #closing = new AbortController();
+  /** Aborts when this worker's row is about to be removed. */
+  readonly #leaving = new AbortController();
   /** Aborts when the last write of this worker is done. */
   readonly #ended = new AbortController();
   readonly #finished = Promise.withResolvers<void>();
   readonly #tasks: TaskGroup;
   readonly #nudges: TaskGroup;
-  readonly #fence = new Fence();
+  readonly #fence: Fence;
   readonly #processors: Processors;
   readonly #heartbeat: Heartbeat;
   readonly #membership: Membership;
@@ -73,6 +82,7 @@ export class Worker {
     };
     this.#tasks = new TaskGroup(onTaskError);
     this.#nudges = new TaskGroup(onTaskError);
+    this.#fence = new Fence(deps.clock);
     this.#processors = new Processors(deps.processor, emit);
     this.#heartbeat = new Heartbeat({
       ...deps,
@@ -92,7 +102,9 @@ export class Worker {
       tasks: this.#tasks,
       processors: this.#processors,
       unreadableAfter: heartbeatTimeout,
+      goneAfter: Math.min(config.checkStreamChangesFrequency, heartbeatTimeout / 2),
       coolOff: heartbeatTimeout,
+      alive: () => this.#membership.alive(),
       heirOf: (row) => this.#survey.heirOf(row),
       onHandoverRequested: () => this.#survey.ring(),
       onGiven: (to) => this.#membership.nudge(to, this.#ended.signal),
@@ -123,8 +135,8 @@ export class Worker {
       await store.prepare(signal);
       await this.#heartbeat.register(signal);
       this.#isRegistered = true;
-      this.#live("heartbeat", () => this.#heartbeat.run(this.#ended.signal));
-      this.#live("fence", () => this.#heartbeat.watchFence(this.#ended.signal));
+      this.#live("heartbeat", () => this.#heartbeat.run(this.#leaving.signal));
+      this.#live("fence", () => this.#heartbeat.watchFence(this.#leaving.signal));
       this.#sync = new ShardSync(this.#deps, await this.#startOfStream());
       await this.#sync.look(signal);
       emit({ type: "worker_started", version, streamName });
@@ -227,7 +239,7 @@ export class Worker {
     const { emit } = this.#deps;
     this.#survey.adopt(children.map((child) => child.id));
     try {
-      await this.#sync?.createRows(children, this.#ended.signal);
+      await this.#sync?.createChildren(children, this.#ended.signal);
     } catch (error) {
       emit({ type: "task_failed", task: "create rows of children", error: toEventError(error) });
     }
@@ -258,8 +270,10 @@ export class Worker {
       await this.#within(DRAIN_SHARE, "finish what is in hand", (signal) => this.#drain(signal));
     }
     await this.#within(GIVE_UP_SHARE, "give up the shards", () => this.#roster.giveUp());
-    // Once the row of this worker is gone others take what is left, so nothing may be in hand here any more.
-    this.#roster.loseAll("the time for stopping was over");
+    // Others take these as soon as this worker has left: whoever still has a record of them in hand is told.
+    this.#roster.loseAll("the time to stop ran out");
+    // A heartbeat after the row is gone would bring it back.
+    this.#leaving.abort(new DOMException("The worker is leaving", "AbortError"));
     if (this.#isRegistered) {
       // What was given to this worker meanwhile is free once its row is gone.
       const leave = async (signal: AbortSignal): Promise<void> => {

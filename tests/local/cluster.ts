@@ -3,8 +3,6 @@
  * Called by: the tests of this folder.
  */
 
-import { KinesisClient, PutRecordsCommand } from "@aws-sdk/client-kinesis";
-import { NodeHttpHandler } from "@smithy/node-http-handler";
 import { assert, assertEquals } from "@std/assert";
 import { TextLineStream } from "../text_lines.ts";
 import { type AppEvent, type ClusterStatus, ReactoKinesixApp } from "../../mod.ts";
@@ -22,6 +20,7 @@ export const SETTINGS = {
   handoverRequestExpiry: 6_000,
   checkPendingHandoverRequestFrequency: 1_000,
   checkpointFrequency: 200,
+  shutdownTimeout: 5_000,
 } as const;
 
 export interface Processed {
@@ -31,6 +30,7 @@ export interface Processed {
   readonly sequenceNumber: string;
   readonly term: number;
   readonly workerId: string;
+  readonly pid: number;
   /** Milliseconds since the epoch, with a fraction; every process is on this machine. */
   readonly at: number;
 }
@@ -38,9 +38,38 @@ export interface Processed {
 /** A worker process. */
 export interface WorkerProcess {
   readonly workerId: string;
+  readonly pid: number;
   readonly events: readonly AppEvent[];
+  /** What it wrote to stderr. */
+  readonly stderr: readonly string[];
   readonly status: Promise<Deno.CommandStatus>;
   kill(signal: Deno.Signal): void;
+}
+
+/** A record as it was put. */
+export interface PutRecord {
+  readonly key: string;
+  readonly index: number;
+  readonly shardId: string;
+  readonly sequenceNumber: string;
+}
+
+/** How a worker process is started. */
+export interface SpawnOptions {
+  /** Where it finds the services, if not directly. */
+  readonly kinesisEndpoint?: string;
+  readonly dynamoDBEndpoint?: string;
+  /** Is told each event when it arrives here. */
+  readonly onEvent?: (event: AppEvent) => void;
+  /** One record of so many takes longer to process. */
+  readonly slow?: { readonly every: number; readonly ms: number };
+}
+
+/** How a cluster is started. */
+export interface ClusterStart {
+  readonly shards: number;
+  /** Is told each record that is put. */
+  readonly onPut?: (record: PutRecord) => void;
 }
 
 const APP = "ClusterTest";
@@ -53,7 +82,7 @@ export class Cluster implements AsyncDisposable {
   readonly kinesis: LocalKinesis;
   readonly options: Parameters<typeof ReactoKinesixApp.clusterStatus>[0];
   readonly #stack: AsyncDisposableStack;
-  readonly #client: KinesisClient;
+  readonly #onPut: (record: PutRecord) => void;
   readonly #folder: string;
   readonly #workers: WorkerProcess[] = [];
   readonly #nextIndex = new Map<string, number>();
@@ -66,8 +95,10 @@ export class Cluster implements AsyncDisposable {
     dynamoDBEndpoint: string,
     folder: string,
     writes: { count: number },
+    onPut: (record: PutRecord) => void,
   ) {
     this.#stack = stack;
+    this.#onPut = onPut;
     this.kinesis = kinesis;
     this.#folder = folder;
     this.#writes = writes;
@@ -79,16 +110,9 @@ export class Cluster implements AsyncDisposable {
       kinesisEndpoint: kinesis.url,
       dynamoDBEndpoint,
     };
-    this.#client = new KinesisClient({
-      region: REGION,
-      credentials: CREDENTIALS,
-      endpoint: kinesis.url,
-      requestHandler: new NodeHttpHandler(),
-    });
-    stack.defer(() => this.#client.destroy());
   }
 
-  static async start(options: { readonly shards: number }): Promise<Cluster> {
+  static async start(options: ClusterStart): Promise<Cluster> {
     await using stack = new AsyncDisposableStack();
     const writes = { count: 0 };
     const kinesis = stack.use(serveLocalKinesis({ port: 0 }));
@@ -103,7 +127,8 @@ export class Cluster implements AsyncDisposable {
     const folder = await Deno.makeTempDir({ prefix: "kinesix-cluster-" });
     stack.defer(() => Deno.remove(folder, { recursive: true }));
     kinesis.engine.call("CreateStream", { StreamName: STREAM, ShardCount: options.shards });
-    return new Cluster(stack.move(), kinesis, dynamoDB.url, folder, writes);
+    const onPut = options.onPut ?? (() => {});
+    return new Cluster(stack.move(), kinesis, dynamoDB.url, folder, writes, onPut);
   }
 
   /** Item writes that the DynamoDB endpoint has seen. */
@@ -116,9 +141,28 @@ export class Cluster implements AsyncDisposable {
     return this.#put;
   }
 
+  /**
+   * The file to which the processors of all workers append a line for each record, before it counts as processed: the order of
+   * its lines is the order of the processing, whatever the clocks say.
+   */
+  get ledger(): string {
+    return `${this.#folder}/processed.jsonl`;
+  }
+
   /** Starts a worker process and waits until it runs. */
   async worker(workerId: string): Promise<WorkerProcess> {
-    const { kinesisEndpoint = "", dynamoDBEndpoint = "" } = this.options;
+    const worker = this.spawn(workerId);
+    await waitFor(() => worker.events.some((event) => event.type === "worker_started"), {
+      what: `${workerId} to start`,
+      within: 20_000,
+    });
+    return worker;
+  }
+
+  /** Starts a worker process. */
+  spawn(workerId: string, options: SpawnOptions = {}): WorkerProcess {
+    const { kinesisEndpoint = "", dynamoDBEndpoint = "" } = { ...this.options, ...options };
+    const { slow, onEvent = () => {} } = options;
     const cli = new URL("../../cli.ts", import.meta.url).pathname;
     const processor = new URL("./recording_processor.ts", import.meta.url).pathname;
     const flags = {
@@ -137,26 +181,38 @@ export class Cluster implements AsyncDisposable {
       args: ["run", "-A", "--quiet", cli, "run", ...settings].concat(
         Object.entries(flags).map(([name, value]) => `--${name}=${value}`),
       ),
-      env: { RECORDING_PATH: `${this.#folder}/${workerId}.jsonl` },
+      env: {
+        RECORDING_PATH: this.ledger,
+        ...slow && { RECORDING_SLOW_EVERY: `${slow.every}`, RECORDING_SLOW_MS: `${slow.ms}` },
+      },
       stdin: "null",
       stdout: "piped",
-      stderr: "null",
+      stderr: "piped",
     }).spawn();
     const events: AppEvent[] = [];
-    const status = Promise.all([child.status, collect(child.stdout, events)]).then(([status]) =>
-      status
-    );
+    const stderr: string[] = [];
+    const status = Promise.all([
+      child.status,
+      collect(child.stdout, (line) => {
+        const event = parseEvent(line);
+        if (event === undefined) {
+          stderr.push(`cut off: ${line}`);
+          return;
+        }
+        events.push(event);
+        onEvent(event);
+      }),
+      collect(child.stderr, (line) => stderr.push(line)),
+    ]).then(([status]) => status);
     const worker: WorkerProcess = {
       workerId,
+      pid: child.pid,
       events,
+      stderr,
       status,
       kill: (signal) => child.kill(signal),
     };
     this.#workers.push(worker);
-    await waitFor(() => events.some((event) => event.type === "worker_started"), {
-      what: `${workerId} to start`,
-      within: 20_000,
-    });
     return worker;
   }
 
@@ -168,18 +224,32 @@ export class Cluster implements AsyncDisposable {
         const key = `key-${(done + i) % keys}`;
         const index = this.#nextIndex.get(key) ?? 0;
         this.#nextIndex.set(key, index + 1);
-        return { PartitionKey: key, Data: new TextEncoder().encode(`${key} ${index}`) };
+        return { key, index };
       });
       for (let waiting = records; waiting.length > 0;) {
-        const reply = await this.#client.send(
-          new PutRecordsCommand({ StreamName: STREAM, Records: waiting }),
-        );
-        const refused = waiting.filter((_, i) => reply.Records?.[i]?.ErrorCode !== undefined);
+        const refused = this.#tryToPut(waiting);
         if (refused.length > 0) await new Promise((resolve) => setTimeout(resolve, 100));
         waiting = refused;
       }
       this.#put += records.length;
     }
+  }
+
+  /** Puts records, and gives those back that were refused. */
+  #tryToPut<R extends Pick<PutRecord, "key" | "index">>(records: readonly R[]): R[] {
+    const reply = this.kinesis.engine.call("PutRecords", {
+      StreamName: STREAM,
+      Records: records.map(({ key, index }) => ({
+        PartitionKey: key,
+        Data: btoa(`${key} ${index}`),
+      })),
+    }) as { Records: readonly { readonly ShardId?: string; readonly SequenceNumber?: string }[] };
+    return records.filter(({ key, index }, i) => {
+      const { ShardId: shardId, SequenceNumber: sequenceNumber } = reply.Records[i] ?? {};
+      if (shardId === undefined || sequenceNumber === undefined) return true;
+      this.#onPut({ key, index, shardId, sequenceNumber });
+      return false;
+    });
   }
 
   async status(): Promise<ClusterStatus> {
@@ -195,17 +265,11 @@ export class Cluster implements AsyncDisposable {
       .sort((a, b) => b - a);
   }
 
-  /** What was processed so far, in the order of time. */
+  /** What was processed so far, in that order. */
   async processed(): Promise<readonly Processed[]> {
-    const lines: Processed[] = [];
-    for await (const { name } of Deno.readDir(this.#folder)) {
-      const text = await Deno.readTextFile(`${this.#folder}/${name}`);
-      for (const line of text.split("\n")) {
-        // A line may be cut where a worker was killed: that record was not processed.
-        if (line.endsWith("}")) lines.push(JSON.parse(line));
-      }
-    }
-    return lines.sort((a, b) => a.at - b.at);
+    const text = await Deno.readTextFile(this.ledger);
+    // A line may be cut where a worker was killed: that record was not processed.
+    return text.split("\n").filter((line) => line.endsWith("}")).map((line) => JSON.parse(line));
   }
 
   /** Waits until every record that was put was processed, and checks the order of each key. Gives the repetitions. */
@@ -260,11 +324,24 @@ export async function waitFor(
   return performance.now() - start;
 }
 
-async function collect(stdout: ReadableStream<Uint8Array>, events: AppEvent[]): Promise<void> {
-  const lines = stdout.pipeThrough(new TextDecoderStream() as never).pipeThrough(
+async function collect(
+  output: ReadableStream<Uint8Array>,
+  onLine: (line: string) => void,
+): Promise<void> {
+  const lines = output.pipeThrough(new TextDecoderStream() as never).pipeThrough(
     new TextLineStream(),
   );
-  for await (const line of lines) events.push(JSON.parse(line));
+  for await (const line of lines) onLine(line);
+}
+
+/** An event; undefined for a line that was cut off where its worker was killed. */
+function parseEvent(line: string): AppEvent | undefined {
+  try {
+    return JSON.parse(line);
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
 }
 
 function nameOf(record: Processed): string {

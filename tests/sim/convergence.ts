@@ -48,6 +48,8 @@ export function describeUnsettled(truth: Truth): string {
     if (!holder.worker.shards().some(({ shardId }) => shardId === shard.id)) {
       return `${shard.id} is held by ${holder.name}, who does not know`;
     }
+    // A batch that was read before its records left the stream is processed all the same.
+    if (holder.recordsInHand > 0) return `${holder.name} has records in hand`;
     loads.set(holder.workerId, (loads.get(holder.workerId) ?? 0) + 1);
   }
   const counts = [...loads.values()];
@@ -65,7 +67,8 @@ export function settlingMs({ config, scenario, stream }: Truth): number {
   const checkpointMs = config.checkpointMode === "manual" ? config.checkpointFrequency / 10 : 0;
   const backlog = stream.shards.reduce((sum, shard) => sum + shard.records.length, 0) *
     (checkpointMs + scenario.processor.workMsMax + 250 + 2 * scenario.source.latencyMax);
-  return 3 * heartbeatTimeout + handoverRequestExpiry + 4 * config.loadBalanceFrequency +
+  const inHandMs = scenario.processor.slow > 0 ? scenario.processor.slowMsMax : 0;
+  return inHandMs + 3 * heartbeatTimeout + handoverRequestExpiry + 4 * config.loadBalanceFrequency +
     (depthOf(stream.shards) + 2) * generation + 30 * heartbeat + 120_000 +
     backlog;
 }

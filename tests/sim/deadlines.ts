@@ -75,7 +75,7 @@ export class Takeover implements Checker {
   onCrash(process: SimProcess): void {
     if (!this.#truth.scenario.isGentle) return;
     for (const row of this.#truth.table.shards()) {
-      if (row.checkpoint.kind === "shardEnd") continue;
+      if (row.checkpoint.kind === "shardEnd" || row.stoppedBy.length > 0) continue;
       const isHeld = row.holder !== null && processOf(row.holder) === process.name;
       const isGiven = row.holder === null && row.owner === process.workerId;
       if (isHeld || isGiven) this.#wait(row.id, this.#crashBoundMs(), "crash");
@@ -97,7 +97,7 @@ export class Takeover implements Checker {
     );
     if (!isWanted && after.owner === null) return;
     const isParting = before.holder !== null && processOf(before.holder) === by;
-    if (isParting) {
+    if (isParting && after.stoppedBy.length === 0) {
       // Who gets it may be gone already, without anybody knowing; then it waits as after a crash.
       const isHeirLive = after.owner === null || [...this.#truth.processes.values()].some(
         (process) => process.isLive && process.workerId === after.owner,

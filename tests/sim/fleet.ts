@@ -117,7 +117,7 @@ export class Fleet {
   /** The process stands still, and goes on later as if nothing had happened. */
   pause(process: SimProcess, ms: number): void {
     this.#note(process.name, "", `=== stands still for ${Math.round(ms)} ms`);
-    process.pausedUntil = this.#options.world.now + ms;
+    process.pausedUntil = Math.max(process.pausedUntil, this.#options.world.now + ms);
     process.wasPaused = true;
   }
 
@@ -147,6 +147,30 @@ export class Fleet {
     process.stopRequestedAt = world.now;
     for (const checker of checkers) checker.onStop?.(process);
     world.after(0, () => void process.worker.stop(), process);
+  }
+
+  /** An operator has a process leave a shard alone. */
+  stopShard(process: SimProcess, shardId: string): void {
+    this.#note(process.name, shardId, "=== is told to stop it");
+    this.#command(process, () => process.worker.stopProcessing(shardId));
+  }
+
+  /** An operator has a process take a shard again. */
+  startShard(process: SimProcess, shardId: string): void {
+    this.#note(process.name, shardId, "=== is told to start it");
+    this.#command(process, () => process.worker.startProcessing(shardId));
+  }
+
+  /** An operator gives a process another processor. */
+  changeProcessor(process: SimProcess): void {
+    this.#note(process.name, "", "=== is given another processor");
+    this.#command(process, () => process.worker.changeProcessor(process.makeProcessor()));
+  }
+
+  #command(process: SimProcess, command: () => Promise<void>): void {
+    process.wasOperated = true;
+    // It may fail for a shard that has ended, a table that does not answer, a worker that stops.
+    this.#options.world.after(0, () => void command().catch(() => {}), process);
   }
 
   /** No faults from now on. */

@@ -46,14 +46,15 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "the fence is counted from the answer, with no margin",
     file: "runtime/heartbeat.ts",
-    from: "    fence.raise(sentAt, heartbeatTimeout);\n    // After",
-    to: "    fence.raise(clock.monotonic(), heartbeatTimeout * 1.2);\n    // After",
+    from: "    fence.raise(sent, heartbeatTimeout);\n    // After",
+    to:
+      "    fence.raise({ at: clock.monotonic(), wallAt: clock.now() }, heartbeatTimeout * 1.2);\n    // After",
   },
   {
     name: "nobody watches the fence",
     file: "runtime/heartbeat.ts",
-    from: "if (left <= 0 && fence.until !== -Infinity) {",
-    to: "if (left <= -1e15) {",
+    from: "if (fence.isUntold) {",
+    to: "if (fence.leftMs < -1e15) {",
   },
   {
     name: "a record is marked before it is processed",
@@ -99,12 +100,6 @@ const MUTANTS: readonly Mutant[] = [
     file: "runtime/survey.ts",
     from: "this.#age(turnOf(row)) >= expiry",
     to: "this.#age(turnOf(row)) >= expiry + 1e15",
-  },
-  {
-    name: "a worker leaves with shards in hand",
-    file: "runtime/worker.ts",
-    from: 'this.#roster.loseAll("the time for stopping was over");',
-    to: "",
   },
   {
     name: "heartbeats are ignored",
@@ -180,6 +175,18 @@ const MUTANTS: readonly Mutant[] = [
     file: "runtime/membership.ts",
     from: "const before = this.#aliveBefore;",
     to: "const before = this.alive();",
+  },
+  {
+    name: "a parent that was not listed is gone",
+    file: "runtime/survey.ts",
+    from: "row.parents.filter((parent) => !known.has(parent))",
+    to: "row.parents.filter((parent) => known.has(parent + parent))",
+  },
+  {
+    name: "a child has a row before its other parent",
+    file: "runtime/shard_sync.ts",
+    from: 'if (await store.read("shard", parent, signal) !== null) continue;',
+    to: 'if (await store.read("shard", parent, signal) !== undefined) continue;',
   },
   {
     name: "a look during a handover takes it for a loss",

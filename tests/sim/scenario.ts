@@ -37,6 +37,8 @@ export interface Happenings {
   readonly twin: number;
   readonly split: number;
   readonly merge: number;
+  /** Somebody stops a shard, starts it again, or changes the processor. */
+  readonly operator: number;
   /** The whole table answers nothing for a while. */
   readonly outage: number;
 }
@@ -109,7 +111,7 @@ export function makeScenario(seed: number, options: ScenarioOptions = {}): Scena
     seed,
     workers: options.workers ?? random.whole(1, 6),
     shards,
-    shardsMax: shards + random.whole(0, 12),
+    shardsMax: shards + random.whole(0, random.chance(0.2) ? 40 : 12),
     keys: random.whole(1, 40),
     recordsPerSecond: random.between(0.2, 8),
     safetyMs: isDefault ? 20 * MINUTE : random.between(5, 20) * MINUTE,
@@ -182,15 +184,17 @@ function drawHappenings(random: Prng, isGentle: boolean, heartbeat: number): Hap
     random.chance(0.5) ? 0 : random.between(min, max);
   const harsh = (min: number, max: number): number => isGentle ? 0 : every(min, max);
   const scale = Math.max(20_000, heartbeat * 5);
+  const reshard = random.chance(0.2) ? 4_000 : scale;
   return {
     crash: every(scale, 10 * scale),
     pause: harsh(scale, 10 * scale),
     partition: harsh(scale, 10 * scale),
     stop: every(scale, 10 * scale),
     join: every(2 * scale, 10 * scale),
-    twin: harsh(3 * scale, 10 * scale),
-    split: every(scale, 10 * scale),
-    merge: every(scale, 10 * scale),
+    twin: harsh(random.chance(0.3) ? 5_000 : 3 * scale, 10 * scale),
+    split: every(reshard, 10 * reshard),
+    merge: every(reshard, 10 * reshard),
+    operator: harsh(scale, 10 * scale),
     outage: harsh(2 * scale, 10 * scale),
   };
 }
@@ -201,8 +205,8 @@ function drawProcessor(random: Prng, isGentle: boolean, heartbeat: number): Proc
   return {
     kind: random.pick(["record", "record", "batch", "factory"]),
     workMsMax: random.pick([0, 20, 60]),
-    slow: isSlow ? random.between(0.001, 0.01) : 0,
-    slowMsMax: random.between(1_000, random.chance(0.3) ? 30 * heartbeat : 4 * heartbeat),
+    slow: isSlow ? random.between(0.001, 0.02) : 0,
+    slowMsMax: random.between(1_000, random.chance(0.4) ? 60 * heartbeat : 4 * heartbeat),
     throws,
     mode: {
       kind: random.chance(0.7) ? "retryAndSkip" : "retryAndStop",

@@ -66,12 +66,15 @@ export class SimProcess implements PortHost {
   pendingCalls = 0;
   pendingSleeps = 0;
   state: ProcessState = "starting";
-  readonly startedAt: number;
+  /** When it last wrote itself into the row of its worker id: of two namesakes the later one goes on. */
+  registeredAt: number = -Infinity;
   stoppedAt: number = neverMs;
   stopRequestedAt: number = neverMs;
   /** Whether another process was started with the same worker id. */
   isReplaced = false;
   wasPaused = false;
+  /** Whether an operator told it what to do. */
+  wasOperated = false;
   recordsInHand = 0;
   readonly #options: ProcessOptions;
   readonly #clock: SimClock;
@@ -82,7 +85,6 @@ export class SimProcess implements PortHost {
     const { name, workerId, world, config, random } = options;
     this.name = name;
     this.workerId = workerId;
-    this.startedAt = world.now;
     this.#clock = new SimClock(world, this, options.clockError);
     const ports = { world, host: this, clock: this.#clock, config, random: random.fork() };
     const store = new SimLeaseStore(
@@ -104,7 +106,7 @@ export class SimProcess implements PortHost {
       store,
       source: this.#source,
       emit: (fact) => options.onFact(this, fact),
-      processor: this.#makeProcessor(),
+      processor: this.makeProcessor(),
     });
   }
 
@@ -121,7 +123,8 @@ export class SimProcess implements PortHost {
     return this.#options.world.now - this.stopRequestedAt >= ms;
   }
 
-  #makeProcessor(): ProcessorSource {
+  /** A user's processor, or a factory of them. */
+  makeProcessor(): ProcessorSource {
     const { habits, random } = this.#options;
     if (habits.kind !== "factory") return this.#processor();
     return async () => {
@@ -134,8 +137,13 @@ export class SimProcess implements PortHost {
   }
 
   #processor(): RecordProcessor {
-    const { habits } = this.#options;
-    const common: RecordProcessor = { getErrorHandlingMode: () => habits.mode };
+    const { habits, config } = this.#options;
+    const common: RecordProcessor = {
+      getErrorHandlingMode: () => habits.mode,
+      shardEnded: async (context) => {
+        if (config.checkpointMode === "manual") await context.checkpoint();
+      },
+    };
     if (habits.kind === "batch") {
       return { ...common, processBatch: (records, context) => this.#process(records, context) };
     }

@@ -10,9 +10,32 @@ import { assert, assertEquals } from "@std/assert";
 import { simulate } from "./simulation.ts";
 
 /** How many seeds, from 1. */
-const SEEDS = 40;
+const SEEDS = 20;
 /** Seeds that found something. A change of `scenario.ts` gives them another meaning; they stay, being as good as any. */
-const REGRESSIONS: readonly number[] = [];
+const REGRESSIONS: readonly number[] = [
+  79,
+  95,
+  96,
+  113,
+  146,
+  175,
+  197,
+  214,
+  1007,
+  1010,
+  1020,
+  1046,
+  1093,
+  1106,
+  1227,
+  1285,
+  5157,
+  5280,
+  7111,
+  7190,
+  8202,
+  9010,
+];
 
 async function check(seed: number): Promise<void> {
   const { failure, journal } = await simulate(seed);

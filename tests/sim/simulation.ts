@@ -11,16 +11,9 @@ import { resolveConfig } from "../../src/core/config.ts";
 import { formatCheckpoint } from "../../src/core/checkpoint.ts";
 import { isEnded } from "../../src/core/lease.ts";
 import type { Checker, Truth } from "./checker.ts";
-import {
-  CheckpointOnlyMovesOn,
-  Fencing,
-  NoDuplicatesAtParting,
-  NoFalseLoss,
-  NoLoss,
-  OneAtATime,
-  Order,
-} from "./checkers.ts";
+import { CheckpointOnlyMovesOn, NoDuplicatesAtParting, NoLoss, Order } from "./checkers.ts";
 import { Lineage } from "./checkers.ts";
+import { Fencing, NoFalseLoss, OneAtATime } from "./turn_checkers.ts";
 import { describeUnsettled, settlingMs } from "./convergence.ts";
 import { NoDefects, NothingLeft, RequestsEnd, StopDeadline, Takeover } from "./deadlines.ts";
 import { Fleet } from "./fleet.ts";
@@ -208,7 +201,8 @@ class Simulation {
         }
       }
     };
-    if (this.#scenario.processor.mode.kind === "retryAndSkip") return;
+    const { processor, happenings } = this.#scenario;
+    if (processor.mode.kind === "retryAndSkip" && happenings.operator === 0) return;
     const { heartbeatTimeout, handoverRequestExpiry } = this.#truth.config;
     const { slowMsMax } = this.#scenario.processor;
     const lastMs = handoverRequestExpiry + slowMsMax;
@@ -249,12 +243,27 @@ class Simulation {
     this.#often(happenings.twin, () => someone((process) => fleet.start(process.workerId)));
     this.#often(happenings.split, () => isRoom() && stream.split(random.pick(stream.open)));
     this.#often(happenings.merge, () => isRoom() && stream.merge(random.pick(stream.open)));
+    this.#often(happenings.operator, () => someone((process) => this.#operate(process)));
     this.#often(happenings.outage, () => fleet.outage(random.between(0, heartbeatTimeout * 1.5)));
     const trim = (): void => {
       stream.trim(retentionMs, EPOCH_MS + this.#world.now);
       this.#world.after(retentionMs / 20, trim);
     };
     this.#world.after(retentionMs / 20, trim);
+  }
+
+  /** Stops a shard and starts it later, everywhere or on one worker; or changes the processor. */
+  #operate(process: SimProcess): void {
+    const fleet = this.#fleet;
+    if (this.#random.chance(0.3)) return fleet.changeProcessor(process);
+    const { id } = this.#random.pick(this.#truth.stream.shards);
+    const isEverywhere = this.#random.chance(0.3);
+    const workers = (): readonly SimProcess[] => isEverywhere ? fleet.live : [process];
+    for (const worker of workers()) fleet.stopShard(worker, id);
+    const afterMs = this.#random.between(0, 3 * this.#truth.config.heartbeatTimeout);
+    this.#world.after(afterMs, () => {
+      for (const worker of workers()) if (worker.isLive) fleet.startShard(worker, id);
+    });
   }
 
   #crash(process: SimProcess): void {
@@ -271,7 +280,11 @@ class Simulation {
     this.#fleet.stop(process);
     if (this.#random.chance(0.3)) return;
     const isSame = this.#random.chance(0.6);
-    const afterMs = this.#random.between(0, this.#truth.config.heartbeatTimeout);
+    const { heartbeat, heartbeatTimeout } = this.#truth.config;
+    const afterMs = this.#random.between(
+      0,
+      this.#random.chance(0.5) ? heartbeat : heartbeatTimeout,
+    );
     this.#world.after(afterMs, () => {
       if (this.#isHappening) this.#fleet.start(isSame ? process.workerId : undefined);
     });

@@ -492,3 +492,34 @@ Deno.test("app: wrong options are refused by name, before anything is touched", 
   }
   assertEquals(cluster.store.sent, []);
 });
+
+Deno.test("app: a start that is called off ends with the reason, and leaves nothing behind", async () => {
+  const cluster = new Cluster(1);
+  const abort = new AbortController();
+  const prepare = cluster.store.prepare.bind(cluster.store);
+  cluster.store.prepare = async (signal) => {
+    abort.abort(new Error("called off"));
+    await prepare(signal);
+  };
+  const options = cluster.options("A", { process: () => {} }, { signal: abort.signal });
+  const started = cluster.clock.until(ReactoKinesixApp.createNew(options));
+  await assertRejects(() => started, Error, "called off");
+  assertEquals(await cluster.store.read("worker", "A", new AbortController().signal), null);
+});
+
+Deno.test("app: a running app stops when its signal is aborted", async () => {
+  const cluster = new Cluster(1);
+  const abort = new AbortController();
+  const options = cluster.options("A", { process: () => {} }, { signal: abort.signal });
+  const app = await cluster.clock.until(ReactoKinesixApp.createNew(options));
+  abort.abort();
+  await cluster.clock.until(app.finished);
+  assertEquals(app.shards(), []);
+});
+
+Deno.test("app: a start in the future is refused", async () => {
+  const cluster = new Cluster(1);
+  const initialPosition = cluster.clock.now() + 3_600_000;
+  const options = cluster.options("A", { process: () => {} }, { config: { initialPosition } });
+  await assertRejects(() => ReactoKinesixApp.createNew(options), RangeError, "in the future");
+});

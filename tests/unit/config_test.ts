@@ -1,5 +1,5 @@
 // Owns: what the table of settings accepts and refuses.
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
   type ReactoKinesixConfig,
@@ -191,4 +191,15 @@ Deno.test("config: LATEST begins at the time of the start, a time at itself", ()
   assertEquals(startingCheckpoint("TRIM_HORIZON", 7), { kind: "trimHorizon" });
   assertEquals(startingCheckpoint("LATEST", 7), { kind: "timestamp", timestamp: 7 });
   assertEquals(startingCheckpoint(3, 7), { kind: "timestamp", timestamp: 3 });
+});
+
+Deno.test("config: a processor that waits for its checkpoint must have the time for it", () => {
+  const manual = { checkpointMode: "manual", checkpointFrequency: 1_000 } as const;
+  assertThrows(
+    () => resolveConfig({ ...manual, processTimeout: 1_000 }),
+    RangeError,
+    "processTimeout",
+  );
+  resolveConfig({ ...manual, processTimeout: 1_001 });
+  resolveConfig({ ...manual, processTimeout: 0 });
 });

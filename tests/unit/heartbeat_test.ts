@@ -22,7 +22,7 @@ interface Started {
 
 function build(changes: Partial<HeartbeatDeps> = {}): Started {
   const bench = new Bench();
-  const fence = new Fence();
+  const fence = new Fence(bench.clock);
   const log: string[] = [];
   const { clock, random, store, emit } = bench;
   const heart = new Heartbeat({
@@ -62,7 +62,7 @@ Deno.test("heartbeat: a registered worker shows a new beat every heartbeat", asy
   assertEquals((await started.row())?.beatAt, clock.now());
   assertEquals(store.sent.length, 11);
   assertEquals(log, []);
-  assert(fence.isUp(clock.monotonic()));
+  assert(fence.isUp);
   stop.abort();
   await settled();
   assertEquals(clock.sleeping, 0);
@@ -81,10 +81,10 @@ Deno.test("B11: the fence goes down before the time-out, counted from before the
   };
   await clock.advance(HEARTBEAT + 900);
   const writtenAt = 3 * HEARTBEAT;
-  assertEquals(fence.until, writtenAt + TIMEOUT * 0.9);
+  assertEquals(clock.monotonic() + fence.leftMs, writtenAt + TIMEOUT * 0.9);
   await clock.advance(writtenAt + TIMEOUT - clock.monotonic() - 1);
   assertEquals(log, [`fenced at ${writtenAt + TIMEOUT * 0.9}`]);
-  assertEquals(fence.isUp(clock.monotonic()), false);
+  assertEquals(fence.isUp, false);
   stop.abort();
   await settled();
 });
@@ -94,12 +94,15 @@ Deno.test("heartbeat: a write without an answer raises no fence, and is tried ag
   const { bench, bench: { clock, store }, stop, fence } = started;
   await run(started);
   store.willBe("worker", "reply lost", "request lost");
-  const before = fence.until;
+  const before = clock.monotonic() + fence.leftMs;
   await clock.advance(HEARTBEAT);
-  assertEquals(fence.until, before);
+  assertEquals(clock.monotonic() + fence.leftMs, before);
   assertEquals(bench.told("heartbeat_failed").length, 1);
   await clock.advance(HEARTBEAT);
-  assert(fence.until > before + HEARTBEAT, "the third try came within a heartbeat");
+  assert(
+    (clock.monotonic() + fence.leftMs) > before + HEARTBEAT,
+    "the third try came within a heartbeat",
+  );
   stop.abort();
   await settled();
 });
@@ -114,7 +117,7 @@ Deno.test("heartbeat: an answer that never comes does not stop the next beat", a
   };
   await clock.advance(3 * HEARTBEAT);
   assertEquals(bench.told("heartbeat_failed").length, 1);
-  assert(fence.until > 2 * HEARTBEAT + TIMEOUT * 0.9);
+  assert((clock.monotonic() + fence.leftMs) > 2 * HEARTBEAT + TIMEOUT * 0.9);
   stop.abort();
   await settled();
 });
@@ -150,7 +153,7 @@ Deno.test("heartbeat: the row that others deleted is written again, the shards a
   await clock.advance(HEARTBEAT);
   assertEquals(log, [`fenced at ${2 * HEARTBEAT}`, `attention at ${2 * HEARTBEAT}`]);
   assertEquals((await started.row())?.incarnation, "A-1");
-  assert(fence.isUp(clock.monotonic()));
+  assert(fence.isUp);
   await clock.advance(HEARTBEAT);
   assertEquals(log.length, 2);
   stop.abort();
@@ -214,7 +217,7 @@ Deno.test("heartbeat: registering survives a lost reply, and gives up when the r
   lossy.bench.store.willBe("worker", "reply lost", "request lost");
   await lossy.bench.clock.until(lossy.heart.register(lossy.bench.signal));
   assertEquals((await lossy.row())?.incarnation, "A-1");
-  assert(lossy.fence.isUp(lossy.bench.clock.monotonic()));
+  assert(lossy.fence.isUp);
 
   const contested = build();
   const { store, signal, clock } = contested.bench;

@@ -76,14 +76,14 @@ export class Bench {
   readonly random: SeededRandom = new SeededRandom();
   readonly store: FaultyStore = new FaultyStore();
   readonly facts: AppFact[] = [];
-  readonly fence: Fence = new Fence();
+  readonly fence: Fence = new Fence(this.clock);
   readonly failures: unknown[] = [];
   readonly tasks: TaskGroup = new TaskGroup((_task, error) => this.failures.push(error));
   readonly signal: AbortSignal = new AbortController().signal;
   readonly emit = (fact: AppFact): void => void this.facts.push(fact);
 
   constructor() {
-    this.fence.raise(0, 10_000_000);
+    this.fence.raise({ at: 0, wallAt: this.clock.now() }, 10_000_000);
   }
 
   deps(changes: Partial<LeaseDeps> = {}): LeaseDeps {

@@ -49,7 +49,9 @@ async function build(
     checkpointMode: "auto",
     processTimeout: 0,
     unreadableAfter: 60_000,
+    goneAfter: 30_000,
     coolOff: 60_000,
+    alive: () => new Set(["A", "B"]),
     heirOf: () => undefined,
     onGiven: (to) => log.push(`given to ${to}`),
     onFree: () => log.push("free"),
@@ -122,6 +124,31 @@ Deno.test("B20: a request that is taken back in mid-answer leaves the shard here
   assertEquals(seen, ["1", "2", "3"]);
   const { owner, term } = await bench.store.shard(SHARD);
   assertEquals([owner, term], ["A", 1]);
+  roster.loseAll("test over");
+});
+
+Deno.test("roster: after a request that was taken back, checkpoints keep to checkpointFrequency again", async () => {
+  const gate = Promise.withResolvers<void>();
+  const started = await build(
+    (text) => text === "1" ? gate.promise : undefined,
+    { checkpointFrequency: 1_000 },
+  );
+  const { bench, bench: { clock, store }, stream, roster, row, seen } = started;
+  put(stream, "1");
+  await roster.take(row, bench.signal);
+  await settled();
+  const request = await asked(started);
+  await store.table.write(clearHandover(request), bench.signal);
+  gate.resolve();
+  await clock.advance(1_000);
+  const before = bench.told("checkpoint_written").length;
+  for (let n = 2; n < 42; n++) {
+    put(stream, String(n));
+    await clock.advance(100);
+  }
+  assertEquals(seen.length, 41);
+  const writes = bench.told("checkpoint_written").length - before;
+  assert(writes >= 3 && writes <= 6, `${writes} checkpoints in 4 s`);
   roster.loseAll("test over");
 });
 
@@ -216,7 +243,7 @@ Deno.test("roster: a shard is taken once, and never behind the fence", async () 
   bench.fence.lower();
   await roster.take(row, bench.signal);
   assertEquals(bench.store.sent, []);
-  bench.fence.raise(0, 1_000_000);
+  bench.fence.raise({ at: bench.clock.monotonic(), wallAt: bench.clock.now() }, 1_000_000);
   await Promise.all([roster.take(row, bench.signal), roster.take(row, bench.signal)]);
   assertEquals(bench.store.sent.length, 1);
   assertEquals([roster.size, roster.isHere(SHARD)], [1, true]);
@@ -266,6 +293,12 @@ Deno.test("roster: a shard that has left the stream is finished", async () => {
   const { bench, bench: { clock }, roster, row } = await build(() => {}, { source: gone });
   await roster.take(row, bench.signal);
   await clock.advance(1_000);
+  assertEquals(
+    (await bench.store.shard(SHARD)).checkpoint.kind,
+    "trimHorizon",
+    "one look is not enough",
+  );
+  await clock.advance(70_000);
   assertEquals((await bench.store.shard(SHARD)).checkpoint, { kind: "shardEnd" });
   assertEquals(bench.told("shard_ended").map(({ wasTrimmed }) => wasTrimmed), [true]);
 });

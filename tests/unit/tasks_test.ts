@@ -2,7 +2,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
 import {
-  aborted,
   Bell,
   forEachLimited,
   Scope,
@@ -163,32 +162,6 @@ Deno.test("tasks: work that takes too long is told so, and what it throws later 
   fail.reject(new Error("unheard"));
   await settled();
   assertEquals([clock.sleeping, abort.listeners], [0, 0]);
-});
-
-Deno.test("tasks: an abort from outside reaches the work within a time limit", async () => {
-  const clock = new VirtualClock();
-  const abort = new AbortController();
-  const running = withTimeout(clock, 10, abort.signal, async (signal) => {
-    using over = aborted(signal);
-    await over.promise;
-    throw signal.reason;
-  }, () => new Error("late"));
-  abort.abort(new Error("over"));
-  await assertRejects(() => running, Error, "over");
-  assertEquals(clock.sleeping, 0);
-});
-
-Deno.test("tasks: waiting for an abort lets go of the signal", async () => {
-  const abort = new CountedAbort();
-  {
-    using over = aborted(abort.signal);
-    assert(over.promise instanceof Promise);
-    assertEquals(abort.listeners, 1);
-  }
-  assertEquals(abort.listeners, 0);
-  abort.abort();
-  using over = aborted(abort.signal);
-  await over.promise;
 });
 
 Deno.test("tasks: each item is worked on once, never more than the limit at a time", async () => {
