@@ -10,6 +10,7 @@
  * @module
  */
 
+import { score } from "./duty.ts";
 import { isEnded, type ShardRow } from "./lease.ts";
 import { isReady } from "./lineage.ts";
 import { isStoppedEverywhere } from "./status.ts";
@@ -29,6 +30,8 @@ export interface ClusterView {
   readonly isStoppedHere: (shardId: string) => boolean;
   /** Whether the shard has been free, given or asked for so long that whoever should act on it evidently does not. */
   readonly isOverdue: (row: ShardRow) => boolean;
+  /** Whether it is for this worker to tell others that the shard, which is free, is for them; by default it is. */
+  readonly isToTell?: (row: ShardRow) => boolean;
 }
 
 /** What a worker does about the shards that nobody works on. */
@@ -63,7 +66,11 @@ export function plan(view: ClusterView): Plan {
         ? row.owner === view.self && row.holder === null
         : view.isStoppedHere(row.id) && (row.owner !== null || !row.stoppedBy.includes(view.self))
     ),
-    remind: new Set([...assignment.values(), ...forgetful(view)]),
+    remind: new Set([
+      ...free.filter((row) => view.isToTell?.(row) ?? true)
+        .flatMap((row) => assignment.get(row.id) ?? []),
+      ...forgetful(view),
+    ]),
   };
 }
 
@@ -116,11 +123,15 @@ export function answerRequests(view: ClusterView): Answer {
   return { give, decline };
 }
 
-/** Who gets each of this worker's shards when it gives them up; a shard that nobody can take is not in it. */
+/**
+ * Who gets each of this worker's shards when it gives them up; a shard that nobody can take is not in it. Of workers with as
+ * many shards each one that leaves prefers others: many may leave at once, and see the same loads.
+ */
 export function heirs(view: ClusterView, shards: readonly ShardRow[]): ReadonlyMap<string, string> {
   const takers = new Set(view.takers);
   takers.delete(view.self);
-  return assignTo(shards, takers, loadsOf({ ...view, takers }), (row) => row.stoppedBy);
+  const queue = queueOf(takers, loadsOf({ ...view, takers }), (name) => score(name, view.self));
+  return assignTo(shards, queue, (row) => row.stoppedBy);
 }
 
 /** The open shards that may run and that no live worker has, or that were given to this one. */
@@ -155,17 +166,26 @@ function assign(view: ClusterView, free: readonly ShardRow[]): ReadonlyMap<strin
     ...row.stoppedBy.filter((workerId) => workerId !== view.self),
     ...(view.isStoppedHere(row.id) || view.isHere(row.id) ? [view.self] : []),
   ];
-  return assignTo(unowned, view.takers, loadsOf(view), refusers);
+  // The order of names breaks ties, so that every worker agrees.
+  return assignTo(unowned, queueOf(view.takers, loadsOf(view), () => 0), refusers);
 }
 
-/** Gives each shard to the worker with the fewest; the order of names breaks ties, so that every worker agrees. */
-function assignTo(
-  shards: readonly ShardRow[],
+/** The workers in the order in which they get shards: those with the fewest first. */
+function queueOf(
   takers: ReadonlySet<string>,
   loads: ReadonlyMap<string, number>,
+  placeInTie: (name: string) => number,
+): LoadedWorker[] {
+  return [...takers].map((name) => ({ name, load: loads.get(name) ?? 0, tie: placeInTie(name) }))
+    .sort(byLoad);
+}
+
+/** Gives each shard to the worker with the fewest. */
+function assignTo(
+  shards: readonly ShardRow[],
+  queue: LoadedWorker[],
   refusers: (row: ShardRow) => readonly string[],
 ): ReadonlyMap<string, string> {
-  const queue = [...takers].map((name) => ({ name, load: loads.get(name) ?? 0 })).sort(byLoad);
   const assignment = new Map<string, string>();
   for (const row of [...shards].sort((a, b) => a.id < b.id ? -1 : 1)) {
     const refused = refusers(row);
@@ -182,10 +202,12 @@ function assignTo(
 interface LoadedWorker {
   readonly name: string;
   load: number;
+  /** Decides between workers with the same load. */
+  readonly tie: number;
 }
 
 function byLoad(a: LoadedWorker, b: LoadedWorker): number {
-  return a.load - b.load || (a.name < b.name ? -1 : 1);
+  return a.load - b.load || a.tie - b.tie || (a.name < b.name ? -1 : 1);
 }
 
 /** Where a worker belongs in a sorted queue, by bisection. */

@@ -32,8 +32,29 @@ export function dutyFactor(workerId: string, members: ReadonlySet<string>, job: 
   return isOnDuty(workerId, members, job) ? 1 : members.size / ON_DUTY_MAX;
 }
 
-/** FNV-1a with a final mix: https://www.rfc-editor.org/rfc/rfc9923 */
-function score(workerId: string, job: string): number {
+/** Up to how many workers each looks at all the others once in a heartbeat. */
+export const WATCHERS_MAX = 10;
+
+/**
+ * How often a worker looks at the rows of the others, in milliseconds. Many together see each beat soon even if each of them
+ * looks seldom; what counts is that one of them looks again right when a beat that stood still has done so for its
+ * time-out. So the time-out is a whole number of such periods, at least one.
+ */
+export function watchEvery(
+  members: number,
+  options: { readonly heartbeat: number; readonly heartbeatTimeout: number },
+): number {
+  const { heartbeat, heartbeatTimeout } = options;
+  if (members <= WATCHERS_MAX) return heartbeat;
+  const wanted = heartbeat * members / WATCHERS_MAX;
+  return heartbeatTimeout / Math.max(1, Math.ceil(heartbeatTimeout / wanted));
+}
+
+/**
+ * The place of a worker in the queue for a job, as a number; another order for each job. FNV-1a with a final mix:
+ * https://www.rfc-editor.org/rfc/rfc9923
+ */
+export function score(workerId: string, job: string): number {
   let hash = 0x811c9dc5;
   for (const text of [job, "\0", workerId]) {
     for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);

@@ -6,12 +6,12 @@
  * @module
  */
 
-import type { Claimant, WorkerRow } from "../core/lease.ts";
+import type { Claimant, RowChange, WorkerRow } from "../core/lease.ts";
 import { isOnDuty } from "../core/duty.ts";
 import { isAlive, sight, type Sightings } from "../core/liveness.ts";
 import { WorkerReplacedError } from "../errors.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
-import type { TaskGroup } from "./tasks.ts";
+import { forEachLimited, type TaskGroup } from "./tasks.ts";
 
 /** What the membership needs of the worker. */
 export interface MembershipDeps extends WriteDeps {
@@ -21,6 +21,7 @@ export interface MembershipDeps extends WriteDeps {
 
 /** Several shards that are given to one worker at once are worth one write to get its attention. */
 const NUDGE_DELAY_MS = 50;
+const WRITES_AT_ONCE_MAX = 16;
 
 /** The workers of the cluster, as this one sees them. */
 export class Membership {
@@ -105,6 +106,23 @@ export class Membership {
     const others = this.rows().filter((other) => other.id !== workerId);
     this.#sightings = sight(this.#sightings, [...others, row], this.#deps.clock.monotonic());
     return false;
+  }
+
+  /**
+   * Removes the rows of the dead at once, so that it is certain for everybody, also for those who seldom look. A beat that
+   * moves keeps the row. Returns those that this very worker removed: it sees to their shards.
+   */
+  async certify(signal: AbortSignal): Promise<readonly string[]> {
+    const alive = this.alive();
+    const certified: string[] = [];
+    const dead = this.rows().filter((row) => !alive.has(row.id));
+    await forEachLimited(dead, WRITES_AT_ONCE_MAX, async ({ id, incarnation, beat }) => {
+      const expect = { incarnation, beat };
+      const change: RowChange<WorkerRow> = { kind: "worker", id, expect, set: "delete" };
+      const { kind } = await writePatiently(this.#deps, change, signal);
+      if (kind === "written") certified.push(id);
+    });
+    return certified;
   }
 
   /** Removes the rows of dead workers that no shard names any more. */

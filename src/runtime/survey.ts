@@ -20,7 +20,7 @@ import {
   shardsToAskFor,
 } from "../core/balance.ts";
 import type { ResolvedConfig } from "../core/config.ts";
-import { dutyFactor, isOnDuty, ON_DUTY_MAX } from "../core/duty.ts";
+import { dutyFactor, ON_DUTY_MAX } from "../core/duty.ts";
 import {
   clearHandover,
   isEnded,
@@ -37,6 +37,7 @@ import { type WriteDeps, writePatiently } from "./patient_write.ts";
 import { RowNews } from "./row_news.ts";
 import type { ShardRoster } from "./shard_roster.ts";
 import { Bell, forEachLimited, SerialQueue } from "./tasks.ts";
+import { Watch } from "./watch.ts";
 
 /** What the survey needs of the worker. */
 export interface SurveyDeps extends WriteDeps {
@@ -52,8 +53,6 @@ const LOOK_GAP_MS = 100;
 const LOOK_BACKOFF: Backoff = { baseMs: 500, maxMs: 30_000 };
 /** About as many shard rows cost as much to read together as one alone: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html */
 const ROWS_PER_READ = 10;
-/** By how much a cluster grows that is starting; before it is done, whoever asks for shards would ask for too many. */
-const GROWTH_MIN = 1.1;
 
 /** Looks at the cluster. */
 export class Survey {
@@ -69,19 +68,16 @@ export class Survey {
   #firstSeen: ReadonlyMap<string, number> = new Map();
   /** The shards that this worker asked others for, as far as it knows. */
   readonly #asked = new Set<string>();
+  readonly #watch: Watch;
   #lookedAt = -Infinity;
   #balancedAt = -Infinity;
-  #membersSeenAt = -Infinity;
-  /** How many workers there are, and how many there were a heartbeat or more before. */
-  #members: { readonly since: number; readonly before: number; readonly now: number } = {
-    since: -Infinity,
-    before: 0,
-    now: 0,
-  };
+  /** Whether the last round of balancing asked for something, in a large cluster. */
+  #isUneven = false;
 
   /** @param deps What it needs of the worker. */
   constructor(deps: SurveyDeps) {
     this.#deps = deps;
+    this.#watch = new Watch(deps);
     this.#news = new RowNews(deps.emit);
   }
 
@@ -120,12 +116,13 @@ export class Survey {
   }
 
   async #step(isRung: boolean, signal: AbortSignal): Promise<void> {
-    const { clock, config } = this.#deps;
+    const { clock } = this.#deps;
     if (isRung || this.#isDue()) return await this.look(signal);
     if (this.#asked.size > 0) await this.#queue.run(() => this.#fetchAsked(signal));
-    if (clock.monotonic() - this.#membersSeenAt < config.heartbeat) return;
-    const left = await this.#lookAtMembers(signal);
-    if (this.#isConcernedBy(left) || this.#isToBalance()) await this.look(signal);
+    if (clock.monotonic() < this.#watchAt()) return;
+    this.#watch.begin();
+    const isConcerned = await this.#watch.isConcernedBy(await this.#watch.look(signal), signal);
+    if (isConcerned || this.#isToBalance()) await this.look(signal);
   }
 
   /** Looks at the rows and acts on them, one look after the other. */
@@ -145,6 +142,7 @@ export class Survey {
     const freed = refused.filter((row) => dead.has(row.owner));
     await this.#writeEach(freed, (row) => refuse(row, self, view.alive), signal);
     this.#remind(remind, view, signal);
+    this.#watch.settled();
     await this.#answer(view, signal);
     // What was taken just now is not in the view: whoever asked by it would ask for too much.
     if (take.length === 0) await this.#ask(view, signal);
@@ -170,7 +168,7 @@ export class Survey {
     const { self, store, clock } = this.#deps;
     const { rows, malformed } = await store.list("shard", signal);
     this.#news.tellMalformed(malformed);
-    await this.#lookAtMembers(signal);
+    await this.#watch.look(signal);
     this.#rows = rows;
     this.#asked.clear();
     for (const row of rows) {
@@ -185,28 +183,10 @@ export class Survey {
     );
   }
 
-  async #lookAtMembers(signal: AbortSignal): Promise<readonly string[]> {
-    const { clock, config, membership } = this.#deps;
-    const left = await membership.look(signal);
-    const now = clock.monotonic();
-    this.#membersSeenAt = now;
-    const { since, before, now: last } = this.#members;
-    this.#members = {
-      ...(now - since < config.heartbeat ? { since, before } : { since: now, before: last }),
-      now: membership.takers().size,
-    };
-    return left;
-  }
-
-  /** Whether many workers have just come, as when a large cluster starts. A few are never worth waiting for. */
-  #isGrowing(): boolean {
-    const { before, now } = this.#members;
-    return now > ON_DUTY_MAX && now > before * GROWTH_MIN;
-  }
-
   #view(): ClusterView {
     const { self, membership, roster, config } = this.#deps;
     const patience = config.checkUnprocessedShardsFrequency;
+    const tellsOf = this.#watch.tellsOf();
     return {
       self,
       shards: this.#rows,
@@ -214,6 +194,7 @@ export class Survey {
       takers: membership.takers(),
       isHere: (shardId) => roster.isHere(shardId),
       isStoppedHere: (shardId) => roster.isStopped(shardId),
+      isToTell: (row) => tellsOf(row.owner),
       isOverdue: (row) => this.#adopted.has(row.id) || this.#age(turnOf(row)) >= patience,
     };
   }
@@ -288,14 +269,15 @@ export class Survey {
 
   /** Asks others for shards: when the time has come, or when this worker has none. */
   async #ask(view: ClusterView, signal: AbortSignal): Promise<void> {
-    const { self, clock, random, emit, membership, config } = this.#deps;
+    const { self, clock, random, emit, membership } = this.#deps;
     const isIdle = this.#asked.size === 0 &&
       !this.#rows.some((row) => !isEnded(row) && row.owner === self);
     const now = clock.monotonic();
-    if (!isIdle && now - this.#balancedAt < config.loadBalanceFrequency) return;
-    if (this.#isGrowing()) return;
+    if (!isIdle && now - this.#balancedAt < this.#balanceEvery()) return;
+    if (this.#watch.isGrowing()) return;
     this.#balancedAt = now;
     const wanted = shardsToAskFor(view, () => random.next());
+    this.#isUneven = this.#watch.isOneOfMany && wanted.length > 0;
     const ask = (row: ShardRow): LeaseChange =>
       requestHandover(row, { to: self, id: random.uuid() });
     await this.#writeEach(wanted, ask, signal, (row) => {
@@ -337,7 +319,7 @@ export class Survey {
   #pause(): number {
     const { clock, config } = this.#deps;
     const nextLook = this.#lookedAt + this.#lookEvery() - clock.monotonic();
-    const nextMembers = this.#membersSeenAt + config.heartbeat - clock.monotonic();
+    const nextMembers = this.#watchAt() - clock.monotonic();
     const nextFetch = this.#asked.size > 0
       ? Math.min(5_000, Math.max(200, config.heartbeat / 4))
       : Infinity;
@@ -358,19 +340,30 @@ export class Survey {
     return period * dutyFactor(self, membership.takers(), "look");
   }
 
-  /** Whether the shards of workers that left are for this one to look after. */
-  #isConcernedBy(left: readonly string[]): boolean {
-    const { self, membership } = this.#deps;
-    return left.some((workerId) => isOnDuty(self, membership.takers(), `left ${workerId}`));
+  /** When to look at the rows of the workers next. Whoever has nothing to do yet looks out for something. */
+  #watchAt(): number {
+    const { roster, membership } = this.#deps;
+    const isJoining = roster.size === 0 &&
+      (this.#watch.isGrowing() || membership.largestLoad() > 1);
+    return this.#watch.at({ isSoon: isJoining || this.#isUneven });
+  }
+
+  /** Among many, several ask at once by what they saw; a round that asked is followed by another one soon. */
+  #balanceEvery(): number {
+    const { loadBalanceFrequency, heartbeat } = this.#deps.config;
+    return this.#isUneven ? Math.min(loadBalanceFrequency, 2 * heartbeat) : loadBalanceFrequency;
   }
 
   /** Whether it is time to ask for shards, and another worker has enough of them, by its own account. */
   #isToBalance(): boolean {
-    const { clock, config, membership, roster } = this.#deps;
-    if (this.#isGrowing()) return false;
+    const { clock, membership, roster } = this.#deps;
+    if (this.#watch.isGrowing()) return false;
     const isTime = roster.size === 0 && this.#asked.size === 0 ||
-      clock.monotonic() - this.#balancedAt >= config.loadBalanceFrequency;
-    return isTime && membership.largestLoad() >= roster.size + 2;
+      clock.monotonic() - this.#balancedAt >= this.#balanceEvery();
+    if (!isTime) return false;
+    const isUneven = membership.largestLoad() >= roster.size + 2;
+    this.#isUneven &&= isUneven;
+    return isUneven;
   }
 
   /** For how long a shard that is free, given or asked for has been seen as it is, in milliseconds. */

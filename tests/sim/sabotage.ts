@@ -98,8 +98,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "expired requests are never cleared",
     file: "runtime/survey.ts",
-    from: "this.#age(row.handover.id) >= expiry",
-    to: "this.#age(row.handover.id) >= expiry + 1e15",
+    from: "this.#age(turnOf(row)) >= expiry",
+    to: "this.#age(turnOf(row)) >= expiry + 1e15",
   },
   {
     name: "heartbeats are ignored",
@@ -148,8 +148,9 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "a row that names me is not mine to retake",
     file: "core/balance.ts",
-    from: "(row.owner === view.self || mine.has(row.id) || view.isOverdue(row))",
-    to: "(row.holder === null && row.owner === view.self || mine.has(row.id))",
+    from:
+      "(row.owner === view.self || assignment.get(row.id) === view.self || view.isOverdue(row))",
+    to: "(row.holder === null && row.owner === view.self || assignment.get(row.id) === view.self)",
   },
   {
     name: "the checkpoint is the one that was read before the claim",

@@ -55,7 +55,7 @@ const CONVERGENCE_MAX_MS = 60 * MINUTE;
 const LULL_MS = 5 * MINUTE;
 const REST_MINUTES = 10;
 const STEP_MS = 1_000;
-const TELL_EVERY_MS = 5_000;
+const TELL_EVERY_MS = 30_000;
 const EVENTS_MAX = 500_000_000;
 
 /** Runs a cluster through all of it. */

@@ -376,3 +376,47 @@ function balanceOnce(
     return { ...row, owner, holder: `${owner}-1`, handover: null };
   });
 }
+
+Deno.test("plan: others are told only of the shards that it is for this worker to tell of", () => {
+  const rows = [0, 1, 2, 3].map((i) => shardRow(nameOf(i), { owner: i < 2 ? "D" : "E" }));
+  const everyone = new Set(["A", "B", "C"]);
+  const view: ClusterView = {
+    self: "A",
+    shards: rows,
+    alive: everyone,
+    takers: everyone,
+    isHere: () => false,
+    isStoppedHere: () => false,
+    isOverdue: () => false,
+  };
+  assertEquals([...plan(view).remind].sort(), ["A", "B", "C"]);
+  const { take, remind } = plan({ ...view, isToTell: (row) => row.owner === "E" });
+  assertEquals([...remind].sort(), ["A", "C"], "who gets the shards of E");
+  assertEquals(take.map(({ id }) => id), [nameOf(0), nameOf(3)], "it takes all that is its own");
+});
+
+Deno.test("balance: workers that leave together do not give all to the same few", () => {
+  const names = Array.from({ length: 60 }, (_, i) => `worker-${i}`);
+  const rows = names.flatMap((owner, i) =>
+    [0, 1, 2, 3].map((j) => shardRow(nameOf(4 * i + j), { owner, holder: `${owner}-1` }))
+  );
+  const leaving = names.slice(0, 10);
+  const takers = new Set(names.slice(10));
+  const given = new Map<string, number>();
+  for (const self of leaving) {
+    const view: ClusterView = {
+      self,
+      shards: rows,
+      alive: new Set(names),
+      takers,
+      isHere: () => true,
+      isStoppedHere: () => false,
+      isOverdue: () => false,
+    };
+    for (const heir of heirs(view, rows.filter(({ owner }) => owner === self)).values()) {
+      given.set(heir, (given.get(heir) ?? 0) + 1);
+    }
+  }
+  assertEquals([...given.values()].reduce((sum, count) => sum + count), 40);
+  assert(Math.max(...given.values()) <= 4, "nobody gets something from everyone");
+});

@@ -1,7 +1,13 @@
 // Who does what one could do for all: core/duty.ts.
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { dutyFactor, isOnDuty, ON_DUTY_MAX } from "../../src/core/duty.ts";
+import {
+  dutyFactor,
+  isOnDuty,
+  ON_DUTY_MAX,
+  WATCHERS_MAX,
+  watchEvery,
+} from "../../src/core/duty.ts";
 
 const members = fc.uniqueArray(fc.string({ minLength: 1 }), { minLength: 1, maxLength: 40 })
   .map((names) => new Set(names));
@@ -40,4 +46,24 @@ Deno.test("duty: together the others are as busy as those on duty", () => {
   const all = new Set(Array.from({ length: 30 }, (_, i) => `worker-${i}`));
   const looks = [...all].reduce((sum, member) => sum + 1 / dutyFactor(member, all, "look"), 0);
   assert(looks >= ON_DUTY_MAX && looks < 2 * ON_DUTY_MAX, `${looks} looks in a period`);
+});
+
+Deno.test("duty: a few watch once per heartbeat, many more seldom, and the time-out is a number of their periods", () => {
+  const settings = fc.record({
+    heartbeat: fc.integer({ min: 100, max: 60_000 }),
+    beats: fc.double({ min: 2, max: 20, noNaN: true }),
+    members: fc.integer({ min: 1, max: 5_000 }),
+  });
+  fc.assert(fc.property(settings, ({ heartbeat, beats, members }) => {
+    const heartbeatTimeout = heartbeat * beats;
+    const every = watchEvery(members, { heartbeat, heartbeatTimeout });
+    if (members <= WATCHERS_MAX) return assertEquals(every, heartbeat);
+    const periods = heartbeatTimeout / every;
+    assert(Math.abs(periods - Math.round(periods)) < 1e-9, `${periods} periods`);
+    assert(every <= heartbeatTimeout && every <= heartbeat * members / WATCHERS_MAX + 1e-6);
+  }));
+  const [few, more, many] = [10, 40, 1_000].map((members) =>
+    watchEvery(members, { heartbeat: 30_000, heartbeatTimeout: 180_000 })
+  );
+  assertEquals([few, more, many], [30_000, 90_000, 180_000]);
 });

@@ -104,3 +104,18 @@ Deno.test("membership: several nudges at once are one write, to the incarnation 
   await bench.tasks.settled();
   assertEquals(clock.sleeping, 0);
 });
+
+Deno.test("membership: a death is certified once, and not of a worker whose beat moved meanwhile", async () => {
+  const { bench, bench: { clock, signal }, members } = build();
+  for (const id of ["B", "C"]) {
+    await write(bench, workerRow(id, { beat: 1, heartbeatTimeout: TIMEOUT }));
+  }
+  await members.look(signal);
+  await clock.advance(TIMEOUT);
+  await members.look(signal);
+  await write(bench, workerRow("C", { beat: 2, heartbeatTimeout: TIMEOUT }));
+  assertEquals(await members.certify(signal), ["B"]);
+  assertEquals(await bench.store.table.read("worker", "B", signal), null);
+  assertEquals((await bench.store.table.read("worker", "C", signal))?.beat, 2);
+  assertEquals(await members.certify(signal), [], "the row is gone already");
+});
