@@ -40,7 +40,7 @@ Deno.test("a table that is ready is used as it is", async () => {
   assertEquals(test.calls(), ["DescribeTable"]);
 });
 
-Deno.test("a table that is missing is created, and waited for", async () => {
+Deno.test("B28: a table that is missing is created, and waited for", async () => {
   const test = setUp({ dynamoDBReadThroughput: 5 });
   const wanted = { ReadCapacityUnits: 5, WriteCapacityUnits: 10 };
   test.describes(null, null, CREATING, CREATING, { ...ACTIVE, ProvisionedThroughput: wanted });
@@ -121,7 +121,7 @@ Deno.test("missing permissions are named", async () => {
   await creating.fails("denied", "the credentials lack dynamodb:CreateTable");
 });
 
-Deno.test("the throughput of a provisioned table is brought to the configured one", async () => {
+Deno.test("B28: the throughput of a provisioned table is brought to the configured one", async () => {
   const test = setUp();
   test.describes(SMALL);
   await test.prepare();

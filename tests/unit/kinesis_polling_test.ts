@@ -100,7 +100,7 @@ Deno.test("throttling is told and waited out, longer each time", async () => {
   }
 });
 
-Deno.test("other failures are retried as often as allowed, then told", async () => {
+Deno.test("B8: other failures, of either call, are retried as often as allowed, then told", async () => {
   for (const operation of ["GetShardIterator", "GetRecords"]) {
     await using test = await setUp({ maxKinesisRetries: 2 });
     await test.put(1);
