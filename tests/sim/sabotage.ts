@@ -40,8 +40,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "the fence never goes down",
     file: "runtime/heartbeat.ts",
-    from: "this.#until = Math.max(this.#until, sentAt + heartbeatTimeout * 0.9);",
-    to: "this.#until = Infinity;",
+    from: "return this.leftMs > 0;",
+    to: "return this.leftMs > -1e15;",
   },
   {
     name: "the fence is counted from the answer, with no margin",
@@ -53,8 +53,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: "nobody watches the fence",
     file: "runtime/heartbeat.ts",
-    from: "if (fence.isUntold) {",
-    to: "if (fence.leftMs < -1e15) {",
+    from: "if (fence.isUntold) {\n        fence.lower();\n        onFenced();",
+    to: "if (fence.leftMs < -1e15) {\n        fence.lower();\n        onFenced();",
   },
   {
     name: "a record is marked before it is processed",
