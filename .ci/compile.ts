@@ -52,8 +52,9 @@ export async function compile(args: readonly string[]): Promise<number> {
   try {
     await bundle(folder);
     const flags = [...PERMISSIONS, runPermission(target), ...permissions];
+    // The cache of compiled code would be a file of a known name in a folder that everybody may write to, and saves no time.
     return await deno(Deno.env.get("DENO_COMPILE") ?? Deno.execPath(), [
-      ...["compile", "--quiet", "--no-config", "--no-lock", "--target", target],
+      ...["compile", "--quiet", "--no-config", "--no-lock", "--no-code-cache", "--target", target],
       ...together(flags),
       ...["--output", output, `${folder}/cli.js`],
     ]);
