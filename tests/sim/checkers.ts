@@ -211,6 +211,7 @@ export class NoDuplicatesAtParting implements Checker {
   }
 
   onWrite({ isAccepted, before, after, by, change }: TableWrite): void {
+    if (isAccepted && before?.kind === "shard" && after === null) this.#forget(before);
     if (!isAccepted || before?.kind !== "shard" || after?.kind !== "shard") return;
     const { set } = change;
     const isParting = before.holder !== null && processOf(before.holder) === by &&
@@ -230,6 +231,11 @@ export class NoDuplicatesAtParting implements Checker {
       }, ` +
         `but had finished ${shard.records[finished - 1]?.sequenceNumber}`,
     );
+  }
+
+  /** An old list may bring back the row of a shard that has left the stream: its terms begin anew, with nothing to read. */
+  #forget({ id, term }: ShardRow): void {
+    for (let past = 0; past <= term; past++) this.#finished.delete(`${id} ${past}`);
   }
 }
 
