@@ -24,18 +24,23 @@ import { transpile } from "./transpile.ts";
  * @throws {LoadError} If a module cannot be had, is not trusted, or is not well written.
  */
 export async function fetchGraph(place: string, options: LoadOptions = {}): Promise<ModuleGraph> {
+  return await orFromCache(options, (options) => fetchWhole(place, options));
+}
+
+/** Does something with the source of modules; if that cannot be reached, with the cache alone. */
+async function orFromCache(
+  options: LoadOptions,
+  load: (options: LoadOptions) => Promise<ModuleGraph>,
+): Promise<ModuleGraph> {
   try {
-    return await fetchWhole(place, options);
+    return await load(options);
   } catch (error) {
     const mayStandIn = options.cacheDir !== undefined && !options.isFresh && !options.isOffline;
     if (!mayStandIn || !(error instanceof LoadError) || !error.isUnreachable) throw error;
     try {
-      return {
-        ...await fetchWhole(place, { ...options, isOffline: true }),
-        standInFor: error.message,
-      };
+      return { ...await load({ ...options, isOffline: true }), standInFor: error.message };
     } catch (cacheError) {
-      // It was never kept whole; what is wrong with the source is what matters. A cache that is not trusted matters more.
+      // It was never kept whole: what is wrong with the source is what matters, unless what was kept is not trusted.
       throw cacheError instanceof LoadError && cacheError.isDistrusted ? cacheError : error;
     }
   }
@@ -60,26 +65,46 @@ async function fetchWhole(place: string, options: LoadOptions): Promise<ModuleGr
 /**
  * Fetches what an `import()` that runs needs and the graph does not have.
  *
- * @param request What is imported, and the URL of the module that does.
  * @returns Only what is new; its imports name files of both.
  * @throws {LoadError} If it cannot be had.
  */
 export async function fetchLate(
   graph: ModuleGraph,
-  request: { readonly asked: string; readonly importer: string },
+  request: LateRequest,
   options: LoadOptions = {},
 ): Promise<ModuleGraph> {
-  const { asked, importer } = request;
+  // What came from the cache goes on from there, so that old and new do not meet.
+  const isOffline = options.isOffline === true || graph.standInFor !== null;
+  return await orFromCache(
+    { ...options, isOffline },
+    (options) => fetchMore(graph, request, options),
+  );
+}
+
+/** What an `import()` asks for. */
+export interface LateRequest {
+  /** A URL, or a `jsr:` name. */
+  readonly asked: string;
+  /** The URL of the module that imports it. */
+  readonly importer: string;
+}
+
+async function fetchMore(
+  graph: ModuleGraph,
+  { asked, importer }: LateRequest,
+  options: LoadOptions,
+): Promise<ModuleGraph> {
+  const { place } = graph;
   try {
-    using source = await ModuleSource.open(graph.place, options);
+    using source = await ModuleSource.open(place, options);
     const builder = new GraphBuilder(source, graph);
     await builder.loadAll({ asked, importer: { url: importer, place: null } });
-    const added = { place: graph.place, ...await builder.finish(asked) };
+    const added = { place, ...await builder.finish(asked) };
     await source.lock?.save({ ...added, modules: [...graph.modules, ...added.modules] });
     await source.context.cache?.save(true);
     return added;
   } catch (error) {
-    throw ofProcessor(graph.place, error);
+    throw ofProcessor(place, error);
   }
 }
 

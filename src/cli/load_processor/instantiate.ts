@@ -8,6 +8,7 @@
 
 import { messageOf } from "../../errors.ts";
 import { ErrorPlaces } from "./error_places.ts";
+import type { LateRequest } from "./graph.ts";
 import { LoadError, naming, namingProcessor } from "./load_error.ts";
 import type { GraphModule, ModuleGraph } from "./module_graph.ts";
 import { lendOwnPackage, loadOwnPackage, OWN_PACKAGE } from "./own_package.ts";
@@ -25,10 +26,7 @@ export interface Instance {
 }
 
 /** Fetches what an `import()` needs and a graph does not have; see `fetchLate()` of `graph.ts`. */
-export type FetchMore = (
-  graph: ModuleGraph,
-  request: { readonly asked: string; readonly importer: string },
-) => Promise<ModuleGraph>;
+export type FetchMore = (graph: ModuleGraph, request: LateRequest) => Promise<ModuleGraph>;
 
 /** How a graph is run. */
 export interface InstantiateOptions {

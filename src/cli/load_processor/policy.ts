@@ -46,7 +46,7 @@ export function checkPlace(url: URL, importer: URL | null, trust: Trust): void {
  * @throws {LoadError} If it may not.
  */
 export function checkRedirect(from: URL, to: URL, trust: Trust): void {
-  if (from.protocol === "https:" && to.protocol !== "https:") {
+  if (from.protocol === "https:" && to.protocol === "http:") {
     throw new LoadError(
       `${naming(from)} is refused: it redirects to ${naming(to)}, away from https:`,
       { isDistrusted: true },

@@ -66,7 +66,11 @@ export class PrivateFolder implements AsyncDisposable {
   #removeNow(): void {
     if (this.#isRemoved) return;
     this.#letGo();
-    Deno.removeSync(this.path, { recursive: true });
+    try {
+      Deno.removeSync(this.path, { recursive: true });
+    } catch {
+      // Nobody is there any more to be told; the next process that starts tidies up.
+    }
   }
 
   #letGo(): void {
