@@ -5,7 +5,14 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import packageFile from "../../deno.json" with { type: "json" };
 import { startLocalStack } from "../../src/cli/local_stack.ts";
 import { CliProcess } from "../cli/cli_testing.ts";
-import { binaryTest, processedBy, putLines, startWorker, works } from "./binary.ts";
+import { BINARY, binaryTest, processedBy, putLines, startWorker, works } from "./binary.ts";
+
+if (BINARY === undefined) {
+  Deno.test.ignore(
+    "SKIPPED: the tests of the executable, since KINESIX_BINARY does not name one (deno task compile makes it)",
+    () => {},
+  );
+}
 
 const LINES = Array.from({ length: 400 }, (_, index) => String(index));
 
