@@ -277,11 +277,13 @@ for (const [path, source, expected] of NOT_VALID) {
 
 Deno.test("T7: an error in process() has a stack of URLs, lines and columns as they were written", async () => {
   await using server = new ModuleServer({
-    "/p.ts": `import { fail } from "./fail.ts"; import "node:fs";
-interface Unused { a: number }
-export default {
-  process(): void { const a = 1 as number; if (a) fail(a as any); },
-};`,
+    "/p.ts": [
+      `import { fail } from "./fail.ts"; import "node:fs";`,
+      `interface Unused { a: number }`,
+      `export default {`,
+      `  process(): void { const a = 1 as number; if (a) fail(a as any); },`,
+      `};`,
+    ].join("\n"),
     "/fail.ts":
       `enum A { B }\nexport function fail(a: number): never {\n  throw new Error(\`failed \${a}\`);\n}`,
   });

@@ -265,7 +265,4 @@ Deno.test(`T14: ${SWAPS} swaps in a row lose no record, process none twice, and 
   const versions = new Set(told.seen.map(([version]) => version));
   assert(versions.size > SWAPS / 4, `${versions.size} versions got records`);
   assert(growth < GROWTH_MAX_BYTES, `${Math.round(growth)} bytes of heap for each swap`);
-  if (Deno.env.has("KINESIX_DEBUG")) {
-    console.log(`${Math.round(growth)} B, ${versions.size} versions`);
-  }
 });
