@@ -325,6 +325,30 @@ Deno.test("T8: imports that run later work, and those that cannot say why only t
   assertStringIncludes(bare ?? "", "it is not part of this program");
 });
 
+Deno.test("T8: an import that runs days later does not need the files to be there still", async () => {
+  await using server = new ModuleServer({
+    "/p.ts": `export default { process: async () => (await import("./late.ts")).late };`,
+    "/late.ts": `import { five } from "./five.ts"; export const late = five;`,
+    "/five.ts": "export const five: number = 5;",
+  });
+  await withFolder(async (folder) => {
+    const before = Deno.env.get("TMPDIR") ?? "";
+    Deno.env.set("TMPDIR", folder);
+    try {
+      const loaded = await loadProcessor(server.url("/p.ts"));
+      for await (const { name } of Deno.readDir(folder)) {
+        await Deno.remove(`${folder}/${name}`, { recursive: true });
+      }
+      const { process } = loaded.source as unknown as { process(): Promise<number> };
+      assertEquals(await process(), 5);
+      await loaded.dispose();
+      assertEquals(await Array.fromAsync(Deno.readDir(folder)), []);
+    } finally {
+      Deno.env.set("TMPDIR", before);
+    }
+  });
+});
+
 Deno.test("what runs on after its version was removed cannot import any more", async () => {
   await using server = new ModuleServer({
     "/p.ts": `export default { process: () => import("./late.ts") };`,

@@ -130,6 +130,8 @@ class RunningGraph {
   readonly #place: Place;
   readonly #fetchMore: FetchMore | undefined;
   readonly #files = new Map<string, string>();
+  /** By an `import()`; from then on the runtime remembers it. */
+  readonly #imported = new Set<string>();
   readonly #places: ErrorPlaces;
   /** One after the other, so that no module is fetched, and run, twice. */
   #lastFetch: Promise<unknown> = Promise.resolve();
@@ -168,6 +170,8 @@ class RunningGraph {
     const [url, from] = [new URL(target.url), new URL(base)];
     if (isRemote(from) && !isRemote(url)) checkPlace(url, from, { hosts: [] });
     const file = this.#fileOf(target.url) ?? await this.#addInTurn(target.url, base);
+    if (!this.#imported.has(file)) await this.#place.write(this.#graph.modules);
+    this.#imported.add(file);
     return await this.#import(file, options);
   }
 

@@ -73,6 +73,7 @@ export class JsrRegistry {
   }
 
   async #versionOf(specifier: string, name: string, range: string): Promise<string> {
+    // @ts-types="@types/semver"
     const { default: semver } = await import("semver");
     if (semver.validRange(range) === null) {
       throw new LoadError(`${naming(specifier)} cannot be had: "${range}" is no range of versions`);
