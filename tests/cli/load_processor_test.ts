@@ -215,6 +215,27 @@ Deno.test("T5: a package that is not part of the program is refused with how to 
   assertStringIncludes(await refusal(server.url("/odd.ts")), "not ftp:");
 });
 
+Deno.test("T5: with deno run, names of packages are what Deno resolves; frozen, they are refused", async () => {
+  const source = `import { distance } from "fastest-levenshtein";
+    import { distance as again } from "npm:fastest-levenshtein@^1.0.16";
+    import { resolve } from "path";
+    export default { process: () => [distance("a", "b"), again === distance, typeof resolve] };`;
+  assertEquals(await seenBy(dataUrl(source)), [1, true, "function"]);
+  await withFolder(async (folder) => {
+    const path = `${folder}/kinesix.lock`;
+    await Deno.writeTextFile(path, '{ "version": 1, "modules": {} }');
+    const frozen = await refusal(dataUrl(source), { lock: { path, isFrozen: true } });
+    assertStringIncludes(frozen, "npm packages are not in the lock file, and --frozen");
+  });
+});
+
+Deno.test("T5: an npm package can be the processor", async () => {
+  assertStringIncludes(
+    await refusal("npm:fastest-levenshtein@^1.0.16"),
+    'it has neither process(record, context) nor processBatch(records, context); it has "__esModule"',
+  );
+});
+
 const NOT_VALID: readonly (readonly [string, string, string])[] = [
   [
     "/syntax.ts",

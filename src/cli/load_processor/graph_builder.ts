@@ -222,7 +222,16 @@ export class GraphBuilder {
       );
     }
     const target = importTarget(specifier, base);
-    if (isFromNpm(target) && !Deno.build.standalone) this.#source.lock?.refuseUnknown(specifier);
+    // What is embedded in an executable is as trusted as the executable.
+    if (isFromNpm(target) && !Deno.build.standalone && this.#source.lock?.isFrozen) {
+      throw new LoadError(
+        `${naming(base)}:${place} cannot import "${
+          naming(specifier)
+        }": npm packages are not in the ` +
+          `lock file, and --frozen allows nothing else; ${bundleHint(base)}`,
+        { isDistrusted: true },
+      );
+    }
     return target;
   }
 
