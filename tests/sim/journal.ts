@@ -19,30 +19,37 @@ export interface JournalLine {
 export class Journal {
   readonly #lines: JournalLine[] = [];
   readonly #keep: number;
+  readonly #onLine: ((line: string) => void) | undefined;
   #next = 0;
 
-  /** @param keep How many lines are kept. */
-  constructor(keep: number) {
+  /**
+   * @param keep How many lines are kept.
+   * @param onLine Is told every line, which makes all of this slow.
+   */
+  constructor(keep: number, onLine?: (line: string) => void) {
     this.#keep = keep;
+    this.#onLine = onLine;
   }
 
   add(line: JournalLine): void {
     this.#lines[this.#next % this.#keep] = line;
     this.#next += 1;
+    this.#onLine?.(format(line));
   }
 
   /** The lines as a table, oldest first. */
   format(): string {
     const from = Math.max(0, this.#next - this.#keep);
-    const lines: string[] = [];
+    const lines = [`${"time".padStart(11)}  ${"process".padEnd(9)} ${"shard".padEnd(6)} what`];
     for (let i = from; i < this.#next; i++) {
       const line = this.#lines[i % this.#keep];
-      if (line === undefined) continue;
-      lines.push(
-        `${(line.at / 1_000).toFixed(3).padStart(10)}s  ${line.process.padEnd(9)} ` +
-          `${line.shardId.replace("shardId-", "#").padEnd(6)} ${line.what()}`,
-      );
+      if (line !== undefined) lines.push(format(line));
     }
     return lines.join("\n");
   }
+}
+
+function format({ at, process, shardId, what }: JournalLine): string {
+  return `${(at / 1_000).toFixed(3).padStart(10)}s  ${process.padEnd(9)} ` +
+    `${shardId.replace("shardId-", "#").padEnd(6)} ${what()}`;
 }

@@ -18,18 +18,23 @@ import { describeUnsettled, settlingMs } from "./convergence.ts";
 import { NoDefects, NothingLeft, RequestsEnd, StopDeadline, Takeover } from "./deadlines.ts";
 import { Fleet } from "./fleet.ts";
 import { Journal } from "./journal.ts";
-import { makeScenario, type Scenario, type ScenarioOptions } from "./scenario.ts";
+import { applyOverride, type ScenarioOverride } from "./override.ts";
+import { makeScenario, type Scenario } from "./scenario.ts";
 import { EPOCH_MS } from "./sim_ports.ts";
 import type { SimProcess } from "./sim_process.ts";
 import { SimStream } from "./sim_stream.ts";
 import { SimTable, type TableWrite } from "./sim_table.ts";
 import { withTripwires } from "./tripwires.ts";
-import { type Prng, World } from "./world.ts";
+import { HALT, type Prng, World } from "./world.ts";
 
 /** What came of a seed. */
 export interface SimulationResult {
   readonly seed: number;
+  /** The checker that a promise is broken for; null if none is. */
+  readonly checker: string | null;
+  /** The checker, and what it saw. */
   readonly failure: string | null;
+  /** The last lines of the story; empty if all went well to the end. */
   readonly journal: string;
   readonly traceHash: string;
   readonly events: number;
@@ -39,9 +44,16 @@ export interface SimulationResult {
   readonly worstPartingMs: number;
 }
 
-/** How much of a simulation is kept for people. */
-export interface SimulationOptions extends ScenarioOptions {
+/** What a person may want of a simulation. */
+export interface SimulationOptions {
+  /** What is otherwise than the seed says. */
+  readonly override?: ScenarioOverride;
+  /** How many lines of the story are kept. */
   readonly journalLines?: number;
+  /** The virtual time at which it ends, in milliseconds. */
+  readonly untilMs?: number;
+  /** A text; the first line of the story that contains it counts as a broken promise. */
+  readonly find?: string;
 }
 
 const EVENTS_MAX = 20_000_000;
@@ -51,7 +63,7 @@ export async function simulate(
   seed: number,
   options: SimulationOptions = {},
 ): Promise<SimulationResult> {
-  const simulation = new Simulation(makeScenario(seed, options), options.journalLines ?? 40);
+  const simulation = new Simulation(seed, options);
   return await withTripwires(
     () => simulation.run(),
     (what) => simulation.fail("no stray failure", what),
@@ -59,6 +71,7 @@ export async function simulate(
 }
 
 class Simulation {
+  readonly #seed: number;
   readonly #truth: Truth;
   readonly #scenario: Scenario;
   readonly #world: World;
@@ -69,11 +82,19 @@ class Simulation {
   readonly #fleet: Fleet;
   #isHappening = true;
 
-  constructor(scenario: Scenario, journalLines: number) {
+  constructor(seed: number, options: SimulationOptions) {
+    const { override = {}, journalLines = 40, untilMs = Infinity, find } = options;
+    const scenario = applyOverride(makeScenario(seed), override);
+    this.#seed = seed;
     this.#scenario = scenario;
-    this.#world = new World(scenario.seed, { eventsMax: EVENTS_MAX });
+    this.#world = new World(scenario.seed, { eventsMax: EVENTS_MAX, haltAt: untilMs });
     this.#random = this.#world.random.fork();
-    this.#journal = new Journal(journalLines);
+    this.#journal = new Journal(
+      journalLines,
+      find === undefined
+        ? undefined
+        : (line) => line.includes(find) && this.fail("found", line.trim()),
+    );
     const processes = new Map<string, SimProcess>();
     const truth = {
       world: this.#world,
@@ -122,10 +143,14 @@ class Simulation {
     this.#scheduleHappenings();
     await this.#world.runUntil(safetyMs);
     this.#isHappening = false;
-    this.#fleet.heal();
-    this.#bringBack();
-    await this.#settle();
-    for (const checker of this.#checkers) checker.onEnd?.();
+    if (this.#world.failure === undefined) {
+      this.#fleet.heal();
+      this.#bringBack();
+      await this.#settle();
+    }
+    if (this.#world.failure === undefined) {
+      for (const checker of this.#checkers) checker.onEnd?.();
+    }
     return this.#result();
   }
 
@@ -133,10 +158,12 @@ class Simulation {
     const { failure, traceHash, events, now } = this.#world;
     const { worstCrashMs, worstPartingMs } = this.#takeover;
     const { shards } = this.#truth.stream;
+    const isBroken = failure !== undefined && failure.checker !== HALT;
     return {
-      seed: this.#scenario.seed,
-      failure: failure?.message ?? null,
-      journal: this.#journal.format(),
+      seed: this.#seed,
+      checker: isBroken ? failure.checker : null,
+      failure: isBroken ? failure.message : null,
+      journal: failure === undefined ? "" : this.#journal.format(),
       traceHash,
       events,
       virtualMs: now,
@@ -173,6 +200,7 @@ class Simulation {
         )
         .join();
     const before = terms();
+    if (this.#world.failure !== undefined) return;
     this.#note("=== all is settled; nothing may move from now on");
     await this.#world.runUntil(this.#world.now + this.#scenario.calmMs);
     if (this.#world.failure === undefined && terms() !== before) {

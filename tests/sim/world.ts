@@ -88,6 +88,8 @@ export class SimulationFailure extends Error {
   }
 }
 
+/** What stands for a checker when a simulation ends at the time at which it was told to. */
+export const HALT = "halt";
 /** Beyond this an event never happens: nothing runs for so long. */
 const NEVER_MS = 1e12;
 /** How many events one turn of the event loop takes. */
@@ -99,16 +101,19 @@ export class World {
   readonly #heap: Entry[] = [];
   readonly #ties: Prng;
   readonly #eventsMax: number;
+  readonly #haltAt: number;
   #serial = 0;
   #events = 0;
   #hash = 0x811c9dc5;
   #now = 0;
   #failure: SimulationFailure | undefined;
 
-  constructor(seed: number, options: { readonly eventsMax: number }) {
+  /** @param options How much may happen, and the virtual time at which all of it halts. */
+  constructor(seed: number, options: { readonly eventsMax: number; readonly haltAt?: number }) {
     this.random = new Prng(seed);
     this.#ties = this.random.fork();
     this.#eventsMax = options.eventsMax;
+    this.#haltAt = options.haltAt ?? Infinity;
   }
 
   /** Virtual milliseconds since the beginning. */
@@ -177,8 +182,9 @@ export class World {
   #step(end: number): boolean {
     while (this.#failure === undefined) {
       const entry = this.#heap[0];
-      if (entry === undefined || entry.at > end) {
-        this.#now = Math.max(this.#now, end);
+      if (entry === undefined || entry.at > Math.min(end, this.#haltAt)) {
+        this.#now = Math.max(this.#now, Math.min(end, this.#haltAt));
+        if (end > this.#haltAt) this.fail(HALT, `at ${this.#haltAt} ms, as it was told`);
         return false;
       }
       this.#pop();
