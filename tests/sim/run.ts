@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-console -- this is a program for people
 /**
  * Owns: the simulator as a program: what it prints, and how it exits.
  * Must not: be needed by the tests of the project itself; those run `hunt.ts`.
@@ -17,7 +18,13 @@ import { type Figures, hunt, NOTHING } from "./hunt.ts";
 import { Jobs } from "./jobs.ts";
 import { applyOverride, type ScenarioOverride } from "./override.ts";
 import { makeScenario, type Scenario } from "./scenario.ts";
-import { describeScenario, shrink } from "./shrink.ts";
+import {
+  describeScenario,
+  type Failed,
+  shrink,
+  type ShrinkOptions,
+  type Shrunk,
+} from "./shrink.ts";
 import type { SimulationOptions, SimulationResult } from "./simulation.ts";
 
 const SHRINK_TRIES_MAX = 400;
@@ -47,32 +54,35 @@ class Run {
 
   /** Runs the seeds, and shrinks the first one that fails. Returns the exit code. */
   async all(signal: AbortSignal): Promise<number> {
+    const { isAll, isToShrink } = this.#wish;
     const failed = await this.#hunt(signal);
-    await this.#say(this.#summary());
+    const summary = this.#summary();
+    if (failed !== undefined && !isAll) {
+      this.#tell(failed);
+      if (isToShrink) await this.#shrink(failed, signal);
+    }
+    console.log(summary);
     if (signal.aborted) return signal.reason === "SIGTERM" ? 143 : 130;
-    if (failed === undefined) return 0;
-    if (!this.#wish.isAll && this.#wish.isToShrink) await this.#shrink(failed);
-    return 1;
+    return failed === undefined ? 0 : 1;
   }
 
   async #hunt(signal: AbortSignal): Promise<SimulationResult | undefined> {
-    const { isAll } = this.#wish;
-    using board = await openProgress(this.#terminal, { isHidden: false });
+    const { isAll, isVerbose } = this.#wish;
+    // Lines that come meanwhile would be written over the bar.
+    const isHidden = this.#terminal.isStdoutInteractive && (isAll || isVerbose);
+    using board = await openProgress(this.#terminal, { isHidden });
     const progress = this.#bar(board);
-    let told = Promise.resolve();
-    const onResult = (result: SimulationResult, figures: Figures): void => {
-      this.#figures = figures;
-      progress();
-      told = told.then(() => this.#tell(result));
-    };
     const { failures } = await hunt(this.#jobs, {
       seeds: this.#seeds(),
       simulation: this.#simulation,
       isAll,
       signal,
-      onResult,
+      onResult: (result, figures) => {
+        this.#figures = figures;
+        progress();
+        this.#tellBriefly(result);
+      },
     });
-    await told;
     return failures[0];
   }
 
@@ -103,44 +113,65 @@ class Run {
     };
   }
 
-  async #tell(result: SimulationResult): Promise<void> {
-    const { isAll, isVerbose, untilMs, override, find } = this.#wish;
-    const { seed, failure, journal, traceHash, events } = result;
+  #tellBriefly({ seed, failure, journal, traceHash, events }: SimulationResult): void {
+    const { isAll, isVerbose, untilMs, override } = this.#wish;
     if (isVerbose) {
       const { seed: _same, ...scenario } = scenarioOf(seed, override);
-      await this.#say(`seed ${seed}  ${traceHash}  ${events} events  ${JSON.stringify(scenario)}`);
+      console.log(`seed ${seed}  ${traceHash}  ${events} events  ${JSON.stringify(scenario)}`);
     }
-    if (failure === null) {
-      if (untilMs !== undefined && !isAll) await this.#say(journal);
-      return;
+    if (failure === null && untilMs !== undefined && !isAll) console.log(journal);
+    if (failure !== null && isAll) {
+      console.log(`seed ${seed}: ${failure.slice(0, FAILURE_LETTERS_MAX)}`);
     }
-    if (isAll) return await this.#say(`seed ${seed}: ${failure.slice(0, FAILURE_LETTERS_MAX)}`);
-    await this.#say(
-      `${journal}\n\nSeed ${seed} fails at ${Math.round(result.virtualMs)} ms: ${failure}\n` +
-        `Replay: ${replayCommand(seed, override, find)} --lines 400`,
+  }
+
+  #tell({ seed, failure, journal, virtualMs }: SimulationResult): void {
+    const { override, find } = this.#wish;
+    console.log(
+      `${journal}\n\nSeed ${seed} fails at ${Math.round(virtualMs)} ms: ${failure}\n` +
+        `Replay: ${replayCommand(seed, override, find)} --lines 400\n`,
     );
   }
 
-  async #shrink({ seed, checker, virtualMs }: SimulationResult): Promise<void> {
+  async #shrink(
+    { seed, checker, virtualMs }: SimulationResult,
+    signal: AbortSignal,
+  ): Promise<void> {
     if (checker === null) return;
-    const { override: before, find } = this.#wish;
+    const { override: before, find, untilMs: haltAtMs = Infinity } = this.#wish;
+    const { override, result, tries } = await this.#shrunk(
+      { seed, checker, virtualMs, override: before },
+      (override, untilMs) =>
+        this.#jobs.simulate(seed, {
+          ...this.#simulation,
+          override,
+          untilMs: Math.min(untilMs, haltAtMs),
+        }),
+      signal,
+    );
+    console.log(
+      result === null
+        ? `Nothing can be left out of it (${tries} tries).\n`
+        : `The same checker fails, at ${Math.round(result.virtualMs)} ms, with no more than this ` +
+          `(${tries} tries):\n  ${describeScenario(scenarioOf(seed, override))}\n  ` +
+          `${result.failure}\nReplay: ${replayCommand(seed, override, find)} --lines 400\n`,
+    );
+  }
+
+  async #shrunk(
+    failed: Failed,
+    simulate: ShrinkOptions["simulate"],
+    signal: AbortSignal,
+  ): Promise<Shrunk> {
     using board = await openProgress(this.#terminal, { isHidden: false });
     const bar = board.add("shrinking", SHRINK_TRIES_MAX);
-    const { override, result, tries } = await shrink(
-      { seed, checker, virtualMs, override: before },
-      {
-        simulate: (override) => this.#jobs.simulate(seed, { ...this.#simulation, override }),
-        atOnce: this.#jobs.size,
-        triesMax: SHRINK_TRIES_MAX,
-        onTry: (tries) => bar.update(tries),
-      },
-    );
-    if (result === null) return await this.#say(`Nothing can be left out of it (${tries} tries).`);
-    await this.#say(
-      `\nThe same checker fails, at ${Math.round(result.virtualMs)} ms, with no more than this ` +
-        `(${tries} tries):\n  ${describeScenario(scenarioOf(seed, override))}\n  ` +
-        `${result.failure}\nReplay: ${replayCommand(seed, override, find)} --lines 400`,
-    );
+    return await shrink(failed, {
+      simulate,
+      atOnce: this.#jobs.size,
+      triesMax: SHRINK_TRIES_MAX,
+      signal,
+      onTry: (tries) => bar.update(tries),
+    });
   }
 
   #summary(): string {
@@ -159,10 +190,6 @@ class Run {
   #seconds(): number {
     return (performance.now() - this.#startedAt) / 1_000;
   }
-
-  async #say(text: string): Promise<void> {
-    await this.#terminal.write(`${text}\n`);
-  }
 }
 
 function scenarioOf(seed: number, override: ScenarioOverride): Scenario {
@@ -179,11 +206,12 @@ async function main(args: readonly string[], terminal: Terminal): Promise<number
     return 2;
   }
   if (wish.isHelp) {
-    await terminal.write(`${help()}\n`);
+    console.log(help());
     return 0;
   }
   using stop = listenForStop();
-  using jobs = new Jobs(Math.min(wish.jobs, wish.seeds === 1 && !wish.isToShrink ? 1 : wish.jobs));
+  const isToShrink = wish.isToShrink && !wish.isAll;
+  using jobs = new Jobs(isToShrink ? wish.jobs : Math.min(wish.jobs, wish.seeds));
   return await new Run(wish, terminal, jobs).all(stop.signal);
 }
 

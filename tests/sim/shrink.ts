@@ -25,12 +25,14 @@ export interface Failed {
 
 /** How to try. */
 export interface ShrinkOptions {
-  /** Runs the seed with an override. */
-  readonly simulate: (override: ScenarioOverride) => Promise<SimulationResult>;
+  /** Runs the seed with an override; nothing after `untilMs` of virtual time is of interest. */
+  readonly simulate: (override: ScenarioOverride, untilMs: number) => Promise<SimulationResult>;
   /** How many runs are under way at a time. What comes out does not depend on it. */
   readonly atOnce: number;
   /** The most tries that count. */
   readonly triesMax: number;
+  /** What was found until it is aborted is what comes out. */
+  readonly signal?: AbortSignal;
   /** Is told how many tries there were. */
   readonly onTry?: (tries: number) => void;
 }
@@ -54,7 +56,7 @@ const ROUNDS_MAX = 3;
 /** Makes a failing scenario smaller. */
 export async function shrink(failed: Failed, options: ShrinkOptions): Promise<Shrunk> {
   const { seed, checker } = failed;
-  const { simulate, atOnce, triesMax, onTry } = options;
+  const { simulate, atOnce, triesMax, signal, onTry } = options;
   const scenario = makeScenario(seed);
   const best: { override: ScenarioOverride; result: SimulationResult | null; atMs: number } = {
     override: failed.override,
@@ -62,16 +64,22 @@ export async function shrink(failed: Failed, options: ShrinkOptions): Promise<Sh
     atMs: failed.virtualMs,
   };
   let tries = 0;
+  const isGoingOn = (): boolean => tries < triesMax && !signal?.aborted;
   /** Tries a cut; true if the scenario is smaller now. */
   const attempt = async (cut: Cut): Promise<boolean> => {
-    const less = cut(applyOverride(scenario, best.override), best.atMs);
+    const now = applyOverride(scenario, best.override);
+    const less = cut(now, best.atMs);
     if (less === null) return false;
+    // What fails amid the faults has no need of the long calm after them.
+    const isAmidFaults = best.atMs <= now.safetyMs;
+    const run = (override: ScenarioOverride): Promise<SimulationResult> =>
+      simulate(override, isAmidFaults ? applyOverride(now, override).safetyMs : Infinity);
     const same = joinOverrides(best.override, less);
     const chances = CHANCES.filter((chance) => chance !== (best.override.seed ?? seed));
     const candidates = [same, ...chances.map((seed) => joinOverrides(same, { seed }))];
-    for (let i = 0; i < candidates.length && tries < triesMax; i += atOnce) {
+    for (let i = 0; i < candidates.length && isGoingOn(); i += atOnce) {
       const some = candidates.slice(i, i + Math.min(atOnce, triesMax - tries));
-      const results = await Promise.all(some.map(simulate));
+      const results = await Promise.all(some.map(run));
       const found = results.findIndex((result) => result.checker === checker);
       tries += found === -1 ? some.length : found + 1;
       onTry?.(tries);
@@ -82,11 +90,12 @@ export async function shrink(failed: Failed, options: ShrinkOptions): Promise<Sh
     }
     return false;
   };
-  for (let round = 0, isSmaller = true; isSmaller && round < ROUNDS_MAX; round++) {
+  let isSmaller = true;
+  for (let round = 0; isSmaller && round < ROUNDS_MAX; round++) {
     isSmaller = false;
     for (const cut of CUTS) {
       // A cut by half can be made again.
-      while (tries < triesMax && await attempt(cut)) isSmaller = true;
+      while (isGoingOn() && await attempt(cut)) isSmaller = true;
     }
   }
   return { override: best.override, result: best.result, tries };
