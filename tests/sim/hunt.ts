@@ -33,7 +33,7 @@ export interface Figures {
 }
 
 /** Runs seeds until there are no more, or one fails. Returns what came of those that failed, the first one first. */
-export async function hunt(jobs: Jobs, options: HuntOptions): Promise<{
+export async function hunt(jobs: Pick<Jobs, "simulate" | "size">, options: HuntOptions): Promise<{
   readonly figures: Figures;
   readonly failures: readonly SimulationResult[];
 }> {
