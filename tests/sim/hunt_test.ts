@@ -1,5 +1,6 @@
 // The order of a hunt, with seeds that take long or fail as the test wants.
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
+import { Jobs } from "./jobs.ts";
 import { hunt } from "./hunt.ts";
 import type { SimulationResult } from "./simulation.ts";
 
@@ -58,6 +59,9 @@ Deno.test("hunt: of several seeds that fail the first one ends it, though a late
   assertEquals(told, [0, 1, 2, 3, 4, 5, 6]);
   assertEquals([figures.seeds, figures.failed], [7, 1]);
   assertEquals(begun.includes(15), false);
+  // Here the later one is done last.
+  const { failures: again } = await hunt(jobs({ failing: [4, 6] }), { seeds: SEEDS });
+  assertEquals(again.map(({ seed }) => seed), [4]);
 });
 
 Deno.test("hunt: with isAll every failure is told; an abort begins no further seed", async () => {
@@ -72,4 +76,24 @@ Deno.test("hunt: with isAll every failure is told; an abort begins no further se
   });
   assertEquals(figures.seeds, begun.length);
   assertEquals(begun.length < 10, true);
+});
+
+Deno.test("hunt: a seed that never answers fails, and its thread is replaced", async () => {
+  using jobs = new Jobs(1, { seedMsMax: 1 });
+  const { figures, failures } = await hunt(jobs, { seeds: [1, 2], isAll: true });
+  assertEquals(figures.seeds, 2);
+  assertEquals(failures.map(({ seed, failure }) => `${seed} ${failure}`), [
+    "1 bounded: no answer within 1 ms",
+    "2 bounded: no answer within 1 ms",
+  ]);
+});
+
+Deno.test("hunt: what the simulator throws is not taken for a result", async () => {
+  using jobs = new Jobs(1);
+  const simulation = { override: { config: { heartbeat: -1 } } };
+  await assertRejects(
+    () => hunt(jobs, { seeds: [1], simulation }),
+    Error,
+    'Cannot use setting "heartbeat"',
+  );
 });

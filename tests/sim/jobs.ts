@@ -18,11 +18,19 @@ export class Jobs implements Disposable {
   readonly #all = new Set<Worker>();
   readonly #waiting: ((worker: Worker) => void)[] = [];
   readonly #ending = new AbortController();
+  readonly #seedMsMax: number;
   readonly size: number;
 
-  /** @param size How many run at a time. */
-  constructor(size: number = navigator.hardwareConcurrency) {
+  /**
+   * @param size How many run at a time.
+   * @param options How long a seed may take, in real milliseconds.
+   */
+  constructor(
+    size: number = navigator.hardwareConcurrency,
+    options: { readonly seedMsMax?: number } = {},
+  ) {
     this.size = size;
+    this.#seedMsMax = options.seedMsMax ?? SEED_MS_MAX;
     for (let i = 0; i < size; i++) this.#idle.push(this.#open());
   }
 
@@ -38,7 +46,7 @@ export class Jobs implements Disposable {
     if (answer === null) {
       this.#close(worker);
       this.#free(this.#open());
-      return unanswered(seed);
+      return unanswered(seed, this.#seedMsMax);
     }
     this.#free(worker);
     if (answer.kind === "thrown") throw answer.error;
@@ -56,7 +64,7 @@ export class Jobs implements Disposable {
     const { signal } = this.#ending;
     const onAbort = (): void => reject(signal.reason);
     signal.addEventListener("abort", onAbort);
-    const timer = setTimeout(() => resolve(null), SEED_MS_MAX);
+    const timer = setTimeout(() => resolve(null), this.#seedMsMax);
     worker.onmessage = ({ data }: MessageEvent<Answer>) => resolve(data);
     worker.onerror = (event) => {
       event.preventDefault();
@@ -97,11 +105,11 @@ export class Jobs implements Disposable {
   }
 }
 
-function unanswered(seed: number): SimulationResult {
+function unanswered(seed: number, ms: number): SimulationResult {
   return {
     seed,
     checker: "bounded",
-    failure: `bounded: no answer within ${SEED_MS_MAX} ms`,
+    failure: `bounded: no answer within ${ms} ms`,
     journal: "",
     traceHash: "",
     events: 0,

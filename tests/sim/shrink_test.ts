@@ -79,6 +79,15 @@ Deno.test("shrink: another checker does not count, nor do more tries than allowe
     triesMax: 7,
   });
   assertEquals([few.tries, runs], [7, 7]);
+  const stop = new AbortController();
+  const stopped = await shrink({ ...failed, seed }, {
+    simulate: failsWhen(seed, isBad),
+    atOnce: 1,
+    triesMax: 1_000,
+    signal: stop.signal,
+    onTry: (tries) => tries === 3 && stop.abort(),
+  });
+  assertEquals([stopped.tries, stopped.result?.checker], [3, CHECKER]);
 });
 
 Deno.test("shrink: what needs other chance is found with other chance, and what was given stays", async () => {
