@@ -247,7 +247,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (!mutant.name.includes(only)) continue;
     const copy = await mutate(mutant);
     const { code, stdout } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--no-check", "tests/sim/run.ts", "--seeds", seeds, "--no-shrink"],
+      args: ["run", "-A", "--no-check", "tests/sim/run.ts", "--seeds", seeds],
       cwd: copy,
       stderr: "null",
     }).output();

@@ -143,14 +143,11 @@ class Simulation {
     this.#scheduleHappenings();
     await this.#world.runUntil(safetyMs);
     this.#isHappening = false;
-    if (this.#world.failure === undefined) {
-      this.#fleet.heal();
-      this.#bringBack();
-      await this.#settle();
-    }
-    if (this.#world.failure === undefined) {
-      for (const checker of this.#checkers) checker.onEnd?.();
-    }
+    if (this.#world.failure !== undefined) return this.#result();
+    this.#fleet.heal();
+    this.#bringBack();
+    await this.#settle();
+    for (const checker of this.#checkers) checker.onEnd?.();
     return this.#result();
   }
 
