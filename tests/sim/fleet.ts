@@ -175,6 +175,8 @@ export class Fleet {
 
   /** No faults from now on. */
   heal(): void {
+    // A story that has ended is not told on.
+    if (this.#options.world.failure !== undefined) return;
     this.#note("", "", "=== no faults from now on");
     this.#isFaulty = false;
     this.#outageUntil = 0;

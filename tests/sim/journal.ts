@@ -19,22 +19,23 @@ export interface JournalLine {
 export class Journal {
   readonly #lines: JournalLine[] = [];
   readonly #keep: number;
-  readonly #onLine: ((line: string) => void) | undefined;
+  #watcher: ((line: string) => void) | undefined;
   #next = 0;
 
-  /**
-   * @param keep How many lines are kept.
-   * @param onLine Is told every line, which makes all of this slow.
-   */
-  constructor(keep: number, onLine?: (line: string) => void) {
+  /** @param keep How many lines are kept. */
+  constructor(keep: number) {
     this.#keep = keep;
-    this.#onLine = onLine;
+  }
+
+  /** Has somebody told every line from now on, which makes all of this slow. */
+  watch(watcher: (line: string) => void): void {
+    this.#watcher = watcher;
   }
 
   add(line: JournalLine): void {
     this.#lines[this.#next % this.#keep] = line;
     this.#next += 1;
-    this.#onLine?.(format(line));
+    this.#watcher?.(format(line));
   }
 
   /** The lines as a table, oldest first. */

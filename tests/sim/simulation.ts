@@ -34,7 +34,7 @@ export interface SimulationResult {
   readonly checker: string | null;
   /** The checker, and what it saw. */
   readonly failure: string | null;
-  /** The last lines of the story; empty if all went well to the end. */
+  /** The last lines of the story. */
   readonly journal: string;
   readonly traceHash: string;
   readonly events: number;
@@ -63,15 +63,19 @@ export async function simulate(
   seed: number,
   options: SimulationOptions = {},
 ): Promise<SimulationResult> {
-  const simulation = new Simulation(seed, options);
-  return await withTripwires(
+  const { override = {}, journalLines = 40, untilMs = Infinity, find } = options;
+  const scenario = applyOverride(makeScenario(seed), override);
+  const simulation = new Simulation(scenario, journalLines);
+  simulation.haltAt(untilMs);
+  if (find !== undefined) simulation.failAt(find);
+  const result = await withTripwires(
     () => simulation.run(),
     (what) => simulation.fail("no stray failure", what),
   );
+  return { ...result, seed };
 }
 
 class Simulation {
-  readonly #seed: number;
   readonly #truth: Truth;
   readonly #scenario: Scenario;
   readonly #world: World;
@@ -82,19 +86,11 @@ class Simulation {
   readonly #fleet: Fleet;
   #isHappening = true;
 
-  constructor(seed: number, options: SimulationOptions) {
-    const { override = {}, journalLines = 40, untilMs = Infinity, find } = options;
-    const scenario = applyOverride(makeScenario(seed), override);
-    this.#seed = seed;
+  constructor(scenario: Scenario, journalLines: number) {
     this.#scenario = scenario;
-    this.#world = new World(scenario.seed, { eventsMax: EVENTS_MAX, haltAt: untilMs });
+    this.#world = new World(scenario.seed, { eventsMax: EVENTS_MAX });
     this.#random = this.#world.random.fork();
-    this.#journal = new Journal(
-      journalLines,
-      find === undefined
-        ? undefined
-        : (line) => line.includes(find) && this.fail("found", line.trim()),
-    );
+    this.#journal = new Journal(journalLines);
     const processes = new Map<string, SimProcess>();
     const truth = {
       world: this.#world,
@@ -143,12 +139,21 @@ class Simulation {
     this.#scheduleHappenings();
     await this.#world.runUntil(safetyMs);
     this.#isHappening = false;
-    if (this.#world.failure !== undefined) return this.#result();
     this.#fleet.heal();
     this.#bringBack();
     await this.#settle();
     for (const checker of this.#checkers) checker.onEnd?.();
     return this.#result();
+  }
+
+  /** Ends the story at a virtual time. */
+  haltAt(ms: number): void {
+    this.#world.haltAt = ms;
+  }
+
+  /** Has the first line of the story that contains a text count as a broken promise. */
+  failAt(text: string): void {
+    this.#journal.watch((line) => line.includes(text) && this.fail("found", line.trim()));
   }
 
   #result(): SimulationResult {
@@ -157,10 +162,10 @@ class Simulation {
     const { shards } = this.#truth.stream;
     const isBroken = failure !== undefined && failure.checker !== HALT;
     return {
-      seed: this.#seed,
+      seed: this.#scenario.seed,
       checker: isBroken ? failure.checker : null,
       failure: isBroken ? failure.message : null,
-      journal: failure === undefined ? "" : this.#journal.format(),
+      journal: this.#journal.format(),
       traceHash,
       events,
       virtualMs: now,

@@ -98,22 +98,21 @@ const EVENTS_PER_TURN = 64;
 /** Virtual time and what happens in it. */
 export class World {
   readonly random: Prng;
+  /** The virtual time at which all of it halts. */
+  haltAt = Infinity;
   readonly #heap: Entry[] = [];
   readonly #ties: Prng;
   readonly #eventsMax: number;
-  readonly #haltAt: number;
   #serial = 0;
   #events = 0;
   #hash = 0x811c9dc5;
   #now = 0;
   #failure: SimulationFailure | undefined;
 
-  /** @param options How much may happen, and the virtual time at which all of it halts. */
-  constructor(seed: number, options: { readonly eventsMax: number; readonly haltAt?: number }) {
+  constructor(seed: number, options: { readonly eventsMax: number }) {
     this.random = new Prng(seed);
     this.#ties = this.random.fork();
     this.#eventsMax = options.eventsMax;
-    this.#haltAt = options.haltAt ?? Infinity;
   }
 
   /** Virtual milliseconds since the beginning. */
@@ -182,9 +181,9 @@ export class World {
   #step(end: number): boolean {
     while (this.#failure === undefined) {
       const entry = this.#heap[0];
-      if (entry === undefined || entry.at > Math.min(end, this.#haltAt)) {
-        this.#now = Math.max(this.#now, Math.min(end, this.#haltAt));
-        if (end > this.#haltAt) this.fail(HALT, `at ${this.#haltAt} ms, as it was told`);
+      if (entry === undefined || entry.at > Math.min(end, this.haltAt)) {
+        this.#now = Math.max(this.#now, Math.min(end, this.haltAt));
+        if (end > this.haltAt) this.fail(HALT, `at ${this.haltAt} ms, as it was told`);
         return false;
       }
       this.#pop();

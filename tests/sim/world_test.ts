@@ -44,7 +44,8 @@ Deno.test("what an event throws ends the run", async () => {
 });
 
 Deno.test("a world halts at the time at which it was told to", async () => {
-  const world = new World(1, { ...OPTIONS, haltAt: 50 });
+  const world = new World(1, OPTIONS);
+  world.haltAt = 50;
   const times: number[] = [];
   for (const ms of [10, 50, 51, 90]) world.after(ms, () => times.push(world.now));
   await world.runUntil(20);
