@@ -130,6 +130,16 @@ class Simulation {
     this.#world.fail(checker, message);
   }
 
+  /** Ends the story at a virtual time. */
+  haltAt(ms: number): void {
+    this.#world.haltAt = ms;
+  }
+
+  /** Has the first line of the story that contains a text count as a broken promise. */
+  failAt(text: string): void {
+    this.#journal.watch((line) => line.includes(text) && this.fail("found", line.trim()));
+  }
+
   async run(): Promise<SimulationResult> {
     const { safetyMs, workers } = this.#scenario;
     for (let i = 0; i < workers; i++) {
@@ -144,16 +154,6 @@ class Simulation {
     await this.#settle();
     for (const checker of this.#checkers) checker.onEnd?.();
     return this.#result();
-  }
-
-  /** Ends the story at a virtual time. */
-  haltAt(ms: number): void {
-    this.#world.haltAt = ms;
-  }
-
-  /** Has the first line of the story that contains a text count as a broken promise. */
-  failAt(text: string): void {
-    this.#journal.watch((line) => line.includes(text) && this.fail("found", line.trim()));
   }
 
   #result(): SimulationResult {

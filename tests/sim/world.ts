@@ -99,7 +99,7 @@ const EVENTS_PER_TURN = 64;
 export class World {
   readonly random: Prng;
   /** The virtual time at which all of it halts. */
-  haltAt = Infinity;
+  haltAt: number = Infinity;
   readonly #heap: Entry[] = [];
   readonly #ties: Prng;
   readonly #eventsMax: number;
