@@ -1,6 +1,6 @@
 // The order of a hunt, with seeds that take long or fail as the test wants.
 import { assertEquals, assertRejects } from "@std/assert";
-import { Jobs } from "./jobs.ts";
+import { Jobs, unanswered } from "./jobs.ts";
 import { hunt } from "./hunt.ts";
 import type { SimulationResult } from "./simulation.ts";
 
@@ -11,17 +11,15 @@ function jobs(options: { readonly failing: readonly number[]; readonly begun?: n
     async simulate(seed: number): Promise<SimulationResult> {
       options.begun?.push(seed);
       for (let i = 0; i < 20 - 5 * (seed % 3); i++) await Promise.resolve();
+      const isFailing = options.failing.includes(seed);
       return {
-        seed,
-        checker: options.failing.includes(seed) ? "planted" : null,
-        failure: options.failing.includes(seed) ? "planted: it" : null,
-        journal: "",
-        traceHash: "",
+        ...unanswered(seed, 0),
+        checker: isFailing ? "planted" : null,
+        failure: isFailing ? "planted: it" : null,
         events: 10,
         virtualMs: 1_000,
         records: 1,
         worstCrashMs: seed,
-        worstPartingMs: 0,
       };
     },
   };

@@ -105,7 +105,8 @@ export class Jobs implements Disposable {
   }
 }
 
-function unanswered(seed: number, ms: number): SimulationResult {
+/** What is told of a seed that nobody heard of again. */
+export function unanswered(seed: number, ms: number): SimulationResult {
   return {
     seed,
     checker: "bounded",

@@ -1,5 +1,6 @@
 // Shrinking, on a checker that fails for known reasons, without running anything.
 import { assert, assertEquals } from "@std/assert";
+import { unanswered } from "./jobs.ts";
 import { applyOverride, type ScenarioOverride } from "./override.ts";
 import { makeScenario, type Scenario } from "./scenario.ts";
 import { describeScenario, shrink } from "./shrink.ts";
@@ -13,16 +14,9 @@ function failsWhen(seed: number, isBad: (scenario: Scenario) => boolean, checker
     const scenario = applyOverride(makeScenario(seed), override);
     const isBroken = isBad(scenario);
     return Promise.resolve({
-      seed,
+      ...unanswered(seed, 0),
       checker: isBroken ? checker : "another",
-      failure: "planted: it",
-      journal: "",
-      traceHash: "",
-      events: 1,
       virtualMs: 50_000,
-      records: 0,
-      worstCrashMs: 0,
-      worstPartingMs: 0,
     });
   };
 }
