@@ -364,9 +364,9 @@ Deno.test("B23: an idle cluster writes one heartbeat per worker, and reads the s
     assertEquals(writes.filter(({ change }) => change.kind !== "worker"), []);
     assert(writes.length <= 3 * beats + 3, `${writes.length} writes`);
     for (const { name } of stage.fleet.live) {
-      assert((calls.get(`${name} list worker`) ?? 0) <= 2 * beats + 10);
+      assert((calls.get(`${name} list worker rows`) ?? 0) <= 2 * beats + 10);
       // Once per minute for what is free, and about once per minute for what is new in the stream.
-      assert((calls.get(`${name} list shard`) ?? 0) <= 135);
+      assert((calls.get(`${name} list shard rows`) ?? 0) <= 135);
     }
   });
 });
