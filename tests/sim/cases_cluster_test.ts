@@ -146,3 +146,19 @@ async function crashWithFinder(stage: Stage, victim: SimProcess): Promise<void> 
   await stage.until("its shards are taken", () => waiting.size === 0, stage.crashBoundMs);
   assert(isFound);
 }
+
+Deno.test("many: a worker that stops before it took what it was given passes it on; nothing waits longer than a heartbeat", async () => {
+  await play({ ...MANY, shards: 60 }, async (stage) => {
+    await stage.assemble(12);
+    await stage.advance(3 * MINUTE);
+    const hasty = stage.fleet.start();
+    const isGiven = (): boolean =>
+      stage.rows().some(({ owner, holder }) => owner === hasty.workerId && holder === null);
+    await stage.until("it is given a shard", isGiven, 10 * MINUTE);
+    stage.fleet.stop(hasty);
+    await stage.until("it has stopped", () => hasty.state === "stopped", 5 * SECOND);
+    await stage.untilHeld(stage.config.heartbeat + MESSAGES_MS);
+    await stage.settle();
+    assertEquals(stage.duplicates(), 0);
+  });
+});

@@ -222,6 +222,19 @@ Deno.test("B25: a stop at any moment of the start is a stop, and leaves no shard
   });
 });
 
+Deno.test("B25: a stop while the worker registers leaves no row behind, which the others would take for a worker", async () => {
+  await play({ shards: 2 }, async (stage) => {
+    await stage.assemble(1);
+    for (let afterMs = 5; afterMs < 200; afterMs += 5) {
+      const hasty = stage.fleet.start();
+      await stage.advance(afterMs);
+      stage.fleet.stop(hasty);
+      await stage.advance(SECOND);
+      assertEquals(stage.workerRows(), ["w0"], `stopped after ${afterMs} ms`);
+    }
+  });
+});
+
 function sequenceOf(row: { readonly checkpoint: { readonly kind: string } } | null): string {
   const { checkpoint } = row ?? {};
   return checkpoint !== undefined && "sequenceNumber" in checkpoint

@@ -272,6 +272,11 @@ export class Stage {
     return this.#simulation.truth.table.shards();
   }
 
+  /** The workers that have a row. */
+  workerRows(): readonly string[] {
+    return this.#simulation.truth.table.ids("worker");
+  }
+
   describeRows(): string {
     return this.rows().filter((row) => !isEnded(row)).map((row) =>
       `${row.id} ${row.owner} ${row.holder} term ${row.term} ${formatCheckpoint(row.checkpoint)}` +
