@@ -301,7 +301,9 @@ export class Worker {
 
   async #drain(signal: AbortSignal): Promise<void> {
     try {
-      await this.#survey.chooseHeirs(signal);
+      for (const heir of await this.#survey.chooseHeirs(signal)) {
+        this.#membership.nudge(heir, this.#ended.signal);
+      }
     } catch (error) {
       // Without heirs the shards are freed, which costs their next owners a moment.
       const told = toEventError(error);
