@@ -8,11 +8,13 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import { watchEvery } from "../../src/core/duty.ts";
 import { MESSAGES_MS, MINUTE, play, SECOND, type Stage } from "./stage.ts";
 import type { SimProcess } from "./sim_process.ts";
 
-/** Nothing but a message or two lies between the moment when one worker gives a shard and the other takes it. */
 const MANY = { shards: 36, recordsPerSecond: 4, seeds: [1, 2] };
+/** How long after the heartbeats, which go in step in workers that start together, in milliseconds. */
+const PHASES = [2 * SECOND, 12 * SECOND, 22 * SECOND];
 
 /** The original's page on distributed processing, example 1: a third worker joins two. */
 Deno.test("example 1: a worker joins two, which have 5 and 4 shards: 3, 3 and 3", async () => {
@@ -57,11 +59,15 @@ Deno.test("example 2: two workers join two, which have 5 and 4 shards: 3, 2, 2 a
   }
 });
 
-Deno.test("many: fourteen workers that start at once hold all shards soon, and share them", async () => {
+Deno.test("many: fourteen workers that start together hold all shards soon, and share them", async () => {
   await play(MANY, async (stage) => {
-    for (let i = 0; i < 14; i++) stage.fleet.start();
-    stage.putRecords();
     const { heartbeat, loadBalanceFrequency } = stage.config;
+    // The first ones find all shards free, the last ones none.
+    for (let i = 0; i < 14; i++) {
+      stage.fleet.start();
+      await stage.advance(100);
+    }
+    stage.putRecords();
     await stage.untilHeld(heartbeat);
     await stage.untilBalanced(2 * loadBalanceFrequency + heartbeat);
     await stage.settle();
@@ -82,6 +88,25 @@ for (const victims of [1, 5]) {
   });
 }
 
+Deno.test("many: a silent worker is news: whoever finds it sees to its shards, however seldom all rows are looked at", async () => {
+  const config = {
+    checkUnprocessedShardsFrequency: 20 * MINUTE,
+    checkPendingHandoverRequestFrequency: 20 * MINUTE,
+    handoverRequestExpiry: 25 * MINUTE,
+  };
+  await play({ ...MANY, config }, async (stage) => {
+    const workers = await stage.assemble(14);
+    stage.putRecords();
+    await stage.advance(5 * MINUTE);
+    for (const worker of workers.slice(2, 5)) stage.fleet.crash(worker);
+    const { heartbeat, heartbeatTimeout } = stage.config;
+    const foundAfterMs = heartbeatTimeout + watchEvery(14, stage.config);
+    // Whoever is told reads it with its next heartbeat.
+    await stage.untilHeld(foundAfterMs + heartbeat + MESSAGES_MS);
+    await stage.settle();
+  });
+});
+
 Deno.test("many: whoever finds a worker dead dies before it acts; the shards wait no longer than the bound", async () => {
   await play(MANY, async (stage) => {
     const workers = await stage.assemble(14);
@@ -95,21 +120,22 @@ Deno.test("many: whoever finds a worker dead dies before it acts; the shards wai
 });
 
 Deno.test("many: three of fourteen workers stop; their shards wait no longer than a heartbeat, nothing comes twice", async () => {
-  await play(MANY, async (stage) => {
-    const workers = await stage.assemble(14);
-    stage.putRecords();
-    await stage.advance(5 * MINUTE);
-    const { heartbeat } = stage.config;
-    for (const worker of workers.slice(0, 3)) stage.fleet.stop(worker);
-    await stage.until(
-      "all three stopped",
-      () => stage.fleet.live.length === 11,
-      5 * SECOND,
-    );
-    await stage.untilHeld(heartbeat + MESSAGES_MS);
-    await stage.settle();
-    assertEquals(stage.duplicates(), 0);
-  });
+  // A worker with one shard leaves right after it has given that away: its heir must have been told by then.
+  for (
+    const { shards, phase } of [14, 36].flatMap((shards) =>
+      PHASES.map((phase) => ({ shards, phase }))
+    )
+  ) {
+    await play({ ...MANY, shards }, async (stage) => {
+      const workers = await stage.assemble(14);
+      stage.putRecords();
+      await stage.advance(3 * MINUTE + phase);
+      for (const worker of workers.slice(0, 3)) stage.fleet.stop(worker);
+      await stage.untilHeld(stage.config.heartbeat + MESSAGES_MS);
+      await stage.settle();
+      assertEquals(stage.duplicates(), 0);
+    });
+  }
 });
 
 Deno.test("many: five workers join twelve; they get their share, nothing comes twice", async () => {
