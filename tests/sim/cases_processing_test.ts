@@ -3,6 +3,21 @@
  * Must not: draw what happens; that is `simulation.ts`.
  * Called by: `deno test`.
  *
+ * Where each defect of the original, B1 to B31, is held in the simulator, or why it cannot be:
+ *
+ * | defects                              | where                                                                              |
+ * | ------------------------------------ | ---------------------------------------------------------------------------------- |
+ * | B2, B4, B7 to B10, B12, B18, B24, B25 | here; the iterators of B7 and B8 are the adapter's: `unit/kinesis_polling_test.ts`   |
+ * | B1, B3, B11 to B16, B19 to B23       | `cases_ownership_test.ts`                                                          |
+ * | B5, B6, B17                          | `cases_resharding_test.ts`                                                         |
+ * | B9, B25: listeners, missed events    | the app's, above the worker: `unit/event_hub_test.ts`, `unit/original_defects_test.ts` |
+ * | B26: registry of names, failed start | there is no registry; `unit/original_defects_test.ts`                              |
+ * | B27: state of several threads        | there is one thread; `unit/original_defects_test.ts`, and the operator of every seed |
+ * | B28: table at the start, throughput  | the adapter's: `unit/dynamo_table_test.ts`                                         |
+ * | B29: figures of the wrong shard      | events carry their shard: `unit/start_test.ts`                                     |
+ * | B30: rows that cannot be read        | rows here are always whole: `unit/row_codec_test.ts`, `local/bad_input_test.ts`    |
+ * | B31: fixed policies                  | settings: `unit/start_test.ts`; `initialPosition` is drawn by the seeds            |
+ *
  * @module
  */
 
