@@ -9,6 +9,7 @@
  */
 
 import type { ReactoKinesixConfig } from "../../src/core/config.ts";
+import type { Delivery } from "./checker.ts";
 import { Prng } from "./world.ts";
 
 /** How often calls go wrong; probabilities, unless said otherwise. */
@@ -43,6 +44,17 @@ export interface Happenings {
   readonly outage: number;
 }
 
+/** What a user's processor does in a directed case. Whatever throws is thrown at the worker. */
+export interface Behaviour {
+  /** How long an attempt takes; `Infinity` hangs. Undefined is left to chance. */
+  readonly workMs?: (delivery: Delivery) => number | undefined;
+  /** Whether an attempt fails. Undefined is left to chance. */
+  readonly fails?: (delivery: Delivery) => boolean | undefined;
+  /** Is called for each shard that the factory makes a processor for. */
+  readonly onMake?: (shardId: string) => void;
+  readonly onMaxRetryExceeded?: () => void;
+}
+
 /** How the users' processors behave. */
 export interface ProcessorHabits {
   readonly kind: "record" | "batch" | "factory";
@@ -52,6 +64,8 @@ export interface ProcessorHabits {
   readonly slowMsMax: number;
   readonly throws: number;
   readonly mode: { readonly kind: "retryAndSkip" | "retryAndStop"; readonly retries: number };
+  /** What a directed case has instead of chance. */
+  readonly behaviour?: Behaviour;
 }
 
 /** Everything that a seed decides. */

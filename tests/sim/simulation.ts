@@ -16,7 +16,7 @@ import { Lineage } from "./checkers.ts";
 import { Fencing, NoFalseLoss, OneAtATime } from "./turn_checkers.ts";
 import { describeUnsettled, settlingMs } from "./convergence.ts";
 import { NoDefects, NothingLeft, RequestsEnd, StopDeadline, Takeover } from "./deadlines.ts";
-import { Fleet } from "./fleet.ts";
+import { Fleet, type FleetOptions } from "./fleet.ts";
 import { Journal } from "./journal.ts";
 import { applyOverride, type ScenarioOverride } from "./override.ts";
 import { makeScenario, type Scenario } from "./scenario.ts";
@@ -75,7 +75,8 @@ export async function simulate(
   return { ...result, seed };
 }
 
-class Simulation {
+/** A cluster in its world, with every checker on. */
+export class Simulation {
   readonly #truth: Truth;
   readonly #scenario: Scenario;
   readonly #world: World;
@@ -86,7 +87,12 @@ class Simulation {
   readonly #fleet: Fleet;
   #isHappening = true;
 
-  constructor(scenario: Scenario, journalLines: number) {
+  /** @param directed What a directed case has beside the checkers, and instead of chance. */
+  constructor(
+    scenario: Scenario,
+    journalLines: number,
+    directed: Pick<FleetOptions, "checkers" | "direct"> = { checkers: [] },
+  ) {
     this.#scenario = scenario;
     this.#world = new World(scenario.seed, { eventsMax: EVENTS_MAX });
     this.#random = this.#world.random.fork();
@@ -116,14 +122,24 @@ class Simulation {
       new RequestsEnd(truth),
       new NoDefects(truth),
       this.#takeover,
+      ...directed.checkers,
     );
     this.#fleet = new Fleet({
       ...truth,
+      direct: directed.direct,
       processes,
       checkers: this.#checkers,
       journal: this.#journal,
       random: this.#random.fork(),
     });
+  }
+
+  get truth(): Truth {
+    return this.#truth;
+  }
+
+  get fleet(): Fleet {
+    return this.#fleet;
   }
 
   fail(checker: string, message: string): void {
@@ -145,18 +161,24 @@ class Simulation {
     for (let i = 0; i < workers; i++) {
       this.#world.after(this.#random.between(0, 5_000), () => this.#fleet.start());
     }
-    this.#putRecords();
+    this.putRecords();
     this.#scheduleHappenings();
     await this.#world.runUntil(safetyMs);
+    await this.settle();
+    return this.result();
+  }
+
+  /** Ends the faults, and waits until all is settled; then nothing may move any more. */
+  async settle(): Promise<void> {
     this.#isHappening = false;
     this.#fleet.heal();
     this.#bringBack();
     await this.#settle();
     for (const checker of this.#checkers) checker.onEnd?.();
-    return this.#result();
   }
 
-  #result(): SimulationResult {
+  /** What came of it. */
+  result(): SimulationResult {
     const { failure, traceHash, events, now } = this.#world;
     const { worstCrashMs, worstPartingMs } = this.#takeover;
     const { shards } = this.#truth.stream;
@@ -239,7 +261,8 @@ class Simulation {
     for (let ms = 0; ms < lastMs; ms += heartbeatTimeout) this.#world.after(ms, again);
   }
 
-  #putRecords(): void {
+  /** Puts records from now on, until the faults end. */
+  putRecords(): void {
     const { keys, recordsPerSecond } = this.#scenario;
     const put = (): void => {
       if (!this.#isHappening) return;
