@@ -64,7 +64,7 @@ async function isOther(
   if (!url || !isRemote(url) || source.context.isOffline) return false;
   const now = await source.locate(asked);
   if (source.isPublished(url)) return now.href !== url.href;
-  const answer = await fetchRemote(now, { context: source.context, etag: module.etag });
+  const answer = await fetchRemote(now, source.context, module);
   return answer !== "unchanged" &&
     (answer.url !== module.url || await sha256(answer.bytes) !== module.sha256);
 }
