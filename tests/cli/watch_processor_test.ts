@@ -139,22 +139,25 @@ Deno.test("T14: a redirect that leads elsewhere, a file that is written, and a n
     "/v1.js": source,
     // The same content, but what it imports would begin elsewhere.
     "/there/v2.js": source,
+  });
+  await using registry = new ModuleServer({
     "/@a/b/meta.json": JSON.stringify({ versions: { "1.0.0": {} } }),
     "/@a/b/1.0.0_meta.json": published,
     "/@a/b/1.0.0/mod.js": source,
     "/@a/b/1.1.0_meta.json": published,
     "/@a/b/1.1.0/mod.js": source,
   });
-  const options = { jsrUrl: server.url("/") };
+  const options = { jsrUrl: registry.url("/") };
   const file = await Deno.makeTempFile({ suffix: ".ts" });
   await Deno.writeTextFile(file, "export default { process: (): number => 1 };");
   const places = [server.url("/latest.js"), file, "jsr:@a/b@1"];
   const loaded = await Promise.all(places.map((place) => loadProcessor(place, options)));
   for (const one of loaded) assertEquals(await checkForNewVersion(one, options), null);
-  assertEquals(server.paths.filter((path) => path === "/@a/b/1.0.0/mod.js").length, 1);
+  assertEquals(registry.paths.filter((path) => path === "/@a/b/1.0.0/mod.js").length, 1);
+  assertEquals(server.headers("if-none-match").filter((tag) => tag !== null).length, 1);
   server.set("/latest.js", redirect("/there/v2.js"));
   await Deno.writeTextFile(file, "export default { process: (): number => 2 };");
-  server.set("/@a/b/meta.json", JSON.stringify({ versions: { "1.0.0": {}, "1.1.0": {} } }));
+  registry.set("/@a/b/meta.json", JSON.stringify({ versions: { "1.0.0": {}, "1.1.0": {} } }));
   for (const one of loaded) assert(await checkForNewVersion(one, options) !== null, one.place);
   await Promise.all(loaded.map((one) => one.dispose()));
   await Deno.remove(file);

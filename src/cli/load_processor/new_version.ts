@@ -63,7 +63,8 @@ async function isOther(
   // What is in a data: URL or in this program cannot change.
   if (!url || !isRemote(url) || source.context.isOffline) return false;
   const now = await source.locate(asked);
-  if (source.isPublished(url)) return now.href !== url.href;
+  if (asked.startsWith("jsr:")) return now.href !== url.href;
+  if (source.isPublished(url)) return false;
   const answer = await fetchRemote(now, source.context, module);
   return answer !== "unchanged" &&
     (answer.url !== module.url || await sha256(answer.bytes) !== module.sha256);
