@@ -125,3 +125,32 @@ export type RecordProcessorFactory = (
 
 /** One processor for all shards, or a factory that makes one for each. */
 export type ProcessorSource = RecordProcessor | RecordProcessorFactory;
+
+/** How far a run of records came. */
+export interface RunResult {
+  /** How many records are finished, from the first one on. */
+  readonly finished: number;
+  /**
+   * There is one, whatever its value: the record after those failed with it. There is none, and records are left: the run was
+   * stopped before the next record.
+   */
+  readonly error?: unknown;
+}
+
+/** How a run is made. */
+export interface RunOptions {
+  /** Which lane of the shard the records belong to, from 0: a lane has one run at a time. */
+  readonly lane: number;
+  /** Aborts when no further record is to be started: finish the one in hand, then return. */
+  readonly until: AbortSignal;
+}
+
+/** A processor that takes many records at once, in another thread, one after the other. It keeps to `processTimeout` by itself. */
+export interface RunProcessor extends RecordProcessor {
+  /** Processes the records one after the other, up to the first that fails. It does not throw for a record. */
+  processRun(
+    records: readonly KinesisRecord[],
+    context: ProcessContext,
+    options: RunOptions,
+  ): Promise<RunResult>;
+}
