@@ -343,6 +343,32 @@ Deno.test("runs elsewhere: each lane has one run at a time", async () => {
   assertEquals(await run, "done");
 });
 
+Deno.test("runs elsewhere: what a run left comes before the rest of its read", async () => {
+  const elsewhere = new Elsewhere();
+  const gates = [Promise.withResolvers<RunResult>(), Promise.withResolvers<RunResult>()];
+  const [first, second] = gates;
+  for (const gate of gates) elsewhere.answers.push(() => gate.promise);
+  elsewhere.answers.push((_records, { until }) =>
+    new Promise((resolve) => until.addEventListener("abort", () => resolve({ finished: 1 })))
+  );
+  const options = { concurrency: 2, orderBy: "none" } as const;
+  const { lease, runner, processors } = await running(elsewhere, options);
+  assertEquals(await runner.run(batch(1, 2)), "done");
+  const run = runner.run(batch(3, 8));
+  await settled();
+  first?.resolve({ finished: 1 });
+  await settled();
+  assertEquals(elsewhere.runs, ["1#1", "2#1", "3,4,5#1"]);
+  const next = new Elsewhere();
+  const changed = processors.change(next);
+  await settled();
+  second?.resolve({ finished: 1 });
+  await changed;
+  assertEquals([await run, await runner.settled()], ["done", "done"]);
+  assertEquals(next.runs, ["4,5#1", "6,7,8#1"]);
+  assertEquals(lease.position, at(8));
+});
+
 Deno.test("lanes: the end of a shard waits for all of them", async () => {
   await using cluster = new Cluster(1);
   const journal = new Journal();
