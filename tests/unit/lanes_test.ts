@@ -1,5 +1,5 @@
 // Owns: several records of a shard at the same time: order, how far it is finished, what one failure does to the others.
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { TRIM_HORIZON } from "../../src/core/checkpoint.ts";
 import { retryAndSkip, retryAndStop } from "../../src/core/policy.ts";
 import { SourceError } from "../../src/errors.ts";
@@ -81,11 +81,14 @@ Deno.test("lanes: the checkpoint stays before the first unfinished record", asyn
   assertEquals(lease.position, at(3));
   assertEquals((await bench.store.shard("s")).checkpoint, at(3));
   assertEquals(bench.told("batch_processed"), []);
+  await runner.run({ ...batch(6, 6), millisBehindLatest: 7 });
+  await gates.open(6);
+  const [told] = bench.told("batch_processed");
+  assertEquals(told?.millisBehindLatest, 7, "a later read may be finished before");
   await gates.open(4);
-  assertEquals([await run, lease.position], ["done", at(5)]);
-  assertEquals(bench.told("batch_processed").map(({ records, bytes }) => [records, bytes]), [
-    [5, 5],
-  ]);
+  assertEquals([await run, lease.position], ["done", at(6)]);
+  const sizes = bench.told("batch_processed").map(({ records, bytes }) => [records, bytes]);
+  assertEquals(sizes, [[1, 1], [5, 5]]);
 });
 
 Deno.test("lanes: the pause of a failing key holds no other key, and no read", async () => {
@@ -341,6 +344,13 @@ Deno.test("runs elsewhere: each lane has one run at a time", async () => {
   assertEquals([elsewhere.runs, lanes], [["1,2,3#1", "4,5,6#1", "7,8,9#1"], [0, 1, 2]]);
   gate.resolve();
   assertEquals(await run, "done");
+});
+
+Deno.test("runs elsewhere: more records than there are cannot be finished", async () => {
+  const elsewhere = new Elsewhere();
+  elsewhere.answers.push(() => ({ finished: 3 }));
+  const { runner } = await running(elsewhere);
+  await assertRejects(() => runner.run(batch(1, 2)), Error, "a run ends with its last record");
 });
 
 Deno.test("runs elsewhere: what a run left comes before the rest of its read", async () => {
