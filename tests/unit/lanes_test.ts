@@ -79,7 +79,8 @@ Deno.test("lanes: the checkpoint stays before the first unfinished record", asyn
   assertEquals(lease.position, TRIM_HORIZON);
   await gates.open(1);
   assertEquals(lease.position, at(3));
-  assertEquals((await bench.store.shard("s")).checkpoint, at(3));
+  const row = await bench.store.shard("s");
+  assertEquals([row.checkpoint, row.millisBehindLatest], [at(3), 42]);
   assertEquals(bench.told("batch_processed"), []);
   await runner.run({ ...batch(6, 6), millisBehindLatest: 7 });
   await gates.open(6);
@@ -87,6 +88,7 @@ Deno.test("lanes: the checkpoint stays before the first unfinished record", asyn
   assertEquals(told?.millisBehindLatest, 7, "a later read may be finished before");
   await gates.open(4);
   assertEquals([await run, lease.position], ["done", at(6)]);
+  assertEquals((await bench.store.shard("s")).millisBehindLatest, 7);
   const sizes = bench.told("batch_processed").map(({ records, bytes }) => [records, bytes]);
   assertEquals(sizes, [[1, 1], [5, 5]]);
 });

@@ -347,16 +347,20 @@ Deno.test("roster: a defect in the middle of a turn ends the worker, not only th
   assertEquals(roster.isHere(SHARD), false);
 });
 
-/** A stream that gives one record, and fails from then on. */
-function failingAfterOne(makeError: () => Error): StreamSource {
+/** A stream that gives two records of one key, and fails from then on. */
+function failingAfterTwo(makeError: () => Error): StreamSource {
   let isFirst = true;
   return {
     listShards: () => Promise.resolve([]),
     open: async function* () {
       if (!isFirst) throw await Promise.resolve(makeError());
       isFirst = false;
-      const record = { sequenceNumber: "1", partitionKey: "key", data: new Uint8Array(0) };
-      const records = [{ ...record, approximateArrivalTimestamp: 0 }];
+      const records = ["1", "2"].map((text) => ({
+        sequenceNumber: text,
+        partitionKey: "key",
+        data: new TextEncoder().encode(text),
+        approximateArrivalTimestamp: 0,
+      }));
       yield { records, millisBehindLatest: 0 };
     },
   };
@@ -377,8 +381,8 @@ const ENDS: Readonly<Record<string, { readonly error: () => Error; readonly told
 for (const [what, { error, told }] of Object.entries(ENDS)) {
   Deno.test(`roster: a shard that ${what} while other lanes are at work waits for the records in hand`, async () => {
     const gate = Promise.withResolvers<void>();
-    const { bench, roster, row, log } = await build(() => gate.promise, {
-      source: failingAfterOne(error),
+    const { bench, roster, row, log, seen } = await build(() => gate.promise, {
+      source: failingAfterTwo(error),
       concurrency: 16,
     });
     const ends = (): readonly string[] => [
@@ -394,6 +398,7 @@ for (const [what, { error, told }] of Object.entries(ENDS)) {
     assertEquals([roster.isHere(SHARD), ends()], [false, [told]]);
     const { kind } = (await bench.store.shard(SHARD)).checkpoint;
     if (told !== "fatal") assertEquals(kind, told === "ended" ? "shardEnd" : "sequence");
+    assertEquals(seen, told === "ended" ? ["1", "2"] : ["1"], "what comes after the end is lost");
   });
 }
 
@@ -404,7 +409,7 @@ Deno.test("roster: a record that stops the shard counts more than that it cannot
     getErrorHandlingMode: () => retryAndStop(0),
   }, () => {});
   const { bench, roster, row } = await build(() => {}, {
-    source: failingAfterOne(() => new SourceError("Cannot read", { kind: "unavailable" })),
+    source: failingAfterTwo(() => new SourceError("Cannot read", { kind: "unavailable" })),
     concurrency: 16,
     processors,
   });
