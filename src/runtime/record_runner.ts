@@ -81,7 +81,7 @@ export class RecordRunner {
       (lane, queue) => this.#work(lane, queue),
       (error) => {
         this.#defect ??= { error };
-        this.#until.abort();
+        this.#end("drained");
       },
     );
   }

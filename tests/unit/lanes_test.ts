@@ -347,10 +347,13 @@ Deno.test("runs elsewhere: each lane has one run at a time", async () => {
 });
 
 Deno.test("runs elsewhere: more records than there are cannot be finished", async () => {
-  const elsewhere = new Elsewhere();
-  elsewhere.answers.push(() => ({ finished: 3 }));
-  const { runner } = await running(elsewhere);
-  await assertRejects(() => runner.run(batch(1, 2)), Error, "a run ends with its last record");
+  for (const concurrency of [1, 2]) {
+    const elsewhere = new Elsewhere();
+    for (let i = 0; i < 2; i++) elsewhere.answers.push((records) => ({ finished: records + 1 }));
+    const { bench, runner } = await running(elsewhere, { concurrency });
+    const run = bench.clock.until(runner.run(batch(1, 100)));
+    await assertRejects(() => run, Error, "a run ends with its last record");
+  }
 });
 
 Deno.test("runs elsewhere: what a run left comes before the rest of its read", async () => {
