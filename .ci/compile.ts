@@ -8,11 +8,11 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
+import packageFile from "../deno.json" with { type: "json" };
 
 const ROOT = new URL("../", import.meta.url);
 
-/** The entries of the bundle: the program, and what it starts by its address. */
-const ENTRIES = ["cli.ts"];
+const ENTRY = "cli.ts";
 
 /** What the executable may do; the README says what for. */
 export const PERMISSIONS: readonly string[] = [
@@ -49,12 +49,15 @@ export async function compile(args: readonly string[]): Promise<number> {
   const { target, output, permissions } = readArguments(args);
   const folder = await Deno.makeTempDir({ prefix: "kinesix-compile-" });
   try {
-    await bundle(folder);
+    const workers = await findWorkers("src/");
+    await bundle(folder, workers);
     const flags = [...PERMISSIONS, runPermission(target), ...permissions];
     // The cache of compiled code would be a file of a known name in a folder that everybody may write to, and saves no time.
     return await deno(Deno.env.get("DENO_COMPILE") ?? Deno.execPath(), [
       ...["compile", "--quiet", "--no-config", "--no-lock", "--no-code-cache", "--target", target],
+      ...unstableFeatures().map((name) => `--unstable-${name}`),
       ...together(flags),
+      ...workers.flatMap((path) => ["--include", `${folder}/${bundledName(path)}`]),
       ...["--output", output, `${folder}/cli.js`],
     ]);
   } finally {
@@ -83,18 +86,46 @@ function readArguments(args: readonly string[]): {
   };
 }
 
+/** What has to be said by flags, since the configuration is not embedded. */
+function unstableFeatures(): readonly string[] {
+  const config: object = packageFile;
+  return "unstable" in config && Array.isArray(config.unstable) ? config.unstable.map(String) : [];
+}
+
+const WORKER = /new Worker\(\s*new URL\("\.\/([^"]+\.ts)", import\.meta\.url\)/g;
+
+/** The modules that are started as Workers, by their paths: no import leads to them. */
+async function findWorkers(folder: string): Promise<readonly string[]> {
+  const found: string[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(new URL(folder, ROOT))) {
+    if (isDirectory) found.push(...await findWorkers(`${folder}${name}/`));
+    if (!name.endsWith(".ts")) continue;
+    const text = await Deno.readTextFile(new URL(`${folder}${name}`, ROOT));
+    found.push(...Array.from(text.matchAll(WORKER), ([, worker = ""]) => `${folder}${worker}`));
+  }
+  return found;
+}
+
+function bundledName(path: string): string {
+  return path.replace(/\.ts$/, ".js");
+}
+
 /** Puts the program and all that it imports into a few files; what it imports later stays apart, and costs no start. */
-async function bundle(folder: string): Promise<void> {
+async function bundle(folder: string, workers: readonly string[]): Promise<void> {
   const code = await deno(Deno.execPath(), [
     ...["bundle", "--quiet", "--platform", "deno", "--code-splitting"],
-    ...["--external", NATIVE, "--outdir", folder, ...ENTRIES],
+    ...["--external", NATIVE, "--outdir", folder, ENTRY, ...workers],
   ]);
-  if (code !== 0) throw new Error(`Cannot bundle ${ENTRIES.join(", ")}: exit code ${code}`);
-  const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
+  if (code !== 0) throw new Error(`Cannot bundle ${ENTRY}: exit code ${code}`);
+  // All but the workers themselves is in the folder, not below it.
+  const names = (await Array.fromAsync(Deno.readDir(folder)))
+    .filter(({ isFile }) => isFile).map(({ name }) => name);
   const files = await Promise.all(names.map(async (name) => {
     return { name, text: await Deno.readTextFile(`${folder}/${name}`) };
   }));
-  for (const { name, text } of mend(files)) await Deno.writeTextFile(`${folder}/${name}`, text);
+  for (const { name, text } of mend(files, workers)) {
+    await Deno.writeTextFile(`${folder}/${name}`, text);
+  }
 }
 
 interface BundledFile {
@@ -103,8 +134,15 @@ interface BundledFile {
 }
 
 /** Replaces what the bundler does not get right. */
-function mend(files: readonly BundledFile[]): readonly BundledFile[] {
-  for (const [from] of MENDS) {
+function mend(
+  files: readonly BundledFile[],
+  workers: readonly string[],
+): readonly BundledFile[] {
+  const addresses = workers.map((path) =>
+    [`new URL("./${path.split("/").at(-1)}"`, `new URL("./${bundledName(path)}"`] as const
+  );
+  const mends = [...MENDS, ...addresses];
+  for (const [from] of mends) {
     const found = files.reduce((sum, { text }) => sum + text.split(from).length - 1, 0);
     if (found === 1) continue;
     throw new Error(`Cannot bundle: ${from} is there ${found} times instead of once; see MENDS`);
@@ -113,7 +151,7 @@ function mend(files: readonly BundledFile[]): readonly BundledFile[] {
   // that gives all of them as the default alone breaks credentials from SSO, from roles and in Kubernetes.
   const common = files.filter(({ text }) => /^export default require_\w+\(\);$/m.test(text));
   return files.map(({ name, text }) => {
-    const replaced = MENDS.reduce((text, [from, to]) => text.replace(from, to), text);
+    const replaced = mends.reduce((text, [from, to]) => text.replace(from, to), text);
     const named = common.reduce((text, { name }) => {
       const load = `import("./${name}")`;
       return text.replaceAll(load, `${load}.then((m) => ({ ...m.default, default: m.default }))`);
