@@ -1,13 +1,14 @@
 /**
- * Owns: how the executable is made: bundled and minified, then embedded in Deno's runtime with only the permissions that it needs.
+ * Owns: how the executable is made: bundled, then embedded in Deno's runtime with no more permissions than it needs.
  * Called by: `deno task compile`, and the tests of the binary.
  *
- * `--target` is another platform, `--output` the file to make; a permission such as `--allow-run=aws-vault` is baked in as well.
+ * `--target` is another platform, `--output` the file to make; a permission such as `--allow-run=/bin/sh` is baked in as well.
  * Environment: `DENORT_BIN` is the runtime to embed in, instead of the official one; `DENO_COMPILE` the Deno of that runtime's
  * version, when this one is another.
  */
 
 import { parseArgs } from "@std/cli/parse-args";
+import { pathToFileURL } from "node:url";
 import packageFile from "../deno.json" with { type: "json" };
 
 const ROOT = new URL("../", import.meta.url);
@@ -49,7 +50,7 @@ export async function compile(args: readonly string[]): Promise<number> {
   const { target, output, permissions } = readArguments(args);
   const folder = await Deno.makeTempDir({ prefix: "kinesix-compile-" });
   try {
-    const workers = await findWorkers("src/");
+    const workers = await findWorkers();
     await bundle(folder, workers);
     const flags = [...PERMISSIONS, runPermission(target), ...permissions];
     // The cache of compiled code would be a file of a known name in a folder that everybody may write to, and saves no time.
@@ -95,13 +96,29 @@ function unstableFeatures(): readonly string[] {
 const WORKER = /new Worker\(\s*new URL\("\.\/([^"]+\.ts)", import\.meta\.url\)/g;
 
 /** The modules that are started as Workers, by their paths: no import leads to them. */
-async function findWorkers(folder: string): Promise<readonly string[]> {
-  const found: string[] = [];
-  for await (const { name, isDirectory } of Deno.readDir(new URL(folder, ROOT))) {
-    if (isDirectory) found.push(...await findWorkers(`${folder}${name}/`));
-    if (!name.endsWith(".ts")) continue;
-    const text = await Deno.readTextFile(new URL(`${folder}${name}`, ROOT));
-    found.push(...Array.from(text.matchAll(WORKER), ([, worker = ""]) => `${folder}${worker}`));
+async function findWorkers(): Promise<readonly string[]> {
+  const sources = await readFiles(new URL("src/", ROOT), ".ts");
+  return sources.flatMap(({ path, text }) =>
+    Array.from(text.matchAll(WORKER), ([, worker]) => `src/${path.replace(/[^/]*$/, "")}${worker}`)
+  );
+}
+
+interface TextFile {
+  /** From the folder that was read. */
+  readonly path: string;
+  readonly text: string;
+}
+
+async function readFiles(folder: URL, extension: string): Promise<readonly TextFile[]> {
+  const found: TextFile[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    const place = new URL(isDirectory ? `${name}/` : name, folder);
+    if (isDirectory) {
+      const below = await readFiles(place, extension);
+      found.push(...below.map(({ path, text }) => ({ path: `${name}/${path}`, text })));
+    } else if (name.endsWith(extension)) {
+      found.push({ path: name, text: await Deno.readTextFile(place) });
+    }
   }
   return found;
 }
@@ -117,27 +134,13 @@ async function bundle(folder: string, workers: readonly string[]): Promise<void>
     ...["--external", NATIVE, "--outdir", folder, ENTRY, ...workers],
   ]);
   if (code !== 0) throw new Error(`Cannot bundle ${ENTRY}: exit code ${code}`);
-  // All but the workers themselves is in the folder, not below it.
-  const names = (await Array.fromAsync(Deno.readDir(folder)))
-    .filter(({ isFile }) => isFile).map(({ name }) => name);
-  const files = await Promise.all(names.map(async (name) => {
-    return { name, text: await Deno.readTextFile(`${folder}/${name}`) };
-  }));
-  for (const { name, text } of mend(files, workers)) {
-    await Deno.writeTextFile(`${folder}/${name}`, text);
+  for (const { path, text } of mend(await readFiles(pathToFileURL(`${folder}/`), ".js"), workers)) {
+    await Deno.writeTextFile(`${folder}/${path}`, text);
   }
 }
 
-interface BundledFile {
-  readonly name: string;
-  readonly text: string;
-}
-
 /** Replaces what the bundler does not get right. */
-function mend(
-  files: readonly BundledFile[],
-  workers: readonly string[],
-): readonly BundledFile[] {
+function mend(files: readonly TextFile[], workers: readonly string[]): readonly TextFile[] {
   const addresses = workers.map((path) =>
     [`new URL("./${path.split("/").at(-1)}"`, `new URL("./${bundledName(path)}"`] as const
   );
@@ -150,13 +153,13 @@ function mend(
   // Some parts of the AWS SDK are CommonJS, and imported when they are needed by the names of their exports: an import
   // that gives all of them as the default alone breaks credentials from SSO, from roles and in Kubernetes.
   const common = files.filter(({ text }) => /^export default require_\w+\(\);$/m.test(text));
-  return files.map(({ name, text }) => {
+  return files.map(({ path, text }) => {
     const replaced = mends.reduce((text, [from, to]) => text.replace(from, to), text);
-    const named = common.reduce((text, { name }) => {
-      const load = `import("./${name}")`;
-      return text.replaceAll(load, `${load}.then((m) => ({ ...m.default, default: m.default }))`);
-    }, replaced);
-    return { name, text: named };
+    const named = replaced.replaceAll(/import\("[./]*\/([^"]+)"\)/g, (load, path) => {
+      const isCommon = common.some((file) => file.path === path);
+      return isCommon ? `${load}.then((m) => ({ ...m.default, default: m.default }))` : load;
+    });
+    return { path, text: named };
   });
 }
 
