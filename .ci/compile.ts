@@ -15,8 +15,8 @@ const ROOT = new URL("../", import.meta.url);
 
 const ENTRY = "cli.ts";
 
-/** What the executable may do; the README says what for. */
-export const PERMISSIONS: readonly string[] = [
+/** What it may do on every platform; the README says what for. */
+const PERMISSIONS: readonly string[] = [
   "--no-prompt",
   "--allow-net",
   "--allow-env",
@@ -25,9 +25,24 @@ export const PERMISSIONS: readonly string[] = [
   "--allow-sys=homedir,hostname,osRelease,uid",
 ];
 
-/** It may run one program: itself, for the demo. Linux has a name for that; elsewhere it is found in the PATH. */
-export function runPermission(target: string): string {
-  return `--allow-run=${target.includes("linux") ? "/proc/self/exe" : "kinesix"}`;
+/**
+ * What the executable for a platform may do.
+ *
+ * @param more What is given on the command line.
+ */
+export function permissionFlags(target: string, more: readonly string[] = []): readonly string[] {
+  // It may run one program: itself, for the demo. Linux has a name for that; elsewhere it is found in the PATH.
+  const itself = target.includes("linux") ? "/proc/self/exe" : "kinesix";
+  const values = new Map<string, readonly string[]>();
+  // Deno takes each flag once.
+  for (const flag of [...PERMISSIONS, `--allow-run=${itself}`, ...more]) {
+    const [name = flag, value] = flag.split(/=(.*)/s);
+    const known = values.get(name);
+    // Without a value it stands for everything.
+    const isAll = value === undefined || known?.length === 0;
+    values.set(name, isAll ? [] : [...known ?? [], value]);
+  }
+  return [...values].map(([name, list]) => list.length === 0 ? name : `${name}=${list.join(",")}`);
 }
 
 /** The native database that dynalite can use for files; it keeps everything in memory here, and nothing native is bundled. */
@@ -52,12 +67,11 @@ export async function compile(args: readonly string[]): Promise<number> {
   try {
     const workers = await findWorkers();
     await bundle(folder, workers);
-    const flags = [...PERMISSIONS, runPermission(target), ...permissions];
     // The cache of compiled code would be a file of a known name in a folder that everybody may write to, and saves no time.
     return await deno(Deno.env.get("DENO_COMPILE") ?? Deno.execPath(), [
       ...["compile", "--quiet", "--no-config", "--no-lock", "--no-code-cache", "--target", target],
       ...unstableFeatures().map((name) => `--unstable-${name}`),
-      ...together(flags),
+      ...permissionFlags(target, permissions),
       ...workers.flatMap((path) => ["--include", `${folder}/${bundledName(path)}`]),
       ...["--output", output, `${folder}/cli.js`],
     ]);
@@ -161,19 +175,6 @@ function mend(files: readonly TextFile[], workers: readonly string[]): readonly 
     });
     return { path, text: named };
   });
-}
-
-/** Deno takes each permission flag once. */
-function together(flags: readonly string[]): readonly string[] {
-  const values = new Map<string, readonly string[]>();
-  for (const flag of flags) {
-    const [name = flag, value] = flag.split(/=(.*)/s);
-    const known = values.get(name);
-    // Without a value it stands for everything.
-    const isAll = value === undefined || known?.length === 0;
-    values.set(name, isAll ? [] : [...known ?? [], value]);
-  }
-  return [...values].map(([name, list]) => list.length === 0 ? name : `${name}=${list.join(",")}`);
 }
 
 async function deno(command: string, args: readonly string[]): Promise<number> {
