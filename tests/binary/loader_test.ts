@@ -152,7 +152,7 @@ binaryTest("T3 to T6, T11: what does not load says which URL, why, and through w
 binaryTest("T7: an error in process() shows where it was written", async () => {
   await using server = new ModuleServer({
     "/p.ts": `interface Unused { a: number }
-export default {
+ export default {
   process(): void { throw new Error("failed" as string); },
   getErrorHandlingMode: (_record: unknown, error: Error) => {
     console.log("seen " + JSON.stringify(error.stack));
