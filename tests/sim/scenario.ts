@@ -114,7 +114,7 @@ export function makeScenario(seed: number): Scenario {
   } = config;
   const shards = random.whole(1, random.chance(0.5) ? 4 : 12);
   const hasTrim = !isGentle && random.chance(0.2);
-  return {
+  const scenario: Scenario = {
     seed,
     workers: random.whole(1, 6),
     shards,
@@ -138,6 +138,7 @@ export function makeScenario(seed: number): Scenario {
     happenings: drawHappenings(random.fork(), isGentle, heartbeat),
     processor: drawProcessor(random.fork(), isGentle, heartbeat),
   };
+  return { ...scenario, config: { ...config, ...drawLanes(random.fork(), config) } };
 }
 
 /** Settings in the proportions of the defaults, on a shorter scale. */
@@ -167,6 +168,15 @@ function drawConfig(random: Prng): ReactoKinesixConfig {
       : 0,
     initialPosition: random.pick(["TRIM_HORIZON", "TRIM_HORIZON", "LATEST"]),
     checkpointMode,
+  };
+}
+
+/** In a quarter of the seeds several records of a shard are processed at once. */
+function drawLanes(random: Prng, { checkpointMode }: ReactoKinesixConfig): ReactoKinesixConfig {
+  if (!random.chance(0.25) || checkpointMode === "manual") return {};
+  return {
+    concurrency: random.pick([2, 3, 16]),
+    orderBy: random.chance(0.2) ? "none" : "partitionKey",
   };
 }
 
