@@ -99,8 +99,9 @@ async function runWorker(
   const { workerId } = app;
   const tell = (fact: AppFact): void =>
     log.onEvent({ ...fact, time: new Date().toISOString(), workerId });
-  tell(loadedFact(processing.first));
   await using watch = watchUnlessNever(app, processing, tell);
+  // Only now: whoever waits for this may send SIGHUP next, which would end the process if nobody listened.
+  tell(loadedFact(processing.first));
   const trouble = await Promise.race([
     aborted(signals.signal).then(() => undefined),
     app.finished.then(() => undefined),
