@@ -1,7 +1,7 @@
 /**
  * Owns: what a user implements to process records, and what it is given.
  * Must not: contain code.
- * Called by: users, through `mod.ts`; `runtime/record_runner.ts`.
+ * Called by: users, through `mod.ts`; `runtime/record_run.ts`.
  *
  * @module
  */
@@ -143,11 +143,16 @@ export interface RunOptions {
   readonly lane: number;
   /** Aborts when no further record is to be started: finish the one in hand, then return. */
   readonly until: AbortSignal;
+  /** Tells how many records are finished so far, now and then, so that the checkpoint moves on during a long run. */
+  readonly progressed: (finished: number) => void;
 }
 
 /** A processor that takes many records at once, in another thread, one after the other. It keeps to `processTimeout` by itself. */
 export interface RunProcessor extends RecordProcessor {
-  /** Processes the records one after the other, up to the first that fails. It does not throw for a record. */
+  /**
+   * Processes the records one after the other, up to the first that fails. It does not throw for a record. `context` is the
+   * one of every record of the run; its `checkpoint` is to be called with the record.
+   */
   processRun(
     records: readonly KinesisRecord[],
     context: ProcessContext,

@@ -1,0 +1,136 @@
+/**
+ * Owns: that there is always a thread for a processor: starts it, and starts another one when it ended; not too often.
+ * Must not: know what is asked of the processor.
+ * Called by: `sandbox/processor_threads.ts` and `sandbox/remote_processor.ts`.
+ *
+ * @module
+ */
+
+import { abortable } from "@std/async/abortable";
+import { type Backoff, backoffMs } from "../core/policy.ts";
+import { type Answer, LiveThread, type ThreadDeps, ThreadEnd } from "./live_thread.ts";
+import { type ProcessorMethod, type Progress, SHARED, type Work } from "./protocol.ts";
+
+/** Something to do, which may have to be sent twice: what is sent goes over to the thread. */
+export interface Task {
+  /** The number of the processor: 0 is the one that all shards share. */
+  readonly processor: number;
+  readonly makeWork: (thread: LiveThread) => Work;
+  /** Is passed on to the processor. */
+  readonly signal: AbortSignal;
+  /** Aborts when a thread that is not there yet is not to be waited for. */
+  readonly patience: AbortSignal;
+  readonly progress?: Progress;
+}
+
+const RESTART_BACKOFF: Backoff = { baseMs: 100, maxMs: 30_000 };
+
+/** A place for one thread after the other. */
+export class ProcessorThread {
+  readonly #deps: ThreadDeps;
+  readonly #closed = new AbortController();
+  /** The shards whose processors are to be there, by the number of the processor. */
+  readonly #shards = new Map<number, string>();
+  /** The thread that there is, or that is being started. */
+  #starting: Promise<LiveThread> | undefined;
+  #live: LiveThread | undefined;
+  /** Threads that ended since the last answer. */
+  #ends = 0;
+
+  /** @param deps What a thread needs of the outside. */
+  constructor(deps: ThreadDeps) {
+    this.#deps = deps;
+  }
+
+  /** Starts the thread; resolves to the methods of the processor, null for a factory. */
+  async start(): Promise<readonly ProcessorMethod[] | null> {
+    return await (await this.#use()).loaded();
+  }
+
+  /**
+   * Makes the processor of a shard, here and in every thread that follows.
+   *
+   * @throws Whatever the factory throws.
+   */
+  async make(processor: number, shardId: string): Promise<readonly ProcessorMethod[]> {
+    this.#shards.set(processor, shardId);
+    const { thrown, value } = await (await this.#use()).make(processor, shardId);
+    if (thrown !== undefined) throw thrown.error;
+    return value as readonly ProcessorMethod[];
+  }
+
+  /**
+   * Disposes a processor, if it is there.
+   *
+   * @throws Whatever it throws.
+   */
+  async dispose(processor: number): Promise<void> {
+    this.#shards.delete(processor);
+    const thread = this.#live;
+    if (thread === undefined || processor !== SHARED && !thread.hasMade(processor)) return;
+    let answer: Answer;
+    try {
+      answer = await thread.call(processor, { kind: "dispose" });
+    } catch (error) {
+      throw error instanceof ThreadEnd ? error.reason : error;
+    }
+    if (answer.thrown !== undefined) throw answer.thrown.error;
+  }
+
+  /**
+   * Has something done.
+   *
+   * @throws {ThreadEnd} If the thread ended before it answered.
+   * @throws {Error} If there is no thread, and none can be started.
+   */
+  async call({ processor, makeWork, signal, patience, progress }: Task): Promise<Answer> {
+    const thread = this.#live ?? await abortable(this.#use(), patience);
+    const shardId = this.#shards.get(processor);
+    if (shardId !== undefined) {
+      const made = await thread.make(processor, shardId);
+      if (made.thrown !== undefined) return { value: 0, thrown: made.thrown };
+    }
+    const work = makeWork(thread);
+    const answer = await thread.call(processor, work, { signal, ...progress && { progress } });
+    this.#ends = 0;
+    return answer;
+  }
+
+  /** Ends the thread at once, for good. */
+  close(): void {
+    const reason = new Error("Cannot use the thread of the processor: it is closed");
+    this.#closed.abort(reason);
+    this.#live?.end(reason);
+  }
+
+  #use(): Promise<LiveThread> {
+    this.#starting ??= this.#startOne().catch((error) => {
+      this.#starting = undefined;
+      throw error;
+    });
+    return this.#starting;
+  }
+
+  async #startOne(): Promise<LiveThread> {
+    const { signal } = this.#closed;
+    if (this.#ends > 1) {
+      // What ends one thread after the other must not keep the machine busy with starting them.
+      await this.#deps.clock.sleep(backoffMs(this.#ends - 1, RESTART_BACKOFF, 0), signal);
+    }
+    signal.throwIfAborted();
+    const thread = new LiveThread(this.#deps, () => {
+      this.#ends += 1;
+      if (this.#live === thread) this.#live = undefined;
+      this.#starting = undefined;
+    });
+    const close = (): void => thread.end(signal.reason);
+    signal.addEventListener("abort", close, { once: true });
+    try {
+      await thread.loaded();
+    } finally {
+      signal.removeEventListener("abort", close);
+    }
+    this.#live = thread;
+    return thread;
+  }
+}
