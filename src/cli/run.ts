@@ -10,7 +10,7 @@ import { type AppOptions, ReactoKinesixApp } from "../app.ts";
 import { messageOf } from "../errors.ts";
 import { connection } from "./connection.ts";
 import { type EventLog, openJsonLog, openPrettyLog } from "./event_log.ts";
-import { loadProcessor } from "./load_processor.ts";
+import { loadProcessor } from "./load_processor/load_processor.ts";
 import { sendConsoleToStderr } from "./processor_output.ts";
 import { aborted, listenForStop, type StopSignals } from "./stop_signals.ts";
 import { sayError, type Terminal } from "./terminal.ts";
@@ -35,7 +35,7 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
       ...workerId !== undefined && { workerId },
       appName: values.need("app"),
       streamName: values.need("stream"),
-      processor,
+      processor: processor.source,
       config: values.config,
       onEvent: log.onEvent,
     });

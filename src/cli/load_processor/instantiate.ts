@@ -1,0 +1,230 @@
+/**
+ * Owns: running a graph: its files, the import of its entry, the imports that run later, and its end.
+ * Must not: fetch anything.
+ * Called by: `load_processor.ts`, also in a Worker.
+ *
+ * @module
+ */
+
+import { messageOf } from "../../errors.ts";
+import { ErrorPlaces } from "./error_places.ts";
+import { LoadError, naming, namingProcessor } from "./load_error.ts";
+import type { GraphModule, ModuleGraph } from "./module_graph.ts";
+import { lendOwnPackage, loadOwnPackage, OWN_PACKAGE } from "./own_package.ts";
+import { checkPlace, isRemote } from "./policy.ts";
+import { PrivateFolder } from "./private_folder.ts";
+import { LATE_IMPORT } from "./rewrite.ts";
+import { bundleHint, importTarget } from "./specifier.ts";
+
+/** What a graph became. */
+export interface Instance {
+  /** What the entry exports. */
+  readonly module: Readonly<Record<string, unknown>>;
+  /** Removes the files. What still runs of the module keeps running, but cannot import anything any more. */
+  dispose(): Promise<void>;
+}
+
+/** Fetches what an `import()` needs and a graph does not have; see `fetchLate()` of `graph.ts`. */
+export type FetchMore = (
+  graph: ModuleGraph,
+  request: { readonly asked: string; readonly importer: string },
+) => Promise<ModuleGraph>;
+
+/** How a graph is run. */
+export interface InstantiateOptions {
+  /** Without it an `import()` reaches only what the graph has. */
+  readonly fetchMore?: FetchMore;
+}
+
+/**
+ * Runs a graph.
+ *
+ * @throws {LoadError} If it does not run, or its files cannot be written.
+ */
+export async function instantiate(
+  graph: ModuleGraph,
+  options: InstantiateOptions = {},
+): Promise<Instance> {
+  const place = await openPlace(graph);
+  const running = new RunningGraph(graph, place, options.fetchMore);
+  try {
+    if (graph.modules.some(({ url }) => url === OWN_PACKAGE)) await lendOwnPackage();
+    await place.write(graph.modules);
+    return { module: await running.start(), dispose: () => running.end() };
+  } catch (error) {
+    await running.end();
+    throw error;
+  }
+}
+
+/** Where the code of a graph is put so that the runtime can import it. */
+interface Place {
+  /** How messages may name it. */
+  readonly names: readonly string[];
+  write(modules: readonly GraphModule[]): Promise<void>;
+  urlOf(fileName: string): string;
+  remove(): Promise<void>;
+}
+
+async function openPlace(graph: ModuleGraph): Promise<Place> {
+  try {
+    const folder = await PrivateFolder.make();
+    return {
+      names: [folder.urlOf("."), folder.path].map((name) => name.replace(/[/\\]\.?$/, "")),
+      write: (modules) => folder.write(modules),
+      urlOf: (fileName) => folder.urlOf(fileName),
+      remove: () => folder[Symbol.asyncDispose](),
+    };
+  } catch (error) {
+    const [entry, ...others] = graph.modules;
+    if (entry && others.every(({ url }) => url === OWN_PACKAGE)) return memoryPlace(entry, others);
+    throw new LoadError(
+      `Cannot load ${namingProcessor(graph.place)}: its ${graph.modules.length} modules need a ` +
+        `folder for temporary files, and none can be made: ${messageOf(error)}; let TMPDIR name ` +
+        `one that may be written, or bundle the processor into one module`,
+      { cause: error },
+    );
+  }
+}
+
+/** A single module needs no file; what it imports of this package is part of its text. */
+function memoryPlace(entry: GraphModule, [own]: readonly GraphModule[]): Place {
+  const code = own
+    ? entry.code.replaceAll(JSON.stringify(`./${own.fileName}`), JSON.stringify(dataUrl(own.code)))
+    : entry.code;
+  const url = dataUrl(code);
+  return {
+    names: [],
+    write: () => Promise.resolve(),
+    urlOf: () => url,
+    remove: () => Promise.resolve(),
+  };
+}
+
+function dataUrl(code: string): string {
+  return `data:text/javascript;charset=utf-8,${encodeURIComponent(code)}`;
+}
+
+type Namespace = Readonly<Record<string, unknown>>;
+
+/** The graphs that run in this thread, by their names. */
+const RUNNING = new Map<string, RunningGraph>();
+
+Object.assign(globalThis, {
+  // What an `import()` in a processor becomes; see `rewrite.ts`.
+  [Symbol.for(LATE_IMPORT)]: async (
+    id: string,
+    base: string,
+    specifier: unknown,
+    options?: ImportCallOptions,
+  ): Promise<Namespace> => {
+    const graph = RUNNING.get(id);
+    if (graph) return await graph.importLate(base, String(specifier), options);
+    throw new LoadError(
+      `${naming(base)} cannot import "${naming(String(specifier))}": ` +
+        `this version of the processor is not in use any more`,
+    );
+  },
+});
+
+class RunningGraph {
+  #graph: ModuleGraph;
+  readonly #place: Place;
+  readonly #fetchMore: FetchMore | undefined;
+  readonly #files = new Map<string, string>();
+  readonly #places: ErrorPlaces;
+  /** One after the other, so that no module is fetched, and run, twice. */
+  #lastFetch: Promise<unknown> = Promise.resolve();
+
+  constructor(graph: ModuleGraph, place: Place, fetchMore: FetchMore | undefined) {
+    this.#graph = graph;
+    this.#place = place;
+    this.#fetchMore = fetchMore;
+    this.#places = new ErrorPlaces(place.names);
+    this.#know(graph.modules);
+    RUNNING.set(graph.id, this);
+  }
+
+  async start(): Promise<Namespace> {
+    const { place, url } = this.#graph;
+    try {
+      return await this.#import(this.#files.get(url) ?? "");
+    } catch (error) {
+      throw new LoadError(
+        `Cannot load ${namingProcessor(place)}: ${await this.#places.describe(error)}${
+          packageHint(error, place)
+        }`,
+        { cause: error },
+      );
+    }
+  }
+
+  async importLate(
+    base: string,
+    specifier: string,
+    options?: ImportCallOptions,
+  ): Promise<Namespace> {
+    const target = importTarget(specifier, base);
+    if (target.kind === "own") return await loadOwnPackage();
+    if (target.kind === "package") return await import(target.specifier, options);
+    const [url, from] = [new URL(target.url), new URL(base)];
+    if (isRemote(from) && !isRemote(url)) checkPlace(url, from, { hosts: [] });
+    const file = this.#fileOf(target.url) ?? await this.#addInTurn(target.url, base);
+    return await this.#import(file, options);
+  }
+
+  async end(): Promise<void> {
+    RUNNING.delete(this.#graph.id);
+    await this.#place.remove();
+  }
+
+  #know(modules: readonly GraphModule[]): void {
+    for (const { url, fileName } of modules) this.#files.set(url, fileName);
+    this.#places.add(modules);
+  }
+
+  #import(fileName: string, options?: ImportCallOptions): Promise<Namespace> {
+    return import(this.#place.urlOf(fileName), options);
+  }
+
+  #fileOf(asked: string): string | undefined {
+    const { redirects, failures } = this.#graph;
+    const url = redirects[asked] ?? asked;
+    const failure = failures[asked] ?? failures[url];
+    if (failure !== undefined) throw new LoadError(failure);
+    return this.#files.get(url);
+  }
+
+  #addInTurn(asked: string, importer: string): Promise<string> {
+    const added = this.#lastFetch.then(() => this.#fileOf(asked) ?? this.#add(asked, importer));
+    // Who asked is told of a failure; the next one begins anew.
+    this.#lastFetch = added.catch(() => {});
+    return added;
+  }
+
+  async #add(asked: string, importer: string): Promise<string> {
+    if (!this.#fetchMore) {
+      throw new LoadError(
+        `${naming(importer)} cannot import "${naming(asked)}": it is not among the modules that ` +
+          `were loaded, and here no others can be; name it in plain text, as in import("./x.ts")`,
+      );
+    }
+    const more = await this.#fetchMore(this.#graph, { asked, importer });
+    await this.#place.write(more.modules);
+    this.#know(more.modules);
+    this.#graph = {
+      ...this.#graph,
+      modules: [...this.#graph.modules, ...more.modules],
+      redirects: { ...this.#graph.redirects, ...more.redirects },
+    };
+    return this.#files.get(more.url) ?? "";
+  }
+}
+
+/** What runtimes say when a package is not part of the program. */
+const NO_PACKAGE =
+  /Could not find (constraint|npm package)|not a dependency|"(npm|jsr):|npm package '/;
+
+function packageHint(error: unknown, place: string): string {
+  return NO_PACKAGE.test(messageOf(error)) ? `; ${bundleHint(place)}` : "";
+}

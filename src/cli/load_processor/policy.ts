@@ -1,0 +1,70 @@
+/**
+ * Owns: which module may come from where.
+ * Must not: fetch anything.
+ * Called by: `fetch_module.ts`, for every URL, redirects included.
+ *
+ * @module
+ */
+
+import { LoadError, naming } from "./load_error.ts";
+
+/** Which hosts are trusted. */
+export interface Trust {
+  /** `example.com` or `example.com:8443`. */
+  readonly hosts: readonly string[];
+}
+
+/**
+ * Checks that a module may be fetched.
+ *
+ * @param importer The URL of the module that imports it; null for the entry.
+ * @throws {LoadError} If it may not; it says what would allow it.
+ */
+export function checkPlace(url: URL, importer: URL | null, trust: Trust): void {
+  const refuse = (reason: string): never => {
+    throw new LoadError(`${naming(url)} is refused: ${reason}`, { isDistrusted: true });
+  };
+  if (url.protocol === "file:" || url.protocol === "data:") {
+    if (importer === null || !isRemote(importer)) return;
+    refuse(`a module from ${importer.host} may not import ${url.protocol} URLs`);
+  }
+  if (url.username !== "" || url.password !== "") {
+    url.username = url.password = "";
+    refuse("a URL with a password would be written to logs; use --header instead");
+  }
+  if (url.protocol === "http:" && !isLoopback(url.hostname)) {
+    refuse("http: is for this machine only, since anybody on the way could change it; use https:");
+  }
+  if (!isRemote(url)) refuse(`there are no modules at ${url.protocol}`);
+  if (isTrusted(url, trust)) return;
+  refuse(`${url.host} is not among the hosts it may come from; add --allow-host ${url.host}`);
+}
+
+/**
+ * Checks that a module may be fetched from where a server sent us.
+ *
+ * @throws {LoadError} If it may not.
+ */
+export function checkRedirect(from: URL, to: URL, trust: Trust): void {
+  if (from.protocol === "https:" && to.protocol !== "https:") {
+    throw new LoadError(
+      `${naming(from)} is refused: it redirects to ${naming(to)}, away from https:`,
+      { isDistrusted: true },
+    );
+  }
+  checkPlace(to, from, trust);
+}
+
+/** Whether a URL leads to another program. */
+export function isRemote(url: URL): boolean {
+  return url.protocol === "https:" || url.protocol === "http:";
+}
+
+/** Whether a host name can only mean this machine. */
+export function isLoopback(hostname: string): boolean {
+  return hostname === "localhost" || hostname === "[::1]" || /^127(\.\d+){3}$/.test(hostname);
+}
+
+function isTrusted(url: URL, { hosts }: Trust): boolean {
+  return hosts.includes(url.host) || hosts.includes(url.hostname);
+}

@@ -1,0 +1,118 @@
+/**
+ * Owns: the folder that one version of a processor runs from: nobody else can read it, and it is gone afterwards.
+ * Must not: know what is in the files.
+ * Called by: `instantiate.ts`.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+
+const PREFIX = "kinesix-processor-";
+const HELD_FILE = "held";
+
+/** A folder of this process alone. */
+export class PrivateFolder implements AsyncDisposable {
+  /** Its path. */
+  readonly path: string;
+  readonly #held: Deno.FsFile;
+  readonly #onUnload = (): void => this.#removeNow();
+  #isRemoved = false;
+
+  private constructor(path: string, held: Deno.FsFile) {
+    this.path = path;
+    this.#held = held;
+    globalThis.addEventListener("unload", this.#onUnload);
+  }
+
+  /**
+   * Makes a folder, and removes those that processes left behind that were killed.
+   *
+   * @throws {Error} If it cannot be made.
+   */
+  static async make(): Promise<PrivateFolder> {
+    // Of mode 0700 on every system that has modes.
+    const path = await Deno.makeTempDir({ prefix: PREFIX });
+    const held = await Deno.open(join(path, HELD_FILE), { createNew: true, write: true });
+    // The system lets go of it when this process ends, however it ends.
+    await held.tryLock(true);
+    await removeAbandoned(join(path, ".."), path);
+    return new PrivateFolder(path, held);
+  }
+
+  /** The URL of a file in it. */
+  urlOf(fileName: string): string {
+    return pathToFileURL(join(this.path, fileName)).href;
+  }
+
+  /** Writes files that are not there yet. */
+  async write(
+    files: readonly { readonly fileName: string; readonly code: string }[],
+  ): Promise<void> {
+    for (const { fileName, code } of files) {
+      await Deno.writeTextFile(join(this.path, fileName), code, { createNew: true, mode: 0o600 });
+    }
+  }
+
+  /** Removes it with everything in it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isRemoved) return;
+    this.#letGo();
+    await removeIfThere(this.path);
+  }
+
+  /** At the exit of the process nothing is waited for any more. */
+  #removeNow(): void {
+    if (this.#isRemoved) return;
+    this.#letGo();
+    Deno.removeSync(this.path, { recursive: true });
+  }
+
+  #letGo(): void {
+    this.#isRemoved = true;
+    globalThis.removeEventListener("unload", this.#onUnload);
+    this.#held.close();
+  }
+}
+
+/** A folder that nobody holds, and that is not being made right now, was left behind. */
+async function removeAbandoned(parent: string, own: string): Promise<void> {
+  for (const { name, isDirectory } of await entriesOf(parent)) {
+    const path = join(parent, name);
+    if (!isDirectory || !name.startsWith(PREFIX) || path === own) continue;
+    if (await isAbandoned(path)) await removeIfThere(path);
+  }
+}
+
+const MAKING_MS = 60_000;
+
+async function isAbandoned(path: string): Promise<boolean> {
+  try {
+    const { mtime } = await Deno.stat(path);
+    if (mtime === null || Date.now() - mtime.getTime() < MAKING_MS) return false;
+    using held = await Deno.open(join(path, HELD_FILE), { write: true });
+    return await held.tryLock(true);
+  } catch (error) {
+    // Without that file its making was cut off; anything else is another user's folder.
+    return error instanceof Deno.errors.NotFound;
+  }
+}
+
+async function entriesOf(parent: string): Promise<readonly Deno.DirEntry[]> {
+  try {
+    return await Array.fromAsync(Deno.readDir(parent));
+  } catch {
+    // Tidying up for others is a courtesy; one who may not look around cannot.
+    return [];
+  }
+}
+
+async function removeIfThere(path: string): Promise<void> {
+  try {
+    await Deno.remove(path, { recursive: true });
+  } catch (error) {
+    // Another worker that starts, or the system, was faster.
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
