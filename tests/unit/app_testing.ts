@@ -1,6 +1,6 @@
 // Owns: whole workers in one process, on one table and one stream in memory, at a clock that tests move.
 // Must not: assert anything.
-// Called by: app_test.ts and the tests of its neighbours.
+// Called by: app_test.ts, original_defects_test.ts and their neighbours.
 import { MemoryStream } from "../../src/adapters/memory.ts";
 import { type AppOptions, ReactoKinesixApp } from "../../src/app.ts";
 import type { ReactoKinesixConfig } from "../../src/core/config.ts";

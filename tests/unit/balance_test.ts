@@ -10,69 +10,22 @@ import {
   shardsToAskFor,
   stoppedEverywhere,
 } from "../../src/core/balance.ts";
-import { SHARD_END, TRIM_HORIZON } from "../../src/core/checkpoint.ts";
+import { SHARD_END } from "../../src/core/checkpoint.ts";
 import type { ShardRow } from "../../src/core/lease.ts";
 import { shardRow } from "./arbitraries.ts";
 
-const NAMES = ["A", "B", "C", "D", "E"];
-const RUNS = { numRuns: 1_000 };
-
-/** A cluster as its rows show it; `E` may be dead, some may be leaving. */
-interface Cluster {
-  readonly rows: readonly ShardRow[];
-  readonly alive: ReadonlySet<string>;
-  readonly takers: ReadonlySet<string>;
-}
-
-const clusters: fc.Arbitrary<Cluster> = fc.record({
-  alive: fc.subarray(NAMES, { minLength: 1 }),
-  leaving: fc.subarray(NAMES, { maxLength: 2 }),
-  shards: fc.array(
-    fc.record({
-      owner: fc.constantFrom(null, null, ...NAMES),
-      isTaken: fc.boolean(),
-      isEnded: fc.integer({ min: 0, max: 4 }).map((n) => n === 0),
-      parent: fc.nat(20),
-      hasParent: fc.boolean(),
-      stoppedBy: fc.oneof(fc.constant([]), fc.subarray(NAMES)),
-      request: fc.option(fc.constantFrom(...NAMES), { freq: 3 }),
-    }),
-    { maxLength: 20 },
-  ),
-}).map(({ alive, leaving, shards }) => ({
-  alive: new Set(alive),
-  takers: new Set(alive.filter((name) => !leaving.includes(name))),
-  rows: shards.map((shard, i) => {
-    const { owner, isTaken, isEnded, hasParent, parent, request, stoppedBy } = shard;
-    return shardRow(nameOf(i), {
-      owner: isEnded ? null : owner,
-      holder: owner !== null && isTaken ? `${owner}-1` : null,
-      checkpoint: isEnded ? SHARD_END : TRIM_HORIZON,
-      parents: hasParent && parent < i ? [nameOf(parent)] : [],
-      stoppedBy,
-      handover: owner === null || request === null ? null : { to: request, id: `${i}` },
-    });
-  }),
-}));
-
-function nameOf(index: number): string {
-  return `shard-${String(index).padStart(3, "0")}`;
-}
-
-/** What a worker sees that has in hand what its rows say, and refuses what they say. */
-function viewOf(self: string, cluster: Cluster, changes: Partial<ClusterView> = {}): ClusterView {
-  const rows = new Map(cluster.rows.map((row) => [row.id, row]));
-  return {
-    self,
-    shards: cluster.rows,
-    alive: cluster.alive,
-    takers: cluster.takers,
-    isHere: (id) => rows.get(id)?.owner === self && rows.get(id)?.holder === `${self}-1`,
-    isStoppedHere: (id) => rows.get(id)?.stoppedBy.includes(self) ?? false,
-    isOverdue: () => false,
-    ...changes,
-  };
-}
+import {
+  balanceOnce,
+  both,
+  chance,
+  clusterOf,
+  clusters,
+  loadsAfter,
+  nameOf,
+  NAMES,
+  RUNS,
+  viewOf,
+} from "./balance_testing.ts";
 
 Deno.test("balance: each free shard is taken by exactly one taker that does not refuse it", () => {
   fc.assert(
@@ -320,62 +273,6 @@ Deno.test("balance: stopped everywhere are the open shards that every live worke
   const view = viewOf("A", clusterOf(rows, ["A", "B"]));
   assertEquals(stoppedEverywhere(view).map(({ id }) => id), ["s-1"]);
 });
-
-function both(...names: readonly string[]): Pick<Cluster, "alive" | "takers"> {
-  return { alive: new Set(names), takers: new Set(names) };
-}
-
-function clusterOf(rows: readonly ShardRow[], names: readonly string[]): Cluster {
-  return { rows, ...both(...names) };
-}
-
-function chance(seed: number): () => number {
-  let state = (seed >>> 0) + 1;
-  return () => (state = state * 48_271 % 2_147_483_647) / 2_147_483_647;
-}
-
-/** Loads when everything that is under way, and what `self` asks for now, is done. */
-function loadsAfter(
-  { rows, takers }: Cluster,
-  asked: readonly ShardRow[],
-  self: string,
-): ReadonlyMap<string, number> {
-  const loads = new Map<string, number>();
-  for (const row of rows) {
-    if (row.owner === null || row.checkpoint === SHARD_END) continue;
-    const requested = row.handover !== null && takers.has(row.handover.to) && row.handover.to;
-    const owner = asked.includes(row) ? self : requested || row.owner;
-    loads.set(owner, (loads.get(owner) ?? 0) + 1);
-  }
-  return loads;
-}
-
-/** All workers ask, seeing the same rows or one after the other; the owners answer; the moves are made. */
-function balanceOnce(
-  rows: readonly ShardRow[],
-  names: readonly string[],
-  random: () => number,
-  isTogether: boolean,
-): readonly ShardRow[] {
-  let asked = rows;
-  for (const name of names) {
-    const seen = clusterOf(isTogether ? rows : asked, names);
-    const wanted = new Set(shardsToAskFor(viewOf(name, seen), random).map(({ id }) => id));
-    // The store lets only the first request for a shard through.
-    asked = asked.map((row) =>
-      wanted.has(row.id) && row.handover === null
-        ? { ...row, handover: { to: name, id: `${name} ${row.id}` } }
-        : row
-    );
-  }
-  const answers = names.map((name) => answerRequests(viewOf(name, clusterOf(asked, names))));
-  const given = new Set(answers.flatMap(({ give }) => give));
-  return asked.map((row) => {
-    if (row.handover === null) return row;
-    const owner = given.has(row) ? row.handover.to : row.owner;
-    return { ...row, owner, holder: `${owner}-1`, handover: null };
-  });
-}
 
 Deno.test("plan: others are told only of the shards that it is for this worker to tell of", () => {
   const rows = [0, 1, 2, 3].map((i) => shardRow(nameOf(i), { owner: i < 2 ? "D" : "E" }));
