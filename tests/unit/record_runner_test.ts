@@ -39,6 +39,8 @@ async function running(
     streamName: "orders",
     checkpointMode: "auto",
     processTimeout: 0,
+    concurrency: 1,
+    orderBy: "partitionKey",
     ...options,
   };
   const runner = new RecordRunner(deps, lease, processors.open("s"), drain.signal);

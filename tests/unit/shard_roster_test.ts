@@ -48,6 +48,8 @@ async function build(
     streamName: "orders",
     checkpointMode: "auto",
     processTimeout: 0,
+    concurrency: 1,
+    orderBy: "partitionKey",
     unreadableAfter: 60_000,
     goneAfter: 30_000,
     coolOff: 60_000,
