@@ -80,6 +80,47 @@ const CONFIG: Flag = {
   isInEnvironment: true,
 };
 
+const COMMA_LIST = matching(
+  /^[^,]+(,[^,]+)*$/,
+  "a list with commas and without spaces around them",
+);
+
+/** The flags of a processor in threads of its own. */
+const THREADS: readonly Flag[] = [
+  {
+    name: "threads",
+    placeholder: "N",
+    doc: "run the processor in N threads; records of one partition key stay in order",
+    accepts: wholeNumber(1, 64),
+    isInEnvironment: true,
+  },
+  {
+    name: "sandbox",
+    doc: "run the processor in a thread without access to network, environment, files and programs",
+  },
+  {
+    name: "sandbox-allow-net",
+    placeholder: "HOST,...",
+    doc: "what it may reach nevertheless: hosts, with a port if need be",
+    accepts: COMMA_LIST,
+    isInEnvironment: true,
+  },
+  {
+    name: "sandbox-allow-env",
+    placeholder: "NAME,...",
+    doc: "variables of the environment that it may read nevertheless",
+    accepts: COMMA_LIST,
+    isInEnvironment: true,
+  },
+  {
+    name: "sandbox-allow-read",
+    placeholder: "PATH,...",
+    doc: "files and folders that it may read nevertheless",
+    accepts: COMMA_LIST,
+    isInEnvironment: true,
+  },
+];
+
 const RUN: Command = {
   name: "run",
   summary: "process the records of a stream, sharing its shards with the other workers",
@@ -108,6 +149,7 @@ const RUN: Command = {
       accepts: matching(/^[^\p{Cc}]{1,128}$/u, "1 to 128 characters"),
       isInEnvironment: true,
     },
+    ...THREADS,
     REGION,
     ENDPOINT,
     KINESIS_ENDPOINT,

@@ -11,14 +11,18 @@ import { packError } from "../sandbox/packed_error.ts";
 import type { FromThread, ThreadSettings, ToThread } from "../sandbox/protocol.ts";
 import { ThreadSide } from "../sandbox/thread_side.ts";
 import { fitOutThread } from "../sandbox/thread_world.ts";
-import { loadProcessor } from "./load_processor.ts";
+import { processorOf } from "./load_processor/check_processor.ts";
+import { instantiate } from "./load_processor/instantiate.ts";
+import type { ModuleGraph } from "./load_processor/module_graph.ts";
 import { sendConsoleToStderr } from "./processor_output.ts";
 
 /** The first message that the thread gets. */
 export interface ThreadSetup {
   readonly settings: ThreadSettings;
-  /** The processor module. */
-  readonly place: string;
+  /** The processor module with everything that it imports. */
+  readonly graph: ModuleGraph;
+  /** Where the files of the graph are; undefined for a module that needs none. */
+  readonly folder: string | undefined;
   /** Whether what the processor prints goes to stderr. */
   readonly isConsoleOnStderr: boolean;
 }
@@ -36,11 +40,13 @@ thread.onmessage = ({ data }: MessageEvent<ThreadSetup>) => {
   void begin(data);
 };
 
-async function begin({ settings, place, isConsoleOnStderr }: ThreadSetup): Promise<void> {
-  if (isConsoleOnStderr) sendConsoleToStderr();
+async function begin(setup: ThreadSetup): Promise<void> {
+  const { settings, graph, folder } = setup;
+  if (setup.isConsoleOnStderr) sendConsoleToStderr();
   fitOutThread(settings, (error) => post({ kind: "stray", error: packError(error) }));
   try {
-    const source = await loadProcessor(place);
+    const { module } = await instantiate(graph, { ...folder !== undefined && { folder } });
+    const source = processorOf(module, graph.place);
     const side = new ThreadSide({ settings, clock: systemClock, source, post });
     thread.onmessage = ({ data }: MessageEvent<ToThread>) => side.receive(data);
   } catch (error) {

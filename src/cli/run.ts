@@ -7,10 +7,13 @@
  */
 
 import { type AppOptions, ReactoKinesixApp } from "../app.ts";
-import { messageOf } from "../errors.ts";
+import { messageOf, toEventError } from "../errors.ts";
+import type { AppEvent } from "../events.ts";
 import { connection } from "./connection.ts";
 import { type EventLog, openJsonLog, openPrettyLog } from "./event_log.ts";
-import { loadProcessor } from "./load_processor/load_processor.ts";
+import { fetchGraph } from "./load_processor/graph.ts";
+import { type LoadedProcessor, startProcessor } from "./load_processor/load_processor.ts";
+import { planThreads, startInThreads } from "./processor_threads.ts";
 import { sendConsoleToStderr } from "./processor_output.ts";
 import { aborted, listenForStop, type StopSignals } from "./stop_signals.ts";
 import { sayError, type Terminal } from "./terminal.ts";
@@ -26,22 +29,38 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
       terminal.say(`${signals.signal.reason}: stopping cleanly; once more to stop at once`);
     }
   });
-  const processor = await loadProcessor(values.need("processor"));
+  const plan = planThreads(values);
+  const graph = await fetchGraph(values.need("processor"));
   const log = isJson ? openJsonLog(terminal) : await openPrettyLog(terminal);
   const workerId = values.text("worker-id");
+  let processor: LoadedProcessor | undefined;
   try {
+    processor = plan === undefined
+      ? await startProcessor(graph)
+      : await startInThreads(graph, plan, {
+        isConsoleOnStderr: isJson,
+        onStray: (error) => log.onEvent(strayEvent(error, workerId ?? "")),
+      });
     return await runWorker({ signals, log, terminal }, {
       ...connection(values, terminal, ["kinesis", "dynamodb"]),
       ...workerId !== undefined && { workerId },
       appName: values.need("app"),
       streamName: values.need("stream"),
       processor: processor.source,
-      config: values.config,
+      config: plan?.config ?? values.config,
       onEvent: log.onEvent,
     });
   } finally {
+    await processor?.dispose();
     await log.close();
   }
+}
+
+/** The worker goes on: what is not waited for in a thread of its own harms nothing else. */
+function strayEvent(error: unknown, workerId: string): AppEvent {
+  const time = new Date().toISOString();
+  const told = { shardId: null, operation: "background", error: toEventError(error) } as const;
+  return { type: "processor_failed", ...told, time, workerId };
 }
 
 /** What a worker runs with. */

@@ -9,7 +9,7 @@
 import { invariant, messageOf, ProcessTimeoutError } from "../errors.ts";
 import type { Clock } from "../ports.ts";
 import { Bell, Scope } from "../runtime/tasks.ts";
-import { packError, type PackedError, unpackError } from "./packed_error.ts";
+import { type PackedError, packError, unpackError } from "./packed_error.ts";
 import type {
   FromThread,
   PackedPosition,

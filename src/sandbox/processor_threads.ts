@@ -25,7 +25,6 @@ export interface ProcessorThreads extends Disposable {
   readonly source: ProcessorSource;
 }
 
-
 /**
  * Starts the threads of a processor; `using` ends them at once.
  *

@@ -139,7 +139,9 @@ class Remote implements RunProcessor {
       const finished = Number(answer.value ?? 0);
       return answer.thrown === undefined ? { finished } : { finished, error: answer.thrown.error };
     } catch (error) {
-      if (!(error instanceof ThreadEnd)) return until.aborted ? { finished: 0 } : { finished: 0, error };
+      if (!(error instanceof ThreadEnd)) {
+        return until.aborted ? { finished: 0 } : { finished: 0, error };
+      }
       const { finished, reason } = error;
       return error.isToBlame ? { finished, error: reason } : { finished };
     } finally {

@@ -16,7 +16,7 @@ import type {
 } from "../processor.ts";
 import { DeliveredRecord } from "../runtime/delivered_record.ts";
 import { withTimeout } from "../runtime/tasks.ts";
-import { packError, type PackedError, unpackError } from "./packed_error.ts";
+import { type PackedError, packError, unpackError } from "./packed_error.ts";
 import { unpackRecords } from "./packing.ts";
 import {
   type FromThread,

@@ -6,6 +6,8 @@
  * @module
  */
 
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { messageOf } from "../../errors.ts";
 import { ErrorPlaces } from "./error_places.ts";
 import { LoadError, naming, namingProcessor } from "./load_error.ts";
@@ -34,6 +36,32 @@ export type FetchMore = (
 export interface InstantiateOptions {
   /** Without it an `import()` reaches only what the graph has. */
   readonly fetchMore?: FetchMore;
+  /** The folder that has the files already, from {@linkcode writeGraph}: a thread may not be allowed to make one. */
+  readonly folder?: string;
+}
+
+/** The files of a graph, for threads that only read them. */
+export interface WrittenGraph {
+  /** The path of their folder; undefined for a single module that needs none. */
+  readonly folder: string | undefined;
+  /** Removes them. */
+  dispose(): Promise<void>;
+}
+
+/**
+ * Writes the files of a graph for other threads.
+ *
+ * @throws {LoadError} If they cannot be written.
+ */
+export async function writeGraph(graph: ModuleGraph): Promise<WrittenGraph> {
+  const place = await openPlace(graph);
+  try {
+    await place.write(graph.modules);
+    return { folder: place.path, dispose: () => place.remove() };
+  } catch (error) {
+    await place.remove();
+    throw error;
+  }
 }
 
 /**
@@ -45,7 +73,7 @@ export async function instantiate(
   graph: ModuleGraph,
   options: InstantiateOptions = {},
 ): Promise<Instance> {
-  const place = await openPlace(graph);
+  const place = options.folder === undefined ? await openPlace(graph) : folderPlace(options.folder);
   const running = new RunningGraph(graph, place, options.fetchMore);
   try {
     if (graph.modules.some(({ url }) => url === OWN_PACKAGE)) await lendOwnPackage();
@@ -59,6 +87,8 @@ export async function instantiate(
 
 /** Where the code of a graph is put so that the runtime can import it. */
 interface Place {
+  /** The path of its folder, if it has one. */
+  readonly path: string | undefined;
   /** How messages may name it. */
   readonly names: readonly string[];
   write(modules: readonly GraphModule[]): Promise<void>;
@@ -70,9 +100,8 @@ async function openPlace(graph: ModuleGraph): Promise<Place> {
   try {
     const folder = await PrivateFolder.make();
     return {
-      names: [folder.urlOf("."), folder.path].map((name) => name.replace(/[/\\]\.?$/, "")),
+      ...folderPlace(folder.path),
       write: (modules) => folder.write(modules),
-      urlOf: (fileName) => folder.urlOf(fileName),
       remove: () => folder[Symbol.asyncDispose](),
     };
   } catch (error) {
@@ -87,6 +116,18 @@ async function openPlace(graph: ModuleGraph): Promise<Place> {
   }
 }
 
+/** A folder that somebody else fills and removes. */
+function folderPlace(path: string): Place {
+  const urlOf = (fileName: string): string => pathToFileURL(join(path, fileName)).href;
+  return {
+    path,
+    names: [urlOf("."), path].map((name) => name.replace(/[/\\]\.?$/, "")),
+    write: () => Promise.resolve(),
+    urlOf,
+    remove: () => Promise.resolve(),
+  };
+}
+
 /** A single module needs no file; what it imports of this package is part of its text. */
 function memoryPlace(entry: GraphModule, [own]: readonly GraphModule[]): Place {
   const code = own
@@ -94,6 +135,7 @@ function memoryPlace(entry: GraphModule, [own]: readonly GraphModule[]): Place {
     : entry.code;
   const url = dataUrl(code);
   return {
+    path: undefined,
     names: [],
     write: () => Promise.resolve(),
     urlOf: () => url,
