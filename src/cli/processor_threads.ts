@@ -27,7 +27,14 @@ export interface ThreadPlan {
 }
 
 /** What a sandboxed thread may do: the lists of Deno's permissions. */
-export type SandboxAccess = Readonly<Record<typeof ACCESS[number], readonly string[]>>;
+export interface SandboxAccess {
+  /** Hosts, with a port if need be. */
+  readonly net: readonly string[];
+  /** Variables of the environment. */
+  readonly env: readonly string[];
+  /** Paths. */
+  readonly read: readonly string[];
+}
 
 /** What threads need besides the processor. */
 export interface ThreadSurroundings {
@@ -37,7 +44,6 @@ export interface ThreadSurroundings {
   readonly onStray: (error: unknown) => void;
 }
 
-const ACCESS = ["net", "env", "read"] as const;
 /** Of a sandbox that nobody gave a limit: what it is for is that no processor can hold up the worker for ever. */
 const SANDBOX_PROCESS_TIMEOUT_MS = 60_000;
 
@@ -48,13 +54,14 @@ const SANDBOX_PROCESS_TIMEOUT_MS = 60_000;
  */
 export function planThreads(values: Values): ThreadPlan | undefined {
   const isSandboxed = values.isOn("sandbox");
-  const lists = ACCESS.map((name) => [name, values.text(`sandbox-allow-${name}`)] as const);
-  for (const [name, list] of lists) {
-    if (list === undefined || isSandboxed) continue;
+  const listOf = (name: keyof SandboxAccess): readonly string[] => {
+    const list = values.text(`sandbox-allow-${name}`)?.split(",") ?? [];
+    if (list.length === 0 || isSandboxed) return list;
     throw new UsageError(
       `Cannot use --sandbox-allow-${name} without --sandbox: there is nothing to allow`,
     );
-  }
+  };
+  const access = { net: listOf("net"), env: listOf("env"), read: listOf("read") };
   const asked = values.text("threads");
   const count = Number(asked ?? 1);
   if (asked === undefined && !isSandboxed) return undefined;
@@ -72,8 +79,7 @@ export function planThreads(values: Values): ThreadPlan | undefined {
     Object.assign(config, { processTimeout: Math.max(SANDBOX_PROCESS_TIMEOUT_MS, wait) });
   }
   if (count > concurrency) Object.assign(config, { concurrency: count });
-  const access = Object.fromEntries(lists.map(([name, list]) => [name, list?.split(",") ?? []]));
-  return { count, sandbox: isSandboxed ? access as SandboxAccess : undefined, config };
+  return { count, sandbox: isSandboxed ? access : undefined, config };
 }
 
 /**

@@ -8,17 +8,22 @@
 
 import { toEventError } from "../errors.ts";
 
-/** An error as a message between threads. */
-export interface PackedError {
-  readonly name: string;
-  readonly message: string;
-  readonly stack?: string;
-  readonly cause?: PackedError;
-  /** There is one if no `Error` was thrown: that value if it is a simple one, else its text. */
-  readonly plain?: unknown;
-  /** The number under which the thread keeps the very thing that was thrown, for a while. */
-  readonly kept?: number;
-}
+/** What was thrown, as a message between threads. */
+export type PackedError =
+  & (
+    | {
+      readonly name: string;
+      readonly message: string;
+      readonly stack?: string;
+      readonly cause?: PackedError;
+    }
+    /** A value that is simple enough to be sent. */
+    | { readonly value: unknown }
+  )
+  & {
+    /** The number under which the thread keeps the very thing that was thrown, for a while. */
+    readonly kept?: number;
+  };
 
 const MESSAGE_LENGTH_MAX = 8_192;
 const STACK_LENGTH_MAX = 16_384;
@@ -37,8 +42,9 @@ const BUILT_IN: Readonly<Record<string, ErrorConstructor>> = {
 
 /** Packs whatever was thrown. */
 export function packError(error: unknown, causes: number = CAUSES_MAX): PackedError {
+  if (typeof error === "string") return { value: shorten(error, MESSAGE_LENGTH_MAX) };
+  if (error === null || !/^(object|function|symbol)$/.test(typeof error)) return { value: error };
   const { name, message } = toEventError(error);
-  if (!isError(error)) return { name, message: "", plain: plainly(error, message) };
   const stack = read(error, "stack");
   const cause = causes > 0 ? read(error, "cause") : undefined;
   return {
@@ -49,29 +55,16 @@ export function packError(error: unknown, causes: number = CAUSES_MAX): PackedEr
   };
 }
 
-/** The error again, with the name, message, stack and cause that it had. What was no error is its text. */
+/** The simple value again, or an error with the name, message, stack and cause of what was thrown. */
 export function unpackError(packed: PackedError): unknown {
+  if ("value" in packed) return packed.value;
   const { name, message, stack, cause } = packed;
-  if ("plain" in packed) return packed.plain;
   const options = cause === undefined ? {} : { cause: unpackError(cause) };
   const error = new (BUILT_IN[name] ?? Error)(message, options);
   const hide = { enumerable: false, configurable: true, writable: true };
   if (error.name !== name) Object.defineProperty(error, "name", { ...hide, value: name });
   Object.defineProperty(error, "stack", { ...hide, value: stack ?? `${name}: ${message}` });
   return error;
-}
-
-function plainly(value: unknown, text: string): unknown {
-  const isSimple = value === null || !/^(object|function|symbol|string)$/.test(typeof value);
-  return isSimple ? value : shorten(text, MESSAGE_LENGTH_MAX);
-}
-
-function isError(value: unknown): boolean {
-  try {
-    return value instanceof Error;
-  } catch {
-    return false; // A proxy may throw at that question.
-  }
 }
 
 function read(error: unknown, member: "stack" | "cause"): unknown {
