@@ -103,9 +103,10 @@ export class Lanes {
     const [shared] = this.#queues;
     if (this.#queues.length === 1 && shared !== undefined) {
       shared.add(stretch);
-      const lanes = Math.min(this.#count, stretch.records.length);
-      for (let lane = 0, free = 0; free < lanes && lane < this.#count; lane++) {
-        if (this.#start(lane, shared)) free += 1;
+      // A lane for each record, as far as there are idle ones.
+      let left = stretch.records.length;
+      for (let lane = 0; left > 0 && lane < this.#count; lane++) {
+        if (this.#start(lane, shared)) left -= 1;
       }
       return;
     }

@@ -58,10 +58,10 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a record is marked before it is processed",
-    file: "runtime/record_runner.ts",
-    from: "    let mode: ErrorHandlingMode | undefined;\n    for (let attempt = 1;; attempt++) {",
+    file: "runtime/record_attempts.ts",
+    from: "  const result = await runRecords(run);\n  const { finished } = result;",
     to:
-      "    let mode: ErrorHandlingMode | undefined;\n    this.#markFinished(last);\n    for (let attempt = 1;; attempt++) {",
+      "  onFinished(records.length);\n  const result = await runRecords(run);\n  const { finished } = result;",
   },
   {
     name: "a child is ready before its parents ended",
@@ -211,6 +211,43 @@ const MUTANTS: readonly Mutant[] = [
     file: "runtime/membership.ts",
     from: "if (own !== undefined && own.incarnation !== claimant.incarnation) {",
     to: "if (false as boolean) {",
+  },
+  {
+    name: "the progress passes an unfinished record",
+    file: "core/progress.ts",
+    from: "while (this.#isFinished[this.#head] === true) this.#head += 1;",
+    to:
+      "while (this.#isFinished[this.#head] === true || this.#isFinished[this.#head + 1] === true) {\n      this.#head += 1;\n    }",
+  },
+  {
+    name: "two lanes for one key",
+    file: "runtime/lanes.ts",
+    from: "const lane = laneOf(record.partitionKey, count);",
+    to: "const lane = (laneOf(record.partitionKey, count) + i) % count;",
+  },
+  {
+    name: "with lanes a failed read goes on after what is finished",
+    file: "runtime/record_runner.ts",
+    from: "return this.#readTo;",
+    to: "return this.#lease.readTo;",
+  },
+  {
+    name: "the end of a shard does not wait for the lanes",
+    file: "runtime/shard_runner.ts",
+    from: '    outcome = await records.settled();\n    if (outcome === "done") outcome',
+    to: '    if (outcome === "done") outcome',
+  },
+  {
+    name: "a lane goes on after a drain",
+    file: "runtime/record_run.ts",
+    from: "    if (until.aborted || retired.aborted) return { finished };\n",
+    to: "",
+  },
+  {
+    name: "a shard is given up with records in hand",
+    file: "runtime/record_runner.ts",
+    from: "    await this.#lanes.settled();\n    if (this.#defect",
+    to: "    if (this.#defect",
   },
 ];
 

@@ -99,15 +99,15 @@ export function makeScenario(seed: number, options: ScenarioOptions = {}): Scena
   const random = new Prng(seed);
   const isGentle = random.chance(0.25);
   const isDefault = random.chance(isGentle ? 0.5 : 0.1);
-  const config = isDefault ? {} : drawConfig(random.fork());
+  const drawn = isDefault ? {} : drawConfig(random.fork());
   const {
     heartbeat = 30_000,
     loadBalanceFrequency = 180_000,
     checkStreamChangesFrequency = 60_000,
-  } = config;
+  } = drawn;
   const shards = options.shards ?? random.whole(1, random.chance(0.5) ? 4 : 12);
   const hasTrim = !isGentle && random.chance(0.2);
-  return {
+  const scenario: Scenario = {
     seed,
     workers: options.workers ?? random.whole(1, 6),
     shards,
@@ -116,7 +116,7 @@ export function makeScenario(seed: number, options: ScenarioOptions = {}): Scena
     recordsPerSecond: random.between(0.2, 8),
     safetyMs: isDefault ? 20 * MINUTE : random.between(5, 20) * MINUTE,
     calmMs: options.calmMs ?? Math.min(60 * MINUTE, 12 * loadBalanceFrequency),
-    config,
+    config: drawn,
     isGentle,
     driftMax: random.pick([0, 0.0001, 0.01, 0.03]),
     callTimeoutMs: random.pick([1_000, 3_000, 10_000]),
@@ -131,6 +131,7 @@ export function makeScenario(seed: number, options: ScenarioOptions = {}): Scena
     happenings: drawHappenings(random.fork(), isGentle, heartbeat),
     processor: drawProcessor(random.fork(), isGentle, heartbeat),
   };
+  return { ...scenario, config: { ...drawn, ...drawLanes(random.fork(), drawn) } };
 }
 
 /** Settings in the proportions of the defaults, on a shorter scale. */
@@ -160,6 +161,15 @@ function drawConfig(random: Prng): ReactoKinesixConfig {
       : 0,
     initialPosition: random.pick(["TRIM_HORIZON", "TRIM_HORIZON", "LATEST"]),
     checkpointMode,
+  };
+}
+
+/** In a quarter of the seeds several records of a shard are processed at once. */
+function drawLanes(random: Prng, { checkpointMode }: ReactoKinesixConfig): ReactoKinesixConfig {
+  if (!random.chance(0.25) || checkpointMode === "manual") return {};
+  return {
+    concurrency: random.pick([2, 3, 16]),
+    orderBy: random.chance(0.2) ? "none" : "partitionKey",
   };
 }
 
