@@ -8,6 +8,8 @@
 
 import { SETTINGS } from "../core/config.ts";
 import { type Flag, HTTP_URL, matching, oneOf, wholeNumber } from "./flags.ts";
+import { PROCESSOR_FLAGS } from "./processor_flags.ts";
+import { THREAD_FLAGS } from "./thread_flags.ts";
 import type { Terminal } from "./terminal.ts";
 import type { Accepted, Values } from "./values.ts";
 
@@ -80,47 +82,6 @@ const CONFIG: Flag = {
   isInEnvironment: true,
 };
 
-const COMMA_LIST = matching(
-  /^[^,]+(,[^,]+)*$/,
-  "a list with commas and without spaces around them",
-);
-
-/** The flags of a processor in threads of its own. */
-const THREADS: readonly Flag[] = [
-  {
-    name: "threads",
-    placeholder: "N",
-    doc: "run the processor in N threads; records of one partition key stay in order",
-    accepts: wholeNumber(1, 64),
-    isInEnvironment: true,
-  },
-  {
-    name: "sandbox",
-    doc: "run the processor in a thread without access to network, environment, files and programs",
-  },
-  {
-    name: "sandbox-allow-net",
-    placeholder: "HOST,...",
-    doc: "what it may reach nevertheless: hosts, with a port if need be",
-    accepts: COMMA_LIST,
-    isInEnvironment: true,
-  },
-  {
-    name: "sandbox-allow-env",
-    placeholder: "NAME,...",
-    doc: "variables of the environment that it may read nevertheless",
-    accepts: COMMA_LIST,
-    isInEnvironment: true,
-  },
-  {
-    name: "sandbox-allow-read",
-    placeholder: "PATH,...",
-    doc: "files and folders that it may read nevertheless",
-    accepts: COMMA_LIST,
-    isInEnvironment: true,
-  },
-];
-
 const RUN: Command = {
   name: "run",
   summary: "process the records of a stream, sharing its shards with the other workers",
@@ -131,17 +92,12 @@ const RUN: Command = {
   examples: [
     "kinesix run --app TestApp --stream TestStream --processor ./processor.ts --region us-east-1",
     "kinesix run --app TestApp --stream TestStream --processor ./processor.ts --log json > events.jsonl",
+    "kinesix run --app TestApp --stream TestStream --processor https://example.com/processor.ts --lock kinesix.lock --frozen",
   ],
   flags: [
     APP,
     STREAM,
-    {
-      name: "processor",
-      placeholder: "MODULE",
-      doc: "the processor module: a path, a file: URL or a data: URL",
-      isRequired: true,
-      isInEnvironment: true,
-    },
+    ...PROCESSOR_FLAGS,
     {
       name: "worker-id",
       placeholder: "W",
@@ -149,7 +105,7 @@ const RUN: Command = {
       accepts: matching(/^[^\p{Cc}]{1,128}$/u, "1 to 128 characters"),
       isInEnvironment: true,
     },
-    ...THREADS,
+    ...THREAD_FLAGS,
     REGION,
     ENDPOINT,
     KINESIS_ENDPOINT,

@@ -155,7 +155,8 @@ export class RecordRunner {
     for (let attempt = 1; processor.shardEnded !== undefined; attempt++) {
       try {
         const call = processor.shardEnded.bind(processor);
-        await this.#user.call({ last: undefined, attempt, millisBehindLatest }, call);
+        const inHand = { last: undefined, attempt, millisBehindLatest };
+        await this.#user.call(processor, inHand, call);
         break;
       } catch (error) {
         this.#user.tellFailed("shardEnded", error);

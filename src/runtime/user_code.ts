@@ -64,10 +64,12 @@ export class UserCode {
 
   /** Makes a call, for at most `processTimeout`. It gives a promise only if the user's code does, or there is a limit. */
   call<T>(
+    processor: RecordProcessor,
     inHand: InHand,
     work: (context: ProcessContext) => T | Promise<T>,
   ): T | Promise<T> {
-    if (this.#deps.processTimeout === 0) return work(this.context(inHand, this.#lease.signal));
+    const isUnlimited = this.#deps.processTimeout === 0 || "keepsTime" in processor;
+    if (isUnlimited) return work(this.context(inHand, this.#lease.signal));
     return this.limited(async (signal) => await work(this.context(inHand, signal)));
   }
 
@@ -104,6 +106,7 @@ export class UserCode {
     const ask = processor.getErrorHandlingMode.bind(processor);
     try {
       const mode = await this.call(
+        processor,
         { ...failure, last: record },
         (context) => ask(record, failure.error, context),
       );
@@ -141,7 +144,7 @@ export class UserCode {
       try {
         const inHand = { ...last, last: record };
         if (tell !== undefined) {
-          await this.call(inHand, (context) => tell(record, mode, error, context));
+          await this.call(processor, inHand, (context) => tell(record, mode, error, context));
         }
       } catch (failure) {
         this.tellFailed("onMaxRetryExceeded", failure);

@@ -23,7 +23,7 @@ export interface Task {
   readonly progress?: Progress;
 }
 
-const RESTART_BACKOFF: Backoff = { baseMs: 100, maxMs: 30_000 };
+const RESTART_BACKOFF: Backoff = { baseMs: 100, maxMs: 10_000 };
 
 /** A place for one thread after the other. */
 export class ProcessorThread {
@@ -54,7 +54,8 @@ export class ProcessorThread {
    */
   async make(processor: number, shardId: string): Promise<readonly ProcessorMethod[]> {
     this.#shards.set(processor, shardId);
-    const { thrown, value } = await (await this.#use()).make(processor, shardId);
+    const thread = await this.#use();
+    const { thrown, value } = await thread.make(processor, shardId).catch(throwReason);
     if (thrown !== undefined) throw thrown.error;
     return value as readonly ProcessorMethod[];
   }
@@ -68,13 +69,8 @@ export class ProcessorThread {
     this.#shards.delete(processor);
     const thread = this.#live;
     if (thread === undefined || processor !== SHARED && !thread.hasMade(processor)) return;
-    let answer: Answer;
-    try {
-      answer = await thread.call(processor, { kind: "dispose" });
-    } catch (error) {
-      throw error instanceof ThreadEnd ? error.reason : error;
-    }
-    if (answer.thrown !== undefined) throw answer.thrown.error;
+    const { thrown } = await thread.call(processor, { kind: "dispose" }).catch(throwReason);
+    if (thrown !== undefined) throw thrown.error;
   }
 
   /**
@@ -133,4 +129,8 @@ export class ProcessorThread {
     this.#live = thread;
     return thread;
   }
+}
+
+function throwReason(error: unknown): never {
+  throw error instanceof ThreadEnd ? error.reason : error;
 }

@@ -12,10 +12,10 @@ import { invariant } from "../errors.ts";
 import type {
   KinesisRecord,
   ProcessContext,
-  RecordProcessor,
   RunOptions,
   RunProcessor,
   RunResult,
+  TimedProcessor,
 } from "../processor.ts";
 import type { CheckpointRequests } from "./checkpoint_requests.ts";
 import { type Answer, ThreadEnd } from "./live_thread.ts";
@@ -41,10 +41,11 @@ const INTERRUPTIONS_MAX = 3;
 export function remoteProcessor(
   deps: RemoteDeps,
   methods: readonly ProcessorMethod[],
-): RecordProcessor & Partial<RunProcessor> {
+): TimedProcessor {
   const remote = new Remote(deps);
   const has = (method: ProcessorMethod): boolean => methods.includes(method);
   return {
+    keepsTime: true,
     ...has("process") && {
       process: remote.process.bind(remote),
       processRun: remote.processRun.bind(remote),
@@ -56,7 +57,7 @@ export function remoteProcessor(
     ...has("onMaxRetryExceeded") && { onMaxRetryExceeded: remote.onMaxRetryExceeded.bind(remote) },
     ...has("shardEnded") && { shardEnded: remote.shardEnded.bind(remote) },
     ...has("dispose") && { [Symbol.asyncDispose]: () => disposeIn(deps.threads, deps.number) },
-  };
+  } satisfies TimedProcessor & Partial<RunProcessor>;
 }
 
 /**
@@ -73,6 +74,7 @@ export async function disposeIn(
 }
 
 class Remote implements RunProcessor {
+  readonly keepsTime = true;
   readonly #deps: RemoteDeps;
   /** Where records of a shard were processed: there is something to end there. */
   readonly #workedOn = new Map<string, Set<ProcessorThread>>();

@@ -116,7 +116,7 @@ export class ThreadSide {
       case "batch": {
         const records = deliver(work);
         const context = this.#context(call, work.context, records.at(-1));
-        return this.#enter(call, () => processor.processBatch?.(records, context));
+        return this.#wait(call, () => processor.processBatch?.(records, context));
       }
       case "askMode": {
         const [record] = deliver(work);
@@ -126,18 +126,18 @@ export class ThreadSide {
         const [record] = deliver(work);
         const context = this.#context(call, work.context, record);
         const error = this.#thrown(work.error);
-        return record && this.#enter(
+        return record && this.#wait(
           call,
           () => processor.onMaxRetryExceeded?.(record, work.mode, error, context),
         );
       }
       case "shardEnded": {
         const context = this.#context(call, work.context, undefined);
-        return this.#enter(call, () => processor.shardEnded?.(context));
+        return this.#wait(call, () => processor.shardEnded?.(context));
       }
       case "dispose":
         this.#processors.delete(number);
-        return this.#enter(call, () => processor[Symbol.asyncDispose]?.());
+        return this.#wait(call, () => processor[Symbol.asyncDispose]?.());
       default:
         return work satisfies never;
     }
@@ -146,7 +146,7 @@ export class ThreadSide {
   async #make(call: Call, number: number, shardId: string): Promise<readonly string[]> {
     const { source } = this.#deps;
     invariant(typeof source === "function", "only a factory is asked for processors");
-    const processor = await this.#enter(call, () => source(shardId));
+    const processor = await this.#wait(call, () => source(shardId));
     this.#processors.set(number, processor);
     return methodsOf(processor);
   }
@@ -185,18 +185,23 @@ export class ThreadSide {
     return { value: finished };
   }
 
-  /** Waits for a record for at most `processTimeout`. */
-  async #limited(call: Call, running: PromiseLike<void>): Promise<void> {
+  /** Runs code of the user's, and waits for it. */
+  async #wait<T>(call: Call, code: () => T): Promise<Awaited<T>> {
+    return await this.#limited(call, this.#enter(call, code));
+  }
+
+  /** Waits for code of the user's for at most `processTimeout`. */
+  async #limited<T>(call: Call, running: T): Promise<Awaited<T>> {
     const { clock, settings: { processTimeout } } = this.#deps;
     if (processTimeout === 0) return await running;
     const attempt = call.attempt;
-    await withTimeout(
+    return await withTimeout(
       clock,
       processTimeout,
       this.#never,
       async (signal) => {
         signal.addEventListener("abort", () => attempt.abort(signal.reason), { once: true });
-        await running;
+        return await running;
       },
       () => new ProcessTimeoutError(processTimeout),
     );
@@ -210,7 +215,7 @@ export class ThreadSide {
   ): Promise<unknown> {
     const context = this.#context(call, work.context, record);
     const error = this.#thrown(work.error);
-    const answer: unknown = await this.#enter(
+    const answer: unknown = await this.#wait(
       call,
       () => processor.getErrorHandlingMode?.(record, error, context),
     );

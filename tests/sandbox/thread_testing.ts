@@ -3,7 +3,8 @@
 // Called by: the tests of threads and sandbox.
 import { MemoryLeaseStore, MemoryStream } from "../../src/adapters/memory.ts";
 import { ReactoKinesixApp } from "../../src/app.ts";
-import { planThreads, startInThreads } from "../../src/cli/processor_threads.ts";
+import { startInThreads } from "../../src/cli/processor_threads.ts";
+import { planThreads } from "../../src/cli/thread_flags.ts";
 import { fetchGraph } from "../../src/cli/load_processor/graph.ts";
 import {
   type LoadedProcessor,

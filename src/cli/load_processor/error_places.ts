@@ -10,6 +10,7 @@ import { Buffer } from "node:buffer";
 import { stripVTControlCharacters } from "node:util";
 import { messageOf } from "../../errors.ts";
 import type { GraphModule } from "./module_graph.ts";
+import { syntaxHint } from "./transpile.ts";
 
 /** Turns places in files into places in modules. */
 export class ErrorPlaces {
@@ -61,22 +62,32 @@ export class ErrorPlaces {
     const [, told, first = ""] = /^(?:(\w*Error): )?(.*)$/.exec(lines[0] ?? "") ?? [];
     const kind = told ?? (isError ? error.name : "Error");
     const name = kind === "Error" ? "" : `${kind}: `;
-    const own = this.#placeIn(message);
-    if (own !== undefined && first.includes(own)) return name + first;
-    const place = own ?? this.#placeIn(isError ? error.stack ?? "" : "");
-    return `${name}${first}${place === undefined ? "" : ` at ${place}`}`;
+    const place = this.#placeIn(message) ?? this.#placeIn(isError ? error.stack ?? "" : "");
+    if (place === undefined) return name + first;
+    const { text, module, line } = place;
+    const hint = kind === "SyntaxError" ? syntaxHint(module.code, line) : "";
+    return `${name}${first}${first.includes(text) ? "" : ` at ${text}`}${hint}`;
   }
 
-  #placeIn(text: string): string | undefined {
-    let best: { readonly index: number; readonly place: string } | undefined;
-    for (const { url } of this.#modules.values()) {
-      const match = new RegExp(`${RegExp.escape(url)}:\\d+:\\d+`).exec(text);
+  /** The first place of a module that a text names. */
+  #placeIn(text: string): PlaceInModule | undefined {
+    let best: PlaceInModule | undefined;
+    for (const module of this.#modules.values()) {
+      const match = new RegExp(`${RegExp.escape(module.url)}:(\\d+):\\d+`).exec(text);
       if (match && match.index < (best?.index ?? Infinity)) {
-        best = { index: match.index, place: match[0] };
+        best = { index: match.index, text: match[0], module, line: Number(match[1]) };
       }
     }
-    return best?.place;
+    return best;
   }
+}
+
+interface PlaceInModule {
+  readonly index: number;
+  /** The URL with line and column. */
+  readonly text: string;
+  readonly module: GraphModule;
+  readonly line: number;
 }
 
 function sourceMapOf(code: string): string | undefined {

@@ -61,20 +61,17 @@ export async function fetchModule(
         `load the processor once without --offline and with the same --cache-dir`,
     );
   }
-  try {
-    const known = cached?.finalUrl === url.href ? cached.etag : null;
-    const fetched = await fetchRemote(url, { context, etag: known });
-    if (fetched === "unchanged") {
-      if (cached) return { ...cached, url: cached.finalUrl, isFromCache: false };
-      throw new LoadError(`${naming(url)} answered 304 Not Modified to a question without a tag`);
-    }
-    await context.cache?.write(url, { ...fetched, finalUrl: fetched.url });
-    return fetched;
-  } catch (error) {
-    // Only a source in trouble is stood in for: one that says no means it.
-    if (!cached || !(error instanceof LoadError) || !error.isUnreachable) throw error;
-    return { ...cached, url: cached.finalUrl, isFromCache: true };
+  const known = cached?.finalUrl === url.href ? cached.etag : null;
+  const answer = await fetchRemote(url, { context, etag: known });
+  const fetched = answer !== "unchanged"
+    ? answer
+    : cached && { ...cached, url: cached.finalUrl, isFromCache: false };
+  if (!fetched) {
+    throw new LoadError(`${naming(url)} answered 304 Not Modified to a question without a tag`);
   }
+  const { bytes, contentType, etag } = fetched;
+  context.cache?.put(url, { finalUrl: fetched.url, contentType, etag, bytes });
+  return fetched;
 }
 
 /**

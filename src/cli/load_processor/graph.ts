@@ -24,14 +24,33 @@ import { transpile } from "./transpile.ts";
  * @throws {LoadError} If a module cannot be had, is not trusted, or is not well written.
  */
 export async function fetchGraph(place: string, options: LoadOptions = {}): Promise<ModuleGraph> {
-  const entry = entryUrl(place);
   try {
-    using source = await ModuleSource.open(entry, options);
+    return await fetchWhole(place, options);
+  } catch (error) {
+    const mayStandIn = options.cacheDir !== undefined && !options.isFresh && !options.isOffline;
+    if (!mayStandIn || !(error instanceof LoadError) || !error.isUnreachable) throw error;
+    try {
+      return {
+        ...await fetchWhole(place, { ...options, isOffline: true }),
+        standInFor: error.message,
+      };
+    } catch (cacheError) {
+      // It was never kept whole; what is wrong with the source is what matters. A cache that is not trusted matters more.
+      throw cacheError instanceof LoadError && cacheError.isDistrusted ? cacheError : error;
+    }
+  }
+}
+
+async function fetchWhole(place: string, options: LoadOptions): Promise<ModuleGraph> {
+  try {
+    using source = await ModuleSource.open(place, options);
+    const entry = entryUrl(place);
     const builder = new GraphBuilder(source, { id: crypto.randomUUID() });
     const asked = entry.protocol === "npm:" ? await builder.addPackageEntry(entry) : entry.href;
     await builder.loadAll({ asked, importer: null });
     const graph = { place, ...await builder.finish(asked) };
     await source.lock?.save(graph);
+    await source.context.cache?.save(false);
     return graph;
   } catch (error) {
     throw ofProcessor(place, error);
@@ -52,11 +71,12 @@ export async function fetchLate(
 ): Promise<ModuleGraph> {
   const { asked, importer } = request;
   try {
-    using source = await ModuleSource.open(entryUrl(graph.place), options);
+    using source = await ModuleSource.open(graph.place, options);
     const builder = new GraphBuilder(source, graph);
     await builder.loadAll({ asked, importer: { url: importer, place: null } });
     const added = { place: graph.place, ...await builder.finish(asked) };
     await source.lock?.save({ ...added, modules: [...graph.modules, ...added.modules] });
+    await source.context.cache?.save(true);
     return added;
   } catch (error) {
     throw ofProcessor(graph.place, error);
@@ -182,6 +202,7 @@ class GraphBuilder {
     }
     return {
       id: this.#id,
+      standInFor: null,
       url: this.#finalUrl(asked),
       version: await versionOf(modules),
       modules: [...modules, ...await this.#ownPackage(nodes.map(([, node]) => node))],

@@ -27,6 +27,8 @@ export interface LoadedProcessor {
   readonly modules: readonly Omit<GraphModule, "code">[];
   /** Where names and redirects led to when it was loaded. */
   readonly redirects: Readonly<Record<string, string>>;
+  /** Why it was taken from the cache instead of its source; null if it was not. */
+  readonly standInFor: string | null;
   /** Removes its files, when nothing uses it any more. */
   dispose(): Promise<void>;
 }
@@ -53,13 +55,14 @@ export async function startProcessor(
   graph: ModuleGraph,
   options: LoadOptions = {},
 ): Promise<LoadedProcessor> {
-  const { place, url, version, redirects } = graph;
+  const { place, url, version, redirects, standInFor } = graph;
   const { module, dispose } = await instantiate(graph, {
     fetchMore: (graph, request) => fetchLate(graph, request, options),
   });
   try {
     const modules = graph.modules.map(({ code: _, ...module }) => module);
-    return { source: processorOf(module, place), version, place, url, modules, redirects, dispose };
+    const source = processorOf(module, place);
+    return { source, version, place, url, modules, redirects, standInFor, dispose };
   } catch (error) {
     await dispose();
     throw error;

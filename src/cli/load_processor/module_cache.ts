@@ -1,15 +1,16 @@
 /**
- * Owns: the folder of `--cache-dir`: what was fetched once, with the hash that tells whether it is still the same.
+ * Owns: the folder of `--cache-dir`: the modules of the last version of a place that was whole, each with its hash.
  * Must not: decide when to use it.
- * Called by: `fetch_module.ts`.
+ * Called by: `fetch_module.ts` and `graph.ts`.
  *
  * @module
  */
 
 import { join } from "node:path";
 import { messageOf } from "../../errors.ts";
+import { shorten } from "../flags.ts";
 import { sha256 } from "./integrity.ts";
-import { LoadError, naming } from "./load_error.ts";
+import { LoadError } from "./load_error.ts";
 
 /** What the cache knows of a URL. */
 export interface CachedModule {
@@ -20,102 +21,127 @@ export interface CachedModule {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** Keeps what was fetched. */
+/** What the list of a place has for a URL; the bytes are in the file named by the hash. */
+interface Entry extends Omit<CachedModule, "bytes"> {
+  readonly sha256: string;
+}
+
+/**
+ * The modules of one place. What is fetched becomes the content only when all of it is there, so that a new module never
+ * meets an old one.
+ */
 export class ModuleCache {
   readonly #folder: string;
+  readonly #listPath: string;
+  readonly #entries: ReadonlyMap<string, Entry>;
+  readonly #fresh = new Map<string, CachedModule>();
 
-  private constructor(folder: string) {
+  private constructor(folder: string, listPath: string, entries: ReadonlyMap<string, Entry>) {
     this.#folder = folder;
+    this.#listPath = listPath;
+    this.#entries = entries;
   }
 
   /**
    * Opens the folder, or makes it.
    *
+   * @param place What the modules belong to.
    * @throws {LoadError} If it cannot be used, or if others could change what is in it.
    */
-  static async open(folder: string): Promise<ModuleCache> {
+  static async open(folder: string, place: string): Promise<ModuleCache> {
     try {
       await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
       const { mode } = await Deno.stat(folder);
-      if (mode === null || (mode & 0o022) === 0) return new ModuleCache(folder);
+      if (mode === null || (mode & 0o022) === 0) {
+        const listPath = join(folder, `${await sha256(place)}.json`);
+        return new ModuleCache(folder, listPath, await readList(listPath));
+      }
     } catch (error) {
-      throw new LoadError(`Cannot use --cache-dir "${folder}": ${messageOf(error)}`, {
-        cause: error,
-      });
+      throw unusable(folder, error);
     }
     throw new LoadError(
-      `Cannot use --cache-dir "${folder}": other users could change what is in it; chmod 700 it`,
+      `Cannot use --cache-dir "${shorten(folder)}": other users could change what is in it; ` +
+        `chmod 700 it`,
     );
   }
 
   /** What is kept of a URL; undefined if it is nothing, or damaged. */
   async read(url: URL): Promise<CachedModule | undefined> {
-    let note: Note;
-    let bytes: Uint8Array<ArrayBuffer>;
+    const entry = this.#entries.get(url.href);
+    if (!entry) return undefined;
     try {
-      note = toNote(JSON.parse(await Deno.readTextFile(await this.#path(url, "json"))));
-      bytes = await Deno.readFile(await this.#path(url, "bin"));
+      const bytes = await Deno.readFile(this.#contentPath(entry.sha256));
+      return await sha256(bytes) === entry.sha256 ? { ...entry, bytes } : undefined;
     } catch (error) {
-      // Never fetched, or cut off while it was written: then it is fetched again, or missed by name.
-      if (error instanceof Deno.errors.NotFound || error instanceof SyntaxError) return undefined;
-      throw new LoadError(
-        `Cannot read ${naming(url)} from --cache-dir "${this.#folder}": ${messageOf(error)}`,
-        { cause: error },
-      );
-    }
-    return note.url === url.href && await sha256(bytes) === note.sha256
-      ? { ...note, bytes }
-      : undefined;
-  }
-
-  /** Keeps what was fetched. */
-  async write(url: URL, module: CachedModule): Promise<void> {
-    const { bytes, finalUrl, contentType, etag } = module;
-    const note: Note = { url: url.href, finalUrl, contentType, etag, sha256: await sha256(bytes) };
-    try {
-      await this.#replace(await this.#path(url, "bin"), bytes);
-      await this.#replace(
-        await this.#path(url, "json"),
-        new TextEncoder().encode(JSON.stringify(note)),
-      );
-    } catch (error) {
-      throw new LoadError(
-        `Cannot write ${naming(url)} to --cache-dir "${this.#folder}": ${messageOf(error)}; ` +
-          `make room there, or leave the flag out`,
-        { cause: error },
-      );
+      if (error instanceof Deno.errors.NotFound) return undefined;
+      throw unusable(this.#folder, error);
     }
   }
 
-  async #path(url: URL, extension: string): Promise<string> {
-    return join(this.#folder, `${await sha256(url.href)}.${extension}`);
+  /** Keeps what was fetched, when {@linkcode ModuleCache.save} is called. */
+  put(url: URL, module: CachedModule): void {
+    this.#fresh.set(url.href, module);
   }
 
-  /** At once, for workers that share the folder. */
-  async #replace(path: string, bytes: Uint8Array): Promise<void> {
-    const temporary = `${path}.${crypto.randomUUID()}`;
-    await Deno.writeFile(temporary, bytes, { mode: 0o600, createNew: true });
-    await Deno.rename(temporary, path);
+  /**
+   * Makes what was put the content.
+   *
+   * @param isAddition Whether what was there stays.
+   * @throws {LoadError} If it cannot be written.
+   */
+  async save(isAddition: boolean): Promise<void> {
+    if (this.#fresh.size === 0) return;
+    const entries = new Map(isAddition ? this.#entries : []);
+    try {
+      for (const [url, { bytes, ...about }] of this.#fresh) {
+        const entry: Entry = { ...about, sha256: await sha256(bytes) };
+        entries.set(url, entry);
+        if (this.#entries.get(url)?.sha256 === entry.sha256) continue;
+        await replace(this.#contentPath(entry.sha256), bytes);
+      }
+      const list = JSON.stringify(Object.fromEntries(entries));
+      await replace(this.#listPath, new TextEncoder().encode(list));
+    } catch (error) {
+      throw unusable(this.#folder, error);
+    }
+  }
+
+  #contentPath(digest: string): string {
+    return join(this.#folder, `${digest}.module`);
   }
 }
 
-interface Note {
-  readonly url: string;
-  readonly finalUrl: string;
-  readonly contentType: string | null;
-  readonly etag: string | null;
-  readonly sha256: string;
+function unusable(folder: string, cause: unknown): LoadError {
+  return new LoadError(
+    `Cannot use --cache-dir "${shorten(folder)}": ${messageOf(cause)}; name a folder that may be ` +
+      `written, or leave the flag out`,
+    { cause },
+  );
 }
 
-function toNote(value: unknown): Note {
-  const note = (typeof value === "object" ? value : null) as Partial<Note> | null;
-  if (
-    typeof note?.url === "string" && typeof note.sha256 === "string" &&
-    URL.canParse(String(note.finalUrl)) && isTextOrNull(note.contentType) && isTextOrNull(note.etag)
-  ) return note as Note;
-  throw new SyntaxError("not a note of this cache");
+/** At once, for workers that share the folder. */
+async function replace(path: string, bytes: Uint8Array): Promise<void> {
+  const temporary = `${path}.${crypto.randomUUID()}`;
+  await Deno.writeFile(temporary, bytes, { mode: 0o600, createNew: true });
+  await Deno.rename(temporary, path);
 }
 
-function isTextOrNull(value: unknown): value is string | null {
-  return value === null || typeof value === "string";
+async function readList(path: string): Promise<ReadonlyMap<string, Entry>> {
+  let list: unknown;
+  try {
+    list = JSON.parse(await Deno.readTextFile(path));
+  } catch (error) {
+    // Nothing was kept, or nothing that can be used: it is fetched, or missed by name.
+    if (error instanceof Deno.errors.NotFound || error instanceof SyntaxError) return new Map();
+    throw error;
+  }
+  const entries = typeof list === "object" && list !== null ? Object.entries(list) : [];
+  return new Map(entries.filter(([, entry]) => isEntry(entry)));
+}
+
+function isEntry(value: unknown): value is Entry {
+  const entry = (typeof value === "object" ? value : null) as Partial<Entry> | null;
+  return typeof entry?.finalUrl === "string" && URL.canParse(entry.finalUrl) &&
+    /^[0-9a-f]{64}$/.test(String(entry.sha256)) &&
+    [entry.contentType, entry.etag].every((text) => text === null || typeof text === "string");
 }

@@ -20,6 +20,8 @@ export interface ModuleGraph {
   readonly redirects: Readonly<Record<string, string>>;
   /** Why modules cannot be had that are needed only by an `import()`, by URL; told when that runs. */
   readonly failures: Readonly<Record<string, string>>;
+  /** Why the cache stood in for the source; null if it did not. */
+  readonly standInFor: string | null;
   /** Names the graph in the code of its modules, so that an `import()` in it finds its way back. */
   readonly id: string;
 }
@@ -34,7 +36,7 @@ export interface GraphModule {
   readonly bytes: number;
   /** What the server calls this content; null if it does not say. */
   readonly etag: string | null;
-  /** Whether it was taken from the cache because the source could not be reached. */
+  /** Whether it was taken from the cache. */
   readonly isFromCache: boolean;
   /** The name of its file in the private folder, such as `0-processor.mjs`; imports name each other by it. */
   readonly fileName: string;

@@ -14,6 +14,7 @@ import { LockFile } from "./lock_file.ts";
 import { ModuleCache } from "./module_cache.ts";
 import { LOAD_LIMITS, type LoadOptions } from "./options.ts";
 import { isRemote } from "./policy.ts";
+import { entryUrl } from "./specifier.ts";
 
 /** A module that is what it must be. */
 export interface VerifiedModule extends FetchedModule {
@@ -27,6 +28,7 @@ export class ModuleSource implements Disposable {
   readonly lock: LockFile | undefined;
   readonly #options: LoadOptions;
   readonly #jsr: JsrRegistry;
+  readonly #jsrUrl: URL;
   readonly #stopClock: () => void;
   #bytesTotal = 0;
 
@@ -43,21 +45,24 @@ export class ModuleSource implements Disposable {
     this.context = context;
     this.lock = lock;
     this.#stopClock = stopClock;
+    this.#jsrUrl = jsrUrl;
     this.#jsr = new JsrRegistry(jsrUrl, (url) => this.#fetchJson(url));
   }
 
   /**
    * Opens what the options name; the time for loading runs from here on.
    *
+   * @throws {UsageError} If the place is of a kind that is not supported.
    * @throws {LoadError} If the lock file or the cache cannot be used.
    */
-  static async open(entry: URL, options: LoadOptions): Promise<ModuleSource> {
+  static async open(place: string, options: LoadOptions): Promise<ModuleSource> {
+    const entry = entryUrl(place);
     const jsrUrl = new URL(options.jsrUrl ?? JSR_URL);
     const origin = entry.protocol === "jsr:" ? jsrUrl : entry;
     const limits = { ...LOAD_LIMITS, ...options.limits };
     const cache = options.cacheDir === undefined
       ? undefined
-      : await ModuleCache.open(options.cacheDir);
+      : await ModuleCache.open(options.cacheDir, place);
     const lock = options.lock === undefined ? undefined : await LockFile.open(options.lock);
     const clock = startClock(limits.timeoutMs, options.signal);
     const context: FetchContext = {
@@ -105,6 +110,11 @@ export class ModuleSource implements Disposable {
     if (!asked.startsWith("jsr:")) return new URL(asked);
     this.lock?.refuseUnknown(asked);
     return await this.#jsr.resolve(asked);
+  }
+
+  /** Whether a module never changes: what was published in a registry. */
+  isPublished(url: URL): boolean {
+    return url.href.startsWith(this.#jsrUrl.href);
   }
 
   #countBytes({ url, bytes }: FetchedModule): void {

@@ -20,6 +20,8 @@ export interface LoadOptions {
   readonly cacheDir?: string;
   /** Whether to use the cache alone. */
   readonly isOffline?: boolean;
+  /** Whether the cache may not stand in for a source that cannot be reached. */
+  readonly isFresh?: boolean;
   /**
    * The JSR registry.
    *

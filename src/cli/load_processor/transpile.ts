@@ -138,13 +138,16 @@ export interface SyntaxFault {
 /** The error of a module that is not well written. */
 export function syntaxError(url: string, fault: SyntaxFault, cause: unknown): LoadError {
   const { reason, line, column, text } = fault;
-  const at = text.split("\n")[line - 1] ?? "";
-  // Neither the runtime nor the transpiler knows these two; both only say that something is unexpected.
-  const hint = /(^|[\s;{}])@[\w(]|\baccessor\s/.test(at)
-    ? "; decorators and accessor fields are not supported: bundle the processor with a tool that compiles them"
-    : "";
+  const hint = syntaxHint(text, line);
   return new LoadError(
     `${naming(url)}:${line}:${column} is not valid: ${reason}${hint}`,
     { cause },
   );
+}
+
+/** What to do about a line that is not valid. Neither the runtime nor the transpiler knows these two; they are just unexpected. */
+export function syntaxHint(text: string, line: number): string {
+  return /(^|[\s;{}])@[\w(]|\baccessor\s/.test(text.split("\n")[line - 1] ?? "")
+    ? "; decorators and accessor fields are not supported: bundle the processor with a tool that compiles them"
+    : "";
 }
