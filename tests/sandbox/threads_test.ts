@@ -1,15 +1,188 @@
-// Owns: a processor in threads of its own does what it does in the main thread.
-import { assertEquals } from "@std/assert";
+// Owns: several threads: the order of each key, ends, stops, and what the threads of one processor share.
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { planThreads } from "../../src/cli/thread_flags.ts";
+import { UsageError } from "../../src/cli/usage_error.ts";
 import { Rig } from "./thread_testing.ts";
 
-Deno.test("threads: records go over and back", async () => {
-  await using rig = await Rig.start({
-    code: `export default { process(record, context) {
-      const { signal, checkpoint, ...rest } = context;
-      log(JSON.stringify([record.text(), record, rest])) } }`,
-    threads: 1,
-    records: [["k", "1"], ["k", "2"]],
+/** Records of `keys` keys, in turns; the text says the number of the record among those of its key. */
+function inTurns(keys: number, each: number): readonly (readonly [string, string])[] {
+  return Array.from({ length: keys * each }, (_, i) => {
+    const key = `key ${i % keys}`;
+    return [key, `${key}: ${Math.floor(i / keys)}`] as const;
   });
-  await rig.until("2 records", () => rig.processed() === 2);
-  console.log(rig.lines(), rig.events.map((e) => JSON.stringify(e)));
+}
+
+/** What each key saw, in order. */
+function byKey(lines: readonly string[]): ReadonlyMap<string, readonly number[]> {
+  const seen = new Map<string, number[]>();
+  for (const line of lines) {
+    const [key = "", number] = line.split(": ");
+    seen.set(key, [...seen.get(key) ?? [], Number(number)]);
+  }
+  return seen;
+}
+
+function upTo(count: number): readonly number[] {
+  return Array.from({ length: count }, (_, i) => i);
+}
+
+Deno.test("threads: with three of them and three shards the records of each key come in order, each once", async () => {
+  await using rig = await Rig.start({
+    code: `const id = crypto.randomUUID();
+      export default { async process(record) {
+        if (Number(record.text().at(-1)) % 3 === 0) await new Promise((done) => setTimeout(done, 2));
+        log(record.text() + ": " + id) } }`,
+    threads: 3,
+    shards: 3,
+    records: inTurns(20, 30),
+  });
+  await rig.until("all", () => rig.processed() === 600);
+  const seen = byKey(rig.lines());
+  assertEquals(seen.size, 20);
+  for (const numbers of seen.values()) assertEquals(numbers, upTo(30));
+  const homes = new Map<string, Set<string>>();
+  for (const line of rig.lines()) {
+    const [key = "", , thread = ""] = line.split(": ");
+    homes.set(key, (homes.get(key) ?? new Set()).add(thread));
+  }
+  for (const threads of homes.values()) assertEquals(threads.size, 1, "a key stays in its thread");
+  assertEquals(new Set([...homes.values()].flatMap((threads) => [...threads])).size, 3);
+});
+
+Deno.test("threads: a stop in the middle of the work loses nothing and repeats nothing", async () => {
+  await using rig = await Rig.start({
+    code: `export default { async process(record) {
+      log(record.text());
+      await new Promise((done) => setTimeout(done, 3)) } }`,
+    threads: 1,
+    shards: 2,
+    records: inTurns(10, 40),
+  });
+  for (let stops = 0; stops < 3; stops++) {
+    const before = rig.lines().length;
+    await rig.until("some", () => rig.lines().length > before + 20);
+    await rig.stop();
+    await rig.startApp();
+  }
+  await rig.until("all", () => rig.lines().length >= 400);
+  await rig.stop();
+  for (const numbers of byKey(rig.lines()).values()) assertEquals(numbers, upTo(40));
+});
+
+Deno.test("threads: a stop does not wait for the rest of a run", async () => {
+  await using rig = await Rig.start({
+    code: `export default { process(record) {
+      log(record.text());
+      const end = Date.now() + 20; while (Date.now() < end); } }`,
+    threads: 1,
+    records: inTurns(1, 1_000),
+  });
+  await rig.until("some", () => rig.lines().length > 5);
+  const startedAt = Date.now();
+  await rig.stop();
+  assert(Date.now() - startedAt < 5_000, `${Date.now() - startedAt} ms`);
+  const seen = rig.lines().length;
+  assert(seen < 500, `${seen} records`);
+  const [released] = rig.told("shard_released");
+  assertEquals(
+    released?.checkpoint,
+    String(seen),
+    "what is finished is checkpointed, nothing else",
+  );
+});
+
+Deno.test("threads: the checkpoint follows slow records, not only the end of a run", async () => {
+  await using rig = await Rig.start({
+    code: `export default { process: () => new Promise((done) => setTimeout(done, 100)) }`,
+    threads: 1,
+    records: inTurns(1, 1_000),
+  });
+  await rig.until("two checkpoints", () => rig.told("checkpoint_written").length >= 2);
+});
+
+Deno.test("threads: who shares a thread with an endless loop goes on in the next one, at least once", async () => {
+  await using rig = await Rig.start({
+    code: `export default {
+      async process(record) {
+        log(record.text());
+        if (record.text() === "key 3: 5") for (;;);
+        await new Promise((done) => setTimeout(done, 1)) },
+      getErrorHandlingMode: () => retryAndSkip(0) }`,
+    threads: 1,
+    shards: 4,
+    config: { processTimeout: 500 },
+    records: inTurns(8, 20),
+  });
+  await rig.until("all", () => rig.processed() === 160);
+  assertEquals(rig.told("record_failed").map(({ error }) => error.name), ["ProcessTimeoutError"]);
+  const lines = rig.lines();
+  for (const [key, numbers] of byKey(lines)) {
+    assertEquals([...new Set(numbers)], upTo(20), `${key}: none is missing, and in order`);
+  }
+  assert(lines.length <= 160 + 8, `only what was in hand comes again: ${lines.length}`);
+});
+
+Deno.test("threads: every thread has its processor of a shard; ends and disposals reach all of them", async () => {
+  await using rig = await Rig.start({
+    code: `let n = 0;
+      export default (shardId) => ({
+        process() { n += 1 },
+        shardEnded() { log("ended " + n) },
+        [Symbol.asyncDispose]() { log("disposed") } })`,
+    threads: 2,
+    records: inTurns(10, 10),
+  });
+  rig.stream.split("shardId-000000000000");
+  await rig.until("the end", () => rig.told("shard_ended").length === 1);
+  await rig.stop();
+  const ended = rig.lines().filter((line) => line.startsWith("ended"));
+  assertEquals(ended.length, 2);
+  assertEquals(ended.reduce((sum, line) => sum + Number(line.split(" ")[1]), 0), 100);
+  assertEquals(
+    rig.lines().filter((line) => line === "disposed").length,
+    6,
+    "of three shards, twice",
+  );
+});
+
+Deno.test("threads: batches go to all of them", async () => {
+  await using rig = await Rig.start({
+    code: `const id = crypto.randomUUID();
+      export default { processBatch(records) { for (const r of records) log(r.text() + ": " + id) } }`,
+    threads: 2,
+    records: inTurns(10, 10),
+  });
+  await rig.until("all", () => rig.processed() === 100);
+  for (const numbers of byKey(rig.lines()).values()) assertEquals(numbers, upTo(10));
+  assertEquals(new Set(rig.lines().map((line) => line.split(": ")[2])).size, 2);
+});
+
+Deno.test("threads: an error says where in the module it came from", async () => {
+  await using rig = await Rig.start({
+    code: `export default {
+      process() { throw new Error("here", { cause: new TypeError("there") }) },
+      getErrorHandlingMode(_r, error) { log(error.stack); return retryAndSkip(0) } }`,
+    threads: 1,
+    isServed: true,
+    records: [["k", "1"]],
+  });
+  await rig.until("it is told", () => rig.told("record_failed").length === 1);
+  await rig.until("it is asked", () => rig.lines().length > 1);
+  assertMatch(rig.lines().join("\n"), /http:\/\/127\.0\.0\.1:\d+\/processor\.js:\d+:\d+/);
+});
+
+Deno.test("threads: manual checkpoints need one thread; lists need a sandbox", () => {
+  const plan = (flags: Readonly<Record<string, string>>, isSandboxed = false) =>
+    planThreads({
+      text: (flag) => flags[flag],
+      need: () => "",
+      needNumber: () => 0,
+      isOn: () => isSandboxed,
+      config: { checkpointMode: "manual" },
+    });
+  assertThrows(() => plan({ threads: "2" }), UsageError, "--checkpoint-mode manual");
+  assertEquals(plan({ threads: "1" })?.count, 1);
+  assertThrows(() => plan({ "sandbox-allow-net": "x" }), UsageError, "without --sandbox");
+  assertEquals(plan({}, true)?.config.processTimeout, 60_000);
+  assertEquals(plan({}), undefined);
 });
