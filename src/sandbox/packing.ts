@@ -17,13 +17,6 @@ const HEAD_BYTES = 8;
 const ROW_BYTES = 32;
 const NO_SUB_SEQUENCE = -1;
 
-/** The columns of a table of records. */
-interface Table {
-  readonly arrivals: (i: number) => number;
-  readonly subSequences: (i: number) => number;
-  readonly lengths: (i: number) => readonly [sequenceNumber: number, key: number, payload: number];
-}
-
 /** Puts records into a buffer of their own. */
 export function packRecords(records: readonly KinesisRecord[]): ArrayBuffer {
   let textUnits = 0;
@@ -59,45 +52,38 @@ export function packRecords(records: readonly KinesisRecord[]): ArrayBuffer {
 /** Takes the records out of a buffer, one when it is asked for. */
 export function* unpackRecords(buffer: ArrayBuffer): Generator<SourceRecord, void> {
   const [count = 0] = new Float64Array(buffer, 0, 1);
-  const table = readTable(buffer, count);
-  let textAt = HEAD_BYTES + count * ROW_BYTES;
-  let payloadAt = textAt;
-  for (let i = 0; i < count; i++) {
-    const [sequenceUnits, keyUnits] = table.lengths(i);
-    payloadAt += 2 * (sequenceUnits + keyUnits);
-  }
-  for (let i = 0; i < count; i++) {
-    const [sequenceUnits, keyUnits, payloadBytes] = table.lengths(i);
-    const keyAt = textAt + 2 * sequenceUnits;
-    const subSequenceNumber = table.subSequences(i);
-    yield {
-      sequenceNumber: takeText(buffer, textAt, sequenceUnits),
-      partitionKey: takeText(buffer, keyAt, keyUnits),
-      ...subSequenceNumber !== NO_SUB_SEQUENCE && { subSequenceNumber },
-      approximateArrivalTimestamp: table.arrivals(i),
-      // A record owns its buffer; and one that is kept must not keep all the others.
-      data: new Uint8Array(buffer.slice(payloadAt, payloadAt + payloadBytes)),
-    };
-    textAt = keyAt + 2 * keyUnits;
-    payloadAt += payloadBytes;
-  }
-}
-
-function readTable(buffer: ArrayBuffer, count: number): Table {
-  const numbers = new Float64Array(buffer, HEAD_BYTES, count * ROW_BYTES / 8);
-  const lengths = new Uint32Array(buffer, HEAD_BYTES, count * ROW_BYTES / 4);
-  return {
-    arrivals: (i) => numbers[4 * i] ?? 0,
-    subSequences: (i) => numbers[4 * i + 1] ?? NO_SUB_SEQUENCE,
-    lengths: (i) => [lengths[8 * i + 4] ?? 0, lengths[8 * i + 5] ?? 0, lengths[8 * i + 6] ?? 0],
+  const textAt = HEAD_BYTES + count * ROW_BYTES;
+  const numbers = new Float64Array(buffer, 0, textAt / 8);
+  const lengths = new Uint32Array(buffer, 0, textAt / 4);
+  const lengthAt = (i: number, column: number): number =>
+    lengths[(HEAD_BYTES + i * ROW_BYTES) / 4 + column] ?? 0;
+  let units = 0;
+  for (let i = 0; i < count; i++) units += lengthAt(i, 4) + lengthAt(i, 5);
+  const text = new Uint16Array(buffer, textAt, units);
+  const payload = new Uint8Array(buffer, textAt + 2 * units);
+  let unit = 0;
+  let byte = 0;
+  const takeText = (length: number): string => {
+    unit += length;
+    return Reflect.apply(String.fromCharCode, null, text.subarray(unit - length, unit));
   };
+  for (let i = 0; i < count; i++) {
+    const row = (HEAD_BYTES + i * ROW_BYTES) / 8;
+    const subSequenceNumber = numbers[row + 1] ?? NO_SUB_SEQUENCE;
+    const begin = byte;
+    byte += lengthAt(i, 6);
+    yield {
+      sequenceNumber: takeText(lengthAt(i, 4)),
+      partitionKey: takeText(lengthAt(i, 5)),
+      ...subSequenceNumber !== NO_SUB_SEQUENCE && { subSequenceNumber },
+      approximateArrivalTimestamp: numbers[row] ?? 0,
+      // A record owns its buffer; and one that is kept must not keep all the others.
+      data: payload.slice(begin, byte),
+    };
+  }
 }
 
 function putText(units: Uint16Array, at: number, text: string): number {
   for (let i = 0; i < text.length; i++) units[at + i] = text.charCodeAt(i);
   return at + text.length;
-}
-
-function takeText(buffer: ArrayBuffer, at: number, units: number): string {
-  return String.fromCharCode(...new Uint16Array(buffer, at, units));
 }
