@@ -8,6 +8,7 @@
 
 import { systemClock } from "../adapters/system.ts";
 import { resolveConfig } from "../core/config.ts";
+import { messageOf } from "../errors.ts";
 import type { ThreadSettings } from "../sandbox/protocol.ts";
 import { startProcessorThreads } from "../sandbox/processor_threads.ts";
 import { writeGraph } from "./load_processor/instantiate.ts";
@@ -37,10 +38,7 @@ export async function startInThreads(
   const { folder, dispose } = await writeGraph(graph);
   const { processTimeout, checkpointMode } = resolveConfig(config);
   const startWorker = (settings: ThreadSettings): Worker => {
-    const worker = new Worker(
-      new URL("./processor_worker.ts", import.meta.url),
-      { type: "module", ...sandbox && { deno: { permissions: permissionsOf(sandbox, folder) } } },
-    );
+    const worker = openWorker(sandbox && permissionsOf(sandbox, folder));
     const setup: ThreadSetup = { settings, graph, folder, isConsoleOnStderr };
     worker.postMessage(setup);
     return worker;
@@ -68,6 +66,22 @@ export async function startInThreads(
   } catch (error) {
     await dispose();
     throw error;
+  }
+}
+
+function openWorker(permissions: Deno.PermissionOptionsObject | undefined): Worker {
+  try {
+    return new Worker(
+      new URL("./processor_worker.ts", import.meta.url),
+      { type: "module", ...permissions && { deno: { permissions } } },
+    );
+  } catch (error) {
+    throw new Error(
+      `Cannot start a thread for the processor: ${messageOf(error)}; ` +
+        `the process itself must be allowed what --sandbox-allow-... allows, and to read its own ` +
+        `files and those in the temporary folder`,
+      { cause: error },
+    );
   }
 }
 

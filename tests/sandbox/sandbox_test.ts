@@ -65,6 +65,24 @@ Deno.test("sandbox: what the flags allow is allowed, and nothing else", async ()
   assertMatch(await failureOf(call, { "sandbox-allow-net": "example.com" }), /net access to "127/);
 });
 
+Deno.test("sandbox: this package, Node's modules and modules of its own can be imported", async () => {
+  await using rig = await Rig.start({
+    code: `import { retryAndSkip as skip, LeaseLostError } from "@reacto/kinesix";
+      import { createHash } from "node:crypto";
+      import data from "./five.json" with { type: "json" };
+      const { six } = await import("./six.js");
+      export default {
+        process() { throw new RangeError(createHash("md5").update("x").digest("hex").slice(0, 4) + data + six) },
+        getErrorHandlingMode(_r, error) { return skip(error instanceof RangeError && LeaseLostError ? 0 : 1) } }`,
+    isSandboxed: true,
+    isServed: true,
+    beside: { "five.json": "[5]", "six.js": "export const six = 6" },
+    records: [["k", "1"]],
+  });
+  await rig.until("it is skipped", () => rig.told("record_skipped").length === 1);
+  assertEquals(rig.told("record_failed").map(({ error }) => error.message), ["9dd456"]);
+});
+
 Deno.test("sandbox: an import of a file is refused, whatever it is imported as", async () => {
   const secret = await Deno.makeTempFile({ suffix: ".json" });
   await Deno.writeTextFile(secret, `{ "secret": 1 }`);

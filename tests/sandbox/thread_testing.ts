@@ -24,6 +24,8 @@ export interface Setup {
   readonly isSandboxed?: boolean;
   /** Whether the module comes from a server on this machine; it is a `data:` URL otherwise. */
   readonly isServed?: boolean;
+  /** Modules beside a served one, by name. */
+  readonly beside?: Readonly<Record<string, string>>;
   /** Such as `{ "sandbox-allow-env": "HOME" }`. */
   readonly flags?: Readonly<Record<string, string>>;
   readonly config?: ReactoKinesixConfig;
@@ -82,7 +84,7 @@ export class Rig implements AsyncDisposable {
         JSON.stringify(this.#path)
       }, line + "\\n", { append: true });\n`;
     const graph = this.#setup.isServed
-      ? await fetchServed(prelude + code)
+      ? await fetchServed({ ...this.#setup.beside, "processor.js": prelude + code })
       : await fetchGraph(`data:text/javascript,${encodeURIComponent(prelude + code)}`);
     const values: Values = {
       text: (flag) => flag === "threads" ? threads?.toString() : flags[flag],
@@ -148,9 +150,12 @@ export class Rig implements AsyncDisposable {
   }
 }
 
-async function fetchServed(code: string): Promise<ModuleGraph> {
-  const headers = { "content-type": "text/javascript" };
+async function fetchServed(modules: Readonly<Record<string, string>>): Promise<ModuleGraph> {
   const options = { port: 0, hostname: "127.0.0.1", onListen() {} };
-  await using server = Deno.serve(options, () => new Response(code, { headers }));
+  await using server = Deno.serve(options, ({ url }) => {
+    const name = new URL(url).pathname.slice(1);
+    const type = name.endsWith(".json") ? "application/json" : "text/javascript";
+    return new Response(modules[name] ?? "", { headers: { "content-type": type } });
+  });
   return await fetchGraph(`http://127.0.0.1:${server.addr.port}/processor.js`);
 }
