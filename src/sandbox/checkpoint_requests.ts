@@ -25,9 +25,12 @@ export class CheckpointRequests {
   note(context: ProcessContext): void {
     if (!this.#isManual) return;
     const { shardId, signal } = context;
+    const before = this.#contexts.get(shardId);
     this.#contexts.set(shardId, context);
+    // One listener for a turn, not for a call.
+    if (before?.signal === signal) return;
     signal.addEventListener("abort", () => {
-      if (this.#contexts.get(shardId) === context) this.#contexts.delete(shardId);
+      if (this.#contexts.get(shardId)?.signal === signal) this.#contexts.delete(shardId);
     }, { once: true });
   }
 

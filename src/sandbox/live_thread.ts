@@ -138,6 +138,11 @@ export class LiveThread {
     return this.#made.has(processor);
   }
 
+  /** @throws {ThreadEnd} If it ended. */
+  throwIfEnded(): void {
+    this.#life.signal.throwIfAborted();
+  }
+
   /** An error as the thread knows it: if it came from there, by the number under which it is kept there. */
   pack(error: unknown): PackedError {
     const kept = this.#kept.get(error as object); // Whatever is no object is not found.
@@ -154,7 +159,7 @@ export class LiveThread {
     work: Work,
     options: { readonly signal?: AbortSignal; readonly progress?: Progress } = {},
   ): Promise<Answer> {
-    this.#life.signal.throwIfAborted();
+    this.throwIfEnded();
     const { signal, progress } = options;
     const id = this.#lastId += 1;
     const answer = Promise.withResolvers<Answer>();

@@ -34,8 +34,8 @@ export class ProcessorThread {
   /** The thread that there is, or that is being started. */
   #starting: Promise<LiveThread> | undefined;
   #live: LiveThread | undefined;
-  /** Threads that ended since the last answer. */
-  #ends = 0;
+  /** Threads that ended, or did not start, since the last answer. */
+  #failures = 0;
 
   /** @param deps What a thread needs of the outside. */
   constructor(deps: ThreadDeps) {
@@ -54,7 +54,7 @@ export class ProcessorThread {
    */
   async make(processor: number, shardId: string): Promise<readonly ProcessorMethod[]> {
     this.#shards.set(processor, shardId);
-    const thread = await this.#use();
+    const thread = await this.#ready(this.#closed.signal);
     const { thrown, value } = await thread.make(processor, shardId).catch(throwReason);
     if (thrown !== undefined) throw thrown.error;
     return value as readonly ProcessorMethod[];
@@ -74,13 +74,13 @@ export class ProcessorThread {
   }
 
   /**
-   * Has something done.
+   * Has something done. Waits for a thread as long as it takes: that there is none is not the fault of any record.
    *
    * @throws {ThreadEnd} If the thread ended before it answered.
-   * @throws {Error} If there is no thread, and none can be started.
+   * @throws The reason of `patience`, or that the thread is closed.
    */
   async call({ processor, makeWork, signal, patience, progress }: Task): Promise<Answer> {
-    const thread = this.#live ?? await abortable(this.#use(), patience);
+    const thread = this.#live ?? await this.#ready(patience);
     const shardId = this.#shards.get(processor);
     if (shardId !== undefined) {
       const made = await thread.make(processor, shardId);
@@ -88,7 +88,7 @@ export class ProcessorThread {
     }
     const work = makeWork(thread);
     const answer = await thread.call(processor, work, { signal, ...progress && { progress } });
-    this.#ends = 0;
+    this.#failures = 0;
     return answer;
   }
 
@@ -99,9 +99,22 @@ export class ProcessorThread {
     this.#live?.end(reason);
   }
 
+  /** The next thread that starts. One that cannot be started is told of, and tried again. */
+  async #ready(patience: AbortSignal): Promise<LiveThread> {
+    for (;;) {
+      try {
+        return await abortable(this.#use(), patience);
+      } catch (error) {
+        patience.throwIfAborted();
+        this.#closed.signal.throwIfAborted();
+        this.#deps.onStray(error);
+      }
+    }
+  }
+
   #use(): Promise<LiveThread> {
     this.#starting ??= this.#startOne().catch((error) => {
-      this.#starting = undefined;
+      this.#ended();
       throw error;
     });
     return this.#starting;
@@ -109,15 +122,13 @@ export class ProcessorThread {
 
   async #startOne(): Promise<LiveThread> {
     const { signal } = this.#closed;
-    if (this.#ends > 1) {
+    if (this.#failures > 1) {
       // What ends one thread after the other must not keep the machine busy with starting them.
-      await this.#deps.clock.sleep(backoffMs(this.#ends - 1, RESTART_BACKOFF, 0), signal);
+      await this.#deps.clock.sleep(backoffMs(this.#failures - 1, RESTART_BACKOFF, 0), signal);
     }
     signal.throwIfAborted();
     const thread = new LiveThread(this.#deps, () => {
-      this.#ends += 1;
-      if (this.#live === thread) this.#live = undefined;
-      this.#starting = undefined;
+      if (this.#live === thread) this.#ended();
     });
     const close = (): void => thread.end(signal.reason);
     signal.addEventListener("abort", close, { once: true });
@@ -126,8 +137,15 @@ export class ProcessorThread {
     } finally {
       signal.removeEventListener("abort", close);
     }
+    thread.throwIfEnded();
     this.#live = thread;
     return thread;
+  }
+
+  #ended(): void {
+    this.#failures += 1;
+    this.#live = undefined;
+    this.#starting = undefined;
   }
 }
 

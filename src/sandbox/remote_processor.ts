@@ -18,7 +18,7 @@ import type {
   TimedProcessor,
 } from "../processor.ts";
 import type { CheckpointRequests } from "./checkpoint_requests.ts";
-import { type Answer, ThreadEnd } from "./live_thread.ts";
+import { ThreadEnd } from "./live_thread.ts";
 import { packRecords } from "./packing.ts";
 import type { ProcessorThread, Task } from "./processor_thread.ts";
 import { type PackedContext, type ProcessorMethod, Progress } from "./protocol.ts";
@@ -34,8 +34,6 @@ export interface RemoteDeps {
 /** What of a run is sent at once: enough to make the way worth it, and not much to be copied and kept. */
 const PART_RECORDS_MAX = 2_000;
 const PART_BYTES_MAX = 1_048_576;
-/** A call that only shares a thread with the one that ended it is made again in the next one, so often at most. */
-const INTERRUPTIONS_MAX = 3;
 
 /** A processor with the methods that the one in the threads has. */
 export function remoteProcessor(
@@ -102,17 +100,15 @@ class Remote implements RunProcessor {
   ): Promise<RunResult> {
     const thread = this.#threadOf(lane, context);
     let finished = 0;
-    for (let interruptions = 0; finished < records.length && !until.aborted;) {
+    while (finished < records.length && !until.aborted) {
       const part = nextPart(records, finished);
       const result = await this.#runPart(thread, part, { context, until });
       finished += result.finished;
-      interruptions = result.finished > 0 ? 0 : interruptions + 1;
       if ("error" in result) {
         const failed = records[finished];
         if (failed !== undefined) this.#failedIn.set(failed, thread);
         return { finished, error: result.error };
       }
-      if (interruptions > INTERRUPTIONS_MAX) return { finished, error: interrupted() };
       progressed(finished);
     }
     return { finished };
@@ -208,19 +204,17 @@ class Remote implements RunProcessor {
     context: ProcessContext,
     makeWork: Task["makeWork"],
   ): Promise<unknown> {
-    for (let interruptions = 1;; interruptions++) {
-      let answer: Answer;
+    const patience = context.signal;
+    for (;;) {
       try {
-        const patience = context.signal;
-        answer = await thread.call({ ...this.#task(context), patience, makeWork });
+        const { value, thrown } = await thread.call({ ...this.#task(context), patience, makeWork });
+        if (thrown === undefined) return value;
+        throw thrown.error;
       } catch (error) {
         if (!(error instanceof ThreadEnd)) throw error;
         if (error.isToBlame) throw error.reason;
-        if (interruptions > INTERRUPTIONS_MAX) throw interrupted();
-        continue;
+        patience.throwIfAborted();
       }
-      if (answer.thrown !== undefined) throw answer.thrown.error;
-      return answer.value;
     }
   }
 
@@ -269,13 +263,6 @@ function packed(
 function fields(context: ProcessContext): PackedContext {
   const { shardId, workerId, streamName, attempt, millisBehindLatest, term } = context;
   return { shardId, workerId, streamName, attempt, millisBehindLatest, term };
-}
-
-function interrupted(): Error {
-  return new Error(
-    `Cannot finish the call of the processor: its thread ended ${INTERRUPTIONS_MAX + 1} times ` +
-      `because of other calls; look for records that run into "processTimeout"`,
-  );
 }
 
 /** FNV-1a: a key always gives the same number. */

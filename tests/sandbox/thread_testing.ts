@@ -4,14 +4,13 @@
 import { MemoryLeaseStore, MemoryStream } from "../../src/adapters/memory.ts";
 import { ReactoKinesixApp } from "../../src/app.ts";
 import { startInThreads } from "../../src/cli/processor_threads.ts";
-import { planThreads } from "../../src/cli/thread_flags.ts";
+import { planThreads, type ThreadPlan } from "../../src/cli/thread_flags.ts";
 import { fetchGraph } from "../../src/cli/load_processor/graph.ts";
 import {
   type LoadedProcessor,
   startProcessor,
 } from "../../src/cli/load_processor/load_processor.ts";
 import type { ModuleGraph } from "../../src/cli/load_processor/module_graph.ts";
-import type { Values } from "../../src/cli/values.ts";
 import type { ReactoKinesixConfig } from "../../src/core/config.ts";
 import type { AppEvent, AppEventOf, AppEventType } from "../../src/events.ts";
 
@@ -74,41 +73,61 @@ export class Rig implements AsyncDisposable {
 
   /** Starts a worker; another one after {@linkcode Rig.stop}. */
   async startApp(): Promise<void> {
-    const { code, threads, isSandboxed = false, flags = {}, config } = this.#setup;
-    // `retryAndSkip` and `retryAndStop` are there without an import, so that no test waits for the whole package.
-    const modes = ["Skip", "Stop"].map((kind) =>
-      `const retryAnd${kind} = (retries) => ({ kind: "retryAnd${kind}", retries });\n`
-    ).join("");
-    const prelude = modes +
-      `const log = (line) => Deno.writeTextFileSync(${
-        JSON.stringify(this.#path)
-      }, line + "\\n", { append: true });\n`;
-    const graph = this.#setup.isServed
-      ? await fetchServed({ ...this.#setup.beside, "processor.js": prelude + code })
-      : await fetchGraph(`data:text/javascript,${encodeURIComponent(prelude + code)}`);
-    const values: Values = {
-      text: (flag) => flag === "threads" ? threads?.toString() : flags[flag],
-      need: () => "",
-      needNumber: () => 0,
-      isOn: (flag) => flag === "sandbox" && isSandboxed,
-      config: { ...CONFIG, ...config },
-    };
-    const plan = planThreads(values);
-    this.#loaded = plan === undefined
-      ? await startProcessor(graph)
-      : await startInThreads(graph, plan, {
-        isConsoleOnStderr: false,
-        onStray: (error) => this.strays.push(error),
-      });
+    this.#loaded = await this.#load(this.#setup.code);
     this.#app = await ReactoKinesixApp.createNew({
       appName: "Test",
       streamName: "orders",
       workerId: "A",
       processor: this.#loaded.source,
-      config: plan?.config ?? values.config,
+      config: this.#plan?.config ?? this.#config,
       ports: { store: this.store, source: this.stream },
       onEvent: (event) => this.events.push(event),
     });
+  }
+
+  /** Changes to another processor, as a watch for new versions does. */
+  async change(code: string): Promise<void> {
+    const old = this.#loaded;
+    this.#loaded = await this.#load(code);
+    await this.app.changeProcessor(this.#loaded.source);
+    await old?.dispose();
+  }
+
+  get #config(): ReactoKinesixConfig {
+    return { ...CONFIG, ...this.#setup.config };
+  }
+
+  get #plan(): ThreadPlan | undefined {
+    const { threads, isSandboxed = false, flags = {} } = this.#setup;
+    return planThreads({
+      text: (flag) => flag === "threads" ? threads?.toString() : flags[flag],
+      need: () => "",
+      needNumber: () => 0,
+      isOn: (flag) => flag === "sandbox" && isSandboxed,
+      config: this.#config,
+    });
+  }
+
+  async #load(code: string): Promise<LoadedProcessor> {
+    const whole = this.#prelude + code;
+    const graph = this.#setup.isServed
+      ? await fetchServed({ ...this.#setup.beside, "processor.js": whole })
+      : await fetchGraph(`data:text/javascript,${encodeURIComponent(whole)}`);
+    const plan = this.#plan;
+    return plan === undefined ? await startProcessor(graph) : await startInThreads(graph, plan, {
+      isConsoleOnStderr: false,
+      onStray: (error) => this.strays.push(error),
+    });
+  }
+
+  get #prelude(): string {
+    // The modes are there without an import, so that no test waits for the whole package.
+    const modes = ["Skip", "Stop"].map((kind) =>
+      `const retryAnd${kind} = (retries) => ({ kind: "retryAnd${kind}", retries });\n`
+    ).join("");
+    const path = JSON.stringify(this.#path);
+    const log = `(line) => Deno.writeTextFileSync(${path}, line + "\\n", { append: true })`;
+    return `${modes}const log = ${log};\n`;
   }
 
   /** The lines that the processor wrote. */

@@ -157,6 +157,30 @@ Deno.test("threads: batches go to all of them", async () => {
   assertEquals(new Set(rig.lines().map((line) => line.split(": ")[2])).size, 2);
 });
 
+Deno.test("threads: a change of the processor in the middle of the work loses nothing and repeats nothing", async () => {
+  const version = (name: string): string =>
+    `export default {
+      async process(record) {
+        log(record.text() + ": ${name}");
+        await new Promise((done) => setTimeout(done, 2)) },
+      [Symbol.asyncDispose]() { log("disposed ${name}") } }`;
+  await using rig = await Rig.start({
+    code: version("v0"),
+    threads: 2,
+    shards: 2,
+    records: inTurns(10, 60),
+  });
+  for (let change = 1; change <= 5; change++) {
+    const before = rig.lines().length;
+    await rig.until("some", () => rig.lines().length > before + 20);
+    await rig.change(version(`v${change}`));
+  }
+  await rig.until("all", () => rig.processed() === 600);
+  const records = rig.lines().filter((line) => line.startsWith("key"));
+  for (const numbers of byKey(records).values()) assertEquals(numbers, upTo(60));
+  assertEquals(rig.lines().filter((line) => line.startsWith("disposed")).length, 10);
+});
+
 Deno.test("threads: an error says where in the module it came from", async () => {
   await using rig = await Rig.start({
     code: `export default {
