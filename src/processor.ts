@@ -86,9 +86,15 @@ export interface ProcessContext {
  * ```
  */
 export interface RecordProcessor {
-  /** Processes one record. It is finished when this returns; a throw is a failed attempt. */
+  /**
+   * Processes one record. It is finished when this returns; a throw is a failed attempt. With the setting `concurrency` above 1 it
+   * is called for other records of the shard meanwhile, never for two of one partition key (unless `orderBy` is `none`).
+   */
   process?(record: KinesisRecord, context: ProcessContext): void | Promise<void>;
-  /** Processes the records of one read together, instead of `process`. It fails or is finished as a whole. */
+  /**
+   * Processes the records of one read together, instead of `process`; with `concurrency` above 1, those that belong to one lane.
+   * It fails or is finished as a whole.
+   */
   processBatch?(records: readonly KinesisRecord[], context: ProcessContext): void | Promise<void>;
   /**
    * Says what to do with a record, when its first attempt failed. With `processBatch` it is asked for the first record of the

@@ -65,15 +65,13 @@ async function runElsewhere(run: Run, processor: RunProcessor): Promise<RunResul
     sure = finished;
     run.onFinished(finished);
   };
-  try {
-    const context = user.context({ ...run, last: records.at(-1) }, lease.signal);
-    const result = await processor.processRun(records, context, { lane, until, progressed });
-    const isOver = result.finished === records.length || "error" in result || until.aborted;
-    invariant(isOver, "a run ends with its last record, a failure, or because it was told to");
-    return result;
-  } catch (error) {
-    return { finished: sure, error };
-  }
+  const context = user.context({ ...run, last: records.at(-1) }, lease.signal);
+  const result = await processor.processRun(records, context, { lane, until, progressed })
+    // The other thread broke down: the first record that it did not finish has failed.
+    .catch((error) => ({ finished: sure, error }));
+  const isOver = result.finished === records.length || "error" in result || until.aborted;
+  invariant(isOver, "a run ends with its last record, a failure, or because it was told to");
+  return result;
 }
 
 /** In this thread: without a wait for each record, as long as the processor does not wait either. */

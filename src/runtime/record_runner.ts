@@ -61,7 +61,7 @@ export class RecordRunner {
   #reads: Read[] = [];
   #largestRead = 0;
   #readTo: Checkpoint;
-  #millisBehindLatest = 0;
+  #latest = { millisBehindLatest: 0 };
   #isTipTold = false;
   #outcome: BatchOutcome = "done";
   #defect: { readonly error: unknown } | undefined;
@@ -81,7 +81,7 @@ export class RecordRunner {
       (lane, queue) => this.#work(lane, queue),
       (error) => {
         this.#defect ??= { error };
-        this.#until.abort();
+        this.#end("drained");
       },
     );
   }
@@ -102,7 +102,7 @@ export class RecordRunner {
     const { millisBehindLatest } = batch;
     const read = { size: records.length, millisBehindLatest, finished: 0, finishedBytes: 0 };
     const last = records.at(-1);
-    this.#millisBehindLatest = millisBehindLatest;
+    this.#latest = read;
     if (last === undefined) {
       this.#tellBatch(read);
     } else {
@@ -151,7 +151,7 @@ export class RecordRunner {
     if (typeof ready === "string") return ready;
     const { use, processor } = ready;
     let outcome: BatchOutcome = "done";
-    const millisBehindLatest = this.#millisBehindLatest;
+    const { millisBehindLatest } = this.#latest;
     for (let attempt = 1; processor.shardEnded !== undefined; attempt++) {
       try {
         const call = processor.shardEnded.bind(processor);
@@ -271,15 +271,15 @@ export class RecordRunner {
       read.finishedBytes += records[i]?.data.byteLength ?? 0;
     }
     read.finished += until - from;
-    const { position } = this.#progress;
-    if (hasMoved && position !== undefined) {
-      this.#lease.delivered(position);
-      const { millisBehindLatest } = this.#reads[0] ?? read;
-      if (this.#deps.checkpointMode === "auto") this.#lease.finished(position, millisBehindLatest);
-    }
     if (read.finished === read.size) {
       this.#reads = this.#reads.filter((other) => other !== read);
       this.#tellBatch(read);
+    }
+    const { position } = this.#progress;
+    if (hasMoved && position !== undefined) {
+      this.#lease.delivered(position);
+      const { millisBehindLatest } = this.#reads[0] ?? this.#latest;
+      if (this.#deps.checkpointMode === "auto") this.#lease.finished(position, millisBehindLatest);
     }
     this.#wake();
   }

@@ -238,12 +238,6 @@ const MUTANTS: readonly Mutant[] = [
     to: '    if (outcome === "done") outcome',
   },
   {
-    name: "a lane goes on after a drain",
-    file: "runtime/record_run.ts",
-    from: "    if (until.aborted || retired.aborted) return { finished };\n",
-    to: "",
-  },
-  {
     name: "a shard is given up with records in hand",
     file: "runtime/record_runner.ts",
     from: "    await this.#lanes.settled();\n    if (this.#defect",

@@ -1,5 +1,5 @@
 // Owns: several records of a shard at the same time: order, how far it is finished, what one failure does to the others.
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { TRIM_HORIZON } from "../../src/core/checkpoint.ts";
 import { retryAndSkip, retryAndStop } from "../../src/core/policy.ts";
 import { SourceError } from "../../src/errors.ts";
@@ -76,16 +76,19 @@ Deno.test("lanes: the checkpoint stays before the first unfinished record", asyn
   await settled();
   assertEquals(gates.started.length, 5, "other lanes for other keys");
   await gates.open(2, 3, 5);
-  assertEquals(lease.position, TRIM_HORIZON);
+  assertEquals([lease.position, bench.told("batch_processed")], [TRIM_HORIZON, []]);
+  await runner.run({ ...batch(6, 6), millisBehindLatest: 7 });
+  await gates.open(6);
+  const [told] = bench.told("batch_processed");
+  assertEquals(told?.millisBehindLatest, 7, "a later read may be finished before");
   await gates.open(1);
-  assertEquals(lease.position, at(3));
-  assertEquals((await bench.store.shard("s")).checkpoint, at(3));
-  assertEquals(bench.told("batch_processed"), []);
+  const row = await bench.store.shard("s");
+  assertEquals([row.checkpoint, row.millisBehindLatest], [at(3), 42]);
   await gates.open(4);
-  assertEquals([await run, lease.position], ["done", at(5)]);
-  assertEquals(bench.told("batch_processed").map(({ records, bytes }) => [records, bytes]), [
-    [5, 5],
-  ]);
+  assertEquals([await run, lease.position], ["done", at(6)]);
+  assertEquals((await bench.store.shard("s")).millisBehindLatest, 7);
+  const sizes = bench.told("batch_processed").map(({ records, bytes }) => [records, bytes]);
+  assertEquals(sizes, [[1, 1], [5, 5]]);
 });
 
 Deno.test("lanes: the pause of a failing key holds no other key, and no read", async () => {
@@ -342,6 +345,42 @@ Deno.test("runs elsewhere: each lane has one run at a time", async () => {
   assertEquals([elsewhere.runs, lanes], [["1,2,3#1", "4,5,6#1", "7,8,9#1"], [0, 1, 2]]);
   gate.resolve();
   assertEquals(await run, "done");
+});
+
+Deno.test("runs elsewhere: more records than there are cannot be finished", async () => {
+  for (const concurrency of [1, 2]) {
+    const elsewhere = new Elsewhere();
+    for (let i = 0; i < 2; i++) elsewhere.answers.push((records) => ({ finished: records + 1 }));
+    const { bench, runner } = await running(elsewhere, { concurrency });
+    const run = bench.clock.until(runner.run(batch(1, 100)));
+    await assertRejects(() => run, Error, "a run ends with its last record");
+  }
+});
+
+Deno.test("runs elsewhere: what a run left comes before the rest of its read", async () => {
+  const elsewhere = new Elsewhere();
+  const gates = [Promise.withResolvers<RunResult>(), Promise.withResolvers<RunResult>()];
+  const [first, second] = gates;
+  for (const gate of gates) elsewhere.answers.push(() => gate.promise);
+  elsewhere.answers.push((_records, { until }) =>
+    new Promise((resolve) => until.addEventListener("abort", () => resolve({ finished: 1 })))
+  );
+  const options = { concurrency: 2, orderBy: "none" } as const;
+  const { lease, runner, processors } = await running(elsewhere, options);
+  assertEquals(await runner.run(batch(1, 2)), "done");
+  const run = runner.run(batch(3, 8));
+  await settled();
+  first?.resolve({ finished: 1 });
+  await settled();
+  assertEquals(elsewhere.runs, ["1#1", "2#1", "3,4,5#1"]);
+  const next = new Elsewhere();
+  const changed = processors.change(next);
+  await settled();
+  second?.resolve({ finished: 1 });
+  await changed;
+  assertEquals([await run, await runner.settled()], ["done", "done"]);
+  assertEquals(next.runs, ["4,5#1", "6,7,8#1"]);
+  assertEquals(lease.position, at(8));
 });
 
 Deno.test("lanes: the end of a shard waits for all of them", async () => {
