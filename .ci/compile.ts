@@ -29,11 +29,10 @@ export function runPermission(target: string): string {
   return `--allow-run=${target.includes("linux") ? "/proc/self/exe" : "kinesix"}`;
 }
 
-/**
- * What the bundler makes of dynalite does not run, so a few words of it are replaced: it finds its operations by a name without
- * ".js", and it requires a native database for files, while everything is in memory here.
- */
+/** The native database that dynalite can use for files; it keeps everything in memory here, and nothing native is bundled. */
 const NATIVE = "classic-level";
+
+/** What the bundler makes of dynalite, which finds its operations by a name without ".js", and what it has to be. */
 const MENDS: readonly (readonly [string, string])[] = [
   [`__require("${NATIVE}")`, "({})"],
   ['("./actions/" + action)', '("./actions/" + action + ".js")'],
@@ -84,30 +83,42 @@ function readArguments(args: readonly string[]): {
   };
 }
 
-/** Puts the program and all that it imports into a few files; what it imports later stays apart. */
+/** Puts the program and all that it imports into a few files; what it imports later stays apart, and costs no start. */
 async function bundle(folder: string): Promise<void> {
   const code = await deno(Deno.execPath(), [
     ...["bundle", "--quiet", "--platform", "deno", "--code-splitting"],
     ...["--external", NATIVE, "--outdir", folder, ...ENTRIES],
   ]);
   if (code !== 0) throw new Error(`Cannot bundle ${ENTRIES.join(", ")}: exit code ${code}`);
-  const found = MENDS.map(() => 0);
-  for await (const { name } of Deno.readDir(folder)) {
-    const path = `${folder}/${name}`;
-    const before = await Deno.readTextFile(path);
-    const after = MENDS.reduce((text, [from, to], i) => {
-      found[i] = (found[i] ?? 0) + text.split(from).length - 1;
-      return text.replace(from, to);
-    }, before);
-    if (after !== before) await Deno.writeTextFile(path, after);
+  const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
+  const files = await Promise.all(names.map(async (name) => {
+    return { name, text: await Deno.readTextFile(`${folder}/${name}`) };
+  }));
+  for (const { name, text } of mend(files)) await Deno.writeTextFile(`${folder}/${name}`, text);
+}
+
+interface BundledFile {
+  readonly name: string;
+  readonly text: string;
+}
+
+/** Replaces what the bundler does not get right. */
+function mend(files: readonly BundledFile[]): readonly BundledFile[] {
+  for (const [from] of MENDS) {
+    const found = files.reduce((sum, { text }) => sum + text.split(from).length - 1, 0);
+    if (found === 1) continue;
+    throw new Error(`Cannot bundle: ${from} is there ${found} times instead of once; see MENDS`);
   }
-  MENDS.forEach(([from], i) => {
-    if (found[i] === 1) return;
-    throw new Error(
-      `Cannot bundle: ${from} is there ${
-        found[i]
-      } times instead of once; see what the bundler makes of dynalite`,
-    );
+  // Some parts of the AWS SDK are CommonJS, and imported when they are needed by the names of their exports: an import
+  // that gives all of them as the default alone breaks credentials from SSO, from roles and in Kubernetes.
+  const common = files.filter(({ text }) => /^export default require_\w+\(\);$/m.test(text));
+  return files.map(({ name, text }) => {
+    const replaced = MENDS.reduce((text, [from, to]) => text.replace(from, to), text);
+    const named = common.reduce((text, { name }) => {
+      const load = `import("./${name}")`;
+      return text.replaceAll(load, `${load}.then((m) => ({ ...m.default, default: m.default }))`);
+    }, replaced);
+    return { name, text: named };
   });
 }
 

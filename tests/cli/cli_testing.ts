@@ -61,6 +61,7 @@ const PERMISSIONS = [
   "--allow-net=127.0.0.1",
   "--allow-env",
   "--allow-read",
+  "--allow-write",
   "--allow-sys",
   "--allow-ffi",
   "--allow-run",

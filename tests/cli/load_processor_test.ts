@@ -215,6 +215,27 @@ Deno.test("T5: a package that is not part of the program is refused with how to 
   assertStringIncludes(await refusal(server.url("/odd.ts")), "not ftp:");
 });
 
+Deno.test("T5: with deno run, names of packages are what Deno resolves; frozen, they are refused", async () => {
+  const source = `import { distance } from "fastest-levenshtein";
+    import { distance as again } from "npm:fastest-levenshtein@^1.0.16";
+    import { resolve } from "path";
+    export default { process: () => [distance("a", "b"), again === distance, typeof resolve] };`;
+  assertEquals(await seenBy(dataUrl(source)), [1, true, "function"]);
+  await withFolder(async (folder) => {
+    const path = `${folder}/kinesix.lock`;
+    await Deno.writeTextFile(path, '{ "version": 1, "modules": {} }');
+    const frozen = await refusal(dataUrl(source), { lock: { path, isFrozen: true } });
+    assertStringIncludes(frozen, "npm packages are not in the lock file, and --frozen");
+  });
+});
+
+Deno.test("T5: an npm package can be the processor", async () => {
+  assertStringIncludes(
+    await refusal("npm:fastest-levenshtein@^1.0.16"),
+    'it has neither process(record, context) nor processBatch(records, context); it has "__esModule"',
+  );
+});
+
 const NOT_VALID: readonly (readonly [string, string, string])[] = [
   [
     "/syntax.ts",
@@ -277,11 +298,13 @@ for (const [path, source, expected] of NOT_VALID) {
 
 Deno.test("T7: an error in process() has a stack of URLs, lines and columns as they were written", async () => {
   await using server = new ModuleServer({
-    "/p.ts": `import { fail } from "./fail.ts"; import "node:fs";
-interface Unused { a: number }
-export default {
-  process(): void { const a = 1 as number; if (a) fail(a as any); },
-};`,
+    "/p.ts": [
+      `import { fail } from "./fail.ts"; import "node:fs";`,
+      `interface Unused { a: number }`,
+      `export default {`,
+      `  process(): void { const a = 1 as number; if (a) fail(a as any); },`,
+      `};`,
+    ].join("\n"),
     "/fail.ts":
       `enum A { B }\nexport function fail(a: number): never {\n  throw new Error(\`failed \${a}\`);\n}`,
   });
@@ -321,6 +344,30 @@ Deno.test("T8: imports that run later work, and those that cannot say why only t
   assertStringIncludes(gone2 ?? "", "/gone2.ts answered 404");
   assertStringIncludes(file ?? "", "may not import file: URLs");
   assertStringIncludes(bare ?? "", "it is not part of this program");
+});
+
+Deno.test("T8: an import that runs days later does not need the files to be there still", async () => {
+  await using server = new ModuleServer({
+    "/p.ts": `export default { process: async () => (await import("./late.ts")).late };`,
+    "/late.ts": `import { five } from "./five.ts"; export const late = five;`,
+    "/five.ts": "export const five: number = 5;",
+  });
+  await withFolder(async (folder) => {
+    const before = Deno.env.get("TMPDIR") ?? "";
+    Deno.env.set("TMPDIR", folder);
+    try {
+      const loaded = await loadProcessor(server.url("/p.ts"));
+      for await (const { name } of Deno.readDir(folder)) {
+        await Deno.remove(`${folder}/${name}`, { recursive: true });
+      }
+      const { process } = loaded.source as unknown as { process(): Promise<number> };
+      assertEquals(await process(), 5);
+      await loaded.dispose();
+      assertEquals(await Array.fromAsync(Deno.readDir(folder)), []);
+    } finally {
+      Deno.env.set("TMPDIR", before);
+    }
+  });
 });
 
 Deno.test("what runs on after its version was removed cannot import any more", async () => {

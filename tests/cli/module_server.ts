@@ -20,7 +20,7 @@ const TYPES: Readonly<Record<string, string>> = {
 export class ModuleServer implements AsyncDisposable {
   /** By path, such as `/processor.ts`. */
   readonly answers: Map<string, Answer>;
-  readonly requests: Request[] = [];
+  readonly requests: { readonly path: string; readonly headers: Headers }[] = [];
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
 
   constructor(answers: Readonly<Record<string, Answer>> = {}, port = 0) {
@@ -49,7 +49,12 @@ export class ModuleServer implements AsyncDisposable {
 
   /** The paths that were asked for. */
   get paths(): readonly string[] {
-    return this.requests.map(({ url }) => new URL(url).pathname);
+    return this.requests.map(({ path }) => path);
+  }
+
+  /** What was sent of a header, request by request. */
+  headers(name: string): readonly (string | null)[] {
+    return this.requests.map(({ headers }) => headers.get(name));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -57,8 +62,8 @@ export class ModuleServer implements AsyncDisposable {
   }
 
   async #answer(request: Request): Promise<Response> {
-    this.requests.push(request);
     const { pathname } = new URL(request.url);
+    this.requests.push({ path: pathname, headers: new Headers(request.headers) });
     const answer = this.answers.get(pathname);
     if (answer === undefined) return new Response("nothing here", { status: 404 });
     if (typeof answer !== "string") return await answer(request);

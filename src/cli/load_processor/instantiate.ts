@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { messageOf } from "../../errors.ts";
 import { ErrorPlaces } from "./error_places.ts";
+import type { LateRequest } from "./graph.ts";
 import { LoadError, naming, namingProcessor } from "./load_error.ts";
 import type { GraphModule, ModuleGraph } from "./module_graph.ts";
 import { lendOwnPackage, loadOwnPackage, OWN_PACKAGE } from "./own_package.ts";
@@ -27,10 +28,7 @@ export interface Instance {
 }
 
 /** Fetches what an `import()` needs and a graph does not have; see `fetchLate()` of `graph.ts`. */
-export type FetchMore = (
-  graph: ModuleGraph,
-  request: { readonly asked: string; readonly importer: string },
-) => Promise<ModuleGraph>;
+export type FetchMore = (graph: ModuleGraph, request: LateRequest) => Promise<ModuleGraph>;
 
 /** How a graph is run. */
 export interface InstantiateOptions {
@@ -174,6 +172,8 @@ class RunningGraph {
   readonly #place: Place;
   readonly #fetchMore: FetchMore | undefined;
   readonly #files = new Map<string, string>();
+  /** By an `import()`; from then on the runtime remembers it. */
+  readonly #imported = new Set<string>();
   readonly #places: ErrorPlaces;
   /** One after the other, so that no module is fetched, and run, twice. */
   #lastFetch: Promise<unknown> = Promise.resolve();
@@ -212,6 +212,8 @@ class RunningGraph {
     const [url, from] = [new URL(target.url), new URL(base)];
     if (isRemote(from) && !isRemote(url)) checkPlace(url, from, { hosts: [] });
     const file = this.#fileOf(target.url) ?? await this.#addInTurn(target.url, base);
+    if (!this.#imported.has(file)) await this.#place.write(this.#graph.modules);
+    this.#imported.add(file);
     return await this.#import(file, options);
   }
 

@@ -49,12 +49,12 @@ export class JsrRegistry {
     const version = await this.#versionOf(specifier, name, decodeURIComponent(range));
     const { exports } = await this.#manifest(name, version);
     const file = exports[path === "" ? "." : `.${path}`];
-    if (typeof file === "string") {
-      return new URL(`${name}/${version}/${file.replace(/^\.?\//, "")}`, this.#base);
-    }
+    const folder = new URL(`${name}/${version}/`, this.#base);
+    const url = typeof file === "string" ? URL.parse(file.replace(/^\.?\//, "./"), folder) : null;
+    if (url?.href.startsWith(folder.href)) return url;
     throw new LoadError(
-      `${naming(specifier)} cannot be had: ${name}@${version} does not export ` +
-        `"${path === "" ? "." : `.${path}`}"; it exports ${Object.keys(exports).join(", ")}`,
+      `${naming(specifier)} cannot be had: ${naming(`${name}@${version}`)} does not export ` +
+        `"${naming(`.${path}`)}"; it exports ${naming(Object.keys(exports).join(", "))}`,
     );
   }
 
@@ -67,15 +67,21 @@ export class JsrRegistry {
     const { checksums } = await this.#manifest(name, version);
     const checksum = checksums.get(decodeURIComponent(path));
     if (checksum !== undefined) return checksum;
-    throw new LoadError(`${naming(url)} is not part of ${name}@${version} as it was published`, {
-      isDistrusted: true,
-    });
+    throw new LoadError(
+      `${naming(url)} is not part of ${naming(`${name}@${version}`)} as it was published`,
+      {
+        isDistrusted: true,
+      },
+    );
   }
 
   async #versionOf(specifier: string, name: string, range: string): Promise<string> {
+    // @ts-types="@types/semver"
     const { default: semver } = await import("semver");
     if (semver.validRange(range) === null) {
-      throw new LoadError(`${naming(specifier)} cannot be had: "${range}" is no range of versions`);
+      throw new LoadError(
+        `${naming(specifier)} cannot be had: "${naming(range)}" is no range of versions`,
+      );
     }
     const url = new URL(`${name}/meta.json`, this.#base);
     const meta = toObject(await this.#fetchJson(url), url);
@@ -84,8 +90,8 @@ export class JsrRegistry {
     const version = semver.maxSatisfying(versions, range);
     if (version !== null) return version;
     throw new LoadError(
-      `${naming(specifier)} cannot be had: no version of it is ${range}; there are ${
-        versions.slice(0, 10).join(", ") || "none"
+      `${naming(specifier)} cannot be had: no version of it is ${naming(range)}; there are ${
+        naming(versions.join(", ") || "none")
       }`,
     );
   }

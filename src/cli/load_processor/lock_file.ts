@@ -53,6 +53,11 @@ export class LockFile {
     return new LockFile(options, modules, redirects);
   }
 
+  /** Whether what the file does not know is refused. */
+  get isFrozen(): boolean {
+    return this.#options.isFrozen ?? false;
+  }
+
   /** Where a URL must lead to, if the file says. */
   redirectOf(url: string): string | undefined {
     return this.#redirects.get(url);
@@ -92,7 +97,7 @@ export class LockFile {
    * @throws {LoadError} If it must.
    */
   refuseUnknown(url: string): void {
-    if (!this.#options.isFrozen) return;
+    if (!this.isFrozen) return;
     throw new LoadError(
       `${naming(url)} is not in --lock "${shorten(this.#options.path)}", and --frozen allows ` +
         `nothing else; if it belongs there, make the file anew with --lock-write`,

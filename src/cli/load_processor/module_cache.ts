@@ -90,15 +90,19 @@ export class ModuleCache {
    * @throws {LoadError} If it cannot be written.
    */
   async save(isAddition: boolean): Promise<void> {
-    if (this.#fresh.size === 0) return;
-    const entries = new Map(isAddition ? this.#entries : []);
+    const fresh = new Map<string, Entry>();
+    const changed: CachedModule[] = [];
+    for (const [url, module] of this.#fresh) {
+      const { bytes, finalUrl, contentType, etag } = module;
+      const entry = { finalUrl, contentType, etag, sha256: await sha256(bytes) };
+      fresh.set(url, entry);
+      if (JSON.stringify(this.#entries.get(url)) !== JSON.stringify(entry)) changed.push(module);
+    }
+    // As it was; also what an `import()` added to it still fits.
+    if (changed.length === 0) return;
+    const entries = new Map([...isAddition ? this.#entries : [], ...fresh]);
     try {
-      for (const [url, { bytes, ...about }] of this.#fresh) {
-        const entry: Entry = { ...about, sha256: await sha256(bytes) };
-        entries.set(url, entry);
-        if (this.#entries.get(url)?.sha256 === entry.sha256) continue;
-        await replace(this.#contentPath(entry.sha256), bytes);
-      }
+      for (const { bytes } of changed) await replace(this.#contentPath(await sha256(bytes)), bytes);
       const list = JSON.stringify(Object.fromEntries(entries));
       await replace(this.#listPath, new TextEncoder().encode(list));
     } catch (error) {

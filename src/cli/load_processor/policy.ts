@@ -26,7 +26,7 @@ export function checkPlace(url: URL, importer: URL | null, trust: Trust): void {
   };
   if (url.protocol === "file:" || url.protocol === "data:") {
     if (importer === null || !isRemote(importer)) return;
-    refuse(`a module from ${importer.host} may not import ${url.protocol} URLs`);
+    refuse(`a module from ${naming(importer.host)} may not import ${url.protocol} URLs`);
   }
   if (url.username !== "" || url.password !== "") {
     url.username = url.password = "";
@@ -37,7 +37,8 @@ export function checkPlace(url: URL, importer: URL | null, trust: Trust): void {
   }
   if (!isRemote(url)) refuse(`there are no modules at ${url.protocol}`);
   if (isTrusted(url, trust)) return;
-  refuse(`${url.host} is not among the hosts it may come from; add --allow-host ${url.host}`);
+  const host = naming(url.host);
+  refuse(`${host} is not among the hosts it may come from; add --allow-host ${host}`);
 }
 
 /**
@@ -46,7 +47,7 @@ export function checkPlace(url: URL, importer: URL | null, trust: Trust): void {
  * @throws {LoadError} If it may not.
  */
 export function checkRedirect(from: URL, to: URL, trust: Trust): void {
-  if (from.protocol === "https:" && to.protocol !== "https:") {
+  if (from.protocol === "https:" && to.protocol === "http:") {
     throw new LoadError(
       `${naming(from)} is refused: it redirects to ${naming(to)}, away from https:`,
       { isDistrusted: true },

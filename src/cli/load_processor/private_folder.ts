@@ -46,12 +46,17 @@ export class PrivateFolder implements AsyncDisposable {
     return pathToFileURL(join(this.path, fileName)).href;
   }
 
-  /** Writes files that are not there yet. */
+  /** Writes files, but those that are there; systems remove what nobody reads for some days from their temporary folder. */
   async write(
     files: readonly { readonly fileName: string; readonly code: string }[],
   ): Promise<void> {
+    await Deno.mkdir(this.path, { recursive: true, mode: 0o700 });
     for (const { fileName, code } of files) {
-      await Deno.writeTextFile(join(this.path, fileName), code, { createNew: true, mode: 0o600 });
+      try {
+        await Deno.writeTextFile(join(this.path, fileName), code, { createNew: true, mode: 0o600 });
+      } catch (error) {
+        if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+      }
     }
   }
 
@@ -66,7 +71,11 @@ export class PrivateFolder implements AsyncDisposable {
   #removeNow(): void {
     if (this.#isRemoved) return;
     this.#letGo();
-    Deno.removeSync(this.path, { recursive: true });
+    try {
+      Deno.removeSync(this.path, { recursive: true });
+    } catch {
+      // Nobody is there any more to be told; the next process that starts tidies up.
+    }
   }
 
   #letGo(): void {

@@ -63,7 +63,9 @@ export function importTarget(specifier: string, base: string): Target {
     const url = URL.parse(specifier, base);
     if (url) return { kind: "module", url: url.href };
     throw new LoadError(
-      `${naming(base)} cannot import "${specifier}": there is nothing that it is relative to`,
+      `${naming(base)} cannot import "${
+        naming(specifier)
+      }": there is nothing that it is relative to`,
     );
   }
   const url = URL.parse(specifier);
