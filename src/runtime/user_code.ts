@@ -184,9 +184,7 @@ export class UserCode {
   /** Throws at once in the mode `auto`: whoever calls it without waiting must learn of the mistake too. */
   #checkpoint(record: KinesisRecord | undefined, millisBehindLatest: number): Promise<void> {
     if (this.#deps.checkpointMode === "auto") {
-      throw new TypeError(
-        'Cannot checkpoint by hand: the setting "checkpointMode" is "auto"; set it to "manual"',
-      );
+      throw checkpointsFollow();
     }
     // A processor that finishes its records in the background does so in any order; what is behind is finished already.
     // At the end of a shard there is no record in hand: all that was given is meant.
@@ -195,6 +193,13 @@ export class UserCode {
     if (isNews) this.#lease.finished(position, millisBehindLatest);
     return this.#lease.checkpointed();
   }
+}
+
+/** What is wrong with a checkpoint by hand in the mode `auto`. */
+export function checkpointsFollow(): TypeError {
+  return new TypeError(
+    'Cannot checkpoint by hand: the setting "checkpointMode" is "auto"; set it to "manual"',
+  );
 }
 
 function isMode(mode: unknown): mode is ErrorHandlingMode {

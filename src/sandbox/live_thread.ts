@@ -6,7 +6,7 @@
  * @module
  */
 
-import { invariant, messageOf, ProcessTimeoutError } from "../errors.ts";
+import { messageOf, ProcessTimeoutError } from "../errors.ts";
 import type { Clock } from "../ports.ts";
 import { Bell, Scope } from "../runtime/tasks.ts";
 import { type PackedError, packError, unpackError } from "./packed_error.ts";

@@ -17,6 +17,7 @@ import type {
   RunResult,
   TimedProcessor,
 } from "../processor.ts";
+import { laneOf } from "../runtime/lanes.ts";
 import type { CheckpointRequests } from "./checkpoint_requests.ts";
 import { ThreadEnd } from "./live_thread.ts";
 import { packRecords } from "./packing.ts";
@@ -85,7 +86,7 @@ class Remote implements RunProcessor {
 
   async process(record: KinesisRecord, context: ProcessContext): Promise<void> {
     const result = await this.processRun([record], context, {
-      lane: hashOf(record.partitionKey),
+      lane: laneOf(record.partitionKey, this.#deps.threads.length),
       until: context.signal,
       progressed: () => {},
     });
@@ -148,9 +149,10 @@ class Remote implements RunProcessor {
   }
 
   async processBatch(records: readonly KinesisRecord[], context: ProcessContext): Promise<void> {
+    const { threads } = this.#deps;
     const [first] = records;
     if (first === undefined) return;
-    const thread = this.#threadOf(hashOf(first.partitionKey), context);
+    const thread = this.#threadOf(laneOf(first.partitionKey, threads.length), context);
     try {
       await this.#ask(thread, context, () => ({ kind: "batch", ...packed(records, context) }));
     } catch (error) {
@@ -231,7 +233,8 @@ class Remote implements RunProcessor {
   }
 
   #threadThatFailed(record: KinesisRecord): ProcessorThread {
-    return this.#failedIn.get(record) ?? at(this.#deps.threads, hashOf(record.partitionKey));
+    const { threads } = this.#deps;
+    return this.#failedIn.get(record) ?? at(threads, laneOf(record.partitionKey, threads.length));
   }
 }
 
@@ -263,13 +266,4 @@ function packed(
 function fields(context: ProcessContext): PackedContext {
   const { shardId, workerId, streamName, attempt, millisBehindLatest, term } = context;
   return { shardId, workerId, streamName, attempt, millisBehindLatest, term };
-}
-
-/** FNV-1a: a key always gives the same number. */
-function hashOf(partitionKey: string): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < partitionKey.length; i++) {
-    hash = Math.imul(hash ^ partitionKey.charCodeAt(i), 0x01000193);
-  }
-  return hash >>> 0;
 }

@@ -16,6 +16,7 @@ import type {
 } from "../processor.ts";
 import { DeliveredRecord } from "../runtime/delivered_record.ts";
 import { withTimeout } from "../runtime/tasks.ts";
+import { checkpointsFollow } from "../runtime/user_code.ts";
 import { type PackedError, packError, unpackError } from "./packed_error.ts";
 import { unpackRecords } from "./packing.ts";
 import {
@@ -330,12 +331,6 @@ class Attempt {
     this.#abort ??= { reason };
     this.#controller?.abort(reason);
   }
-}
-
-function checkpointsFollow(): TypeError {
-  return new TypeError(
-    'Cannot checkpoint by hand: the setting "checkpointMode" is "auto"; set it to "manual"',
-  );
 }
 
 function deliver(

@@ -1,5 +1,5 @@
 // Owns: what a processor in a sandbox cannot do, and what follows when it tries.
-import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { Rig } from "./thread_testing.ts";
 
 /** What the code throws in a sandbox, as the event tells it. */
