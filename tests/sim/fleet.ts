@@ -9,7 +9,8 @@
 import type { AppFact } from "../../src/events.ts";
 import type { Checker, Delivery, Outcome, Truth } from "./checker.ts";
 import type { Journal } from "./journal.ts";
-import { SimNetwork } from "./sim_network.ts";
+import { type NetworkOptions, SimNetwork } from "./sim_network.ts";
+import type { ClockError } from "./sim_ports.ts";
 import { SimProcess } from "./sim_process.ts";
 import type { Prng } from "./world.ts";
 
@@ -19,6 +20,8 @@ export interface FleetOptions extends Truth {
   readonly checkers: readonly Checker[];
   readonly journal: Journal;
   readonly random: Prng;
+  /** What a directed case decides about calls instead of chance. */
+  readonly direct?: NetworkOptions["direct"];
 }
 
 /** The processes. */
@@ -40,6 +43,7 @@ export class Fleet {
     const common = {
       world,
       timeoutMs: scenario.callTimeoutMs,
+      direct: options.direct,
       isFaulty: () => this.#isFaulty,
       onFault: (host: { readonly name: string }, what: string) =>
         this.#note(host.name, "", `  ~ ${what}`),
@@ -69,7 +73,7 @@ export class Fleet {
   }
 
   /** Starts a process under a new worker id, or the one that is given. */
-  start(workerId: string = `w${this.#workerIds++}`): SimProcess {
+  start(workerId: string = `w${this.#workerIds++}`, clockError?: ClockError): SimProcess {
     const { scenario, world, config, table, stream, processes } = this.#options;
     const lives = (this.#started.get(workerId) ?? 0) + 1;
     this.#started.set(workerId, lives);
@@ -83,7 +87,7 @@ export class Fleet {
       world,
       random: this.#random.fork(),
       config,
-      clockError: {
+      clockError: clockError ?? {
         rate: 1 + this.#random.between(-driftMax, driftMax),
         offsetMs: Math.round(this.#random.between(-1, 1) ** 5 * 600_000) * (driftMax > 0 ? 1 : 0),
       },
@@ -175,6 +179,8 @@ export class Fleet {
 
   /** No faults from now on. */
   heal(): void {
+    // A story that has ended is not told on.
+    if (this.#options.world.failure !== undefined) return;
     this.#note("", "", "=== no faults from now on");
     this.#isFaulty = false;
     this.#outageUntil = 0;

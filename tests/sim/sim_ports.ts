@@ -128,6 +128,8 @@ export class SimLeaseStore implements LeaseStore {
   readonly #options: PortOptions;
   readonly #table: SimTable;
   readonly #isTorn: () => boolean;
+  /** The row at which the lists of a directed case are torn. */
+  tornAt: string | undefined;
 
   constructor(options: PortOptions, table: SimTable, isTorn: () => boolean) {
     this.#options = options;
@@ -147,7 +149,7 @@ export class SimLeaseStore implements LeaseStore {
     const pick = (ids: readonly string[]): RowKinds[K][] =>
       ids.flatMap((id) => table.read(kind, id) ?? []);
     const task = `list ${kind} rows`;
-    if (!this.#isTorn()) {
+    if (this.tornAt === undefined && !this.#isTorn()) {
       const rows = await this.#read({ task, signal, serve: () => table.list(kind) });
       return { rows, malformed: [] };
     }
@@ -159,7 +161,7 @@ export class SimLeaseStore implements LeaseStore {
       signal,
       serve: () => {
         const ids = table.ids(kind);
-        until = ids[Math.floor(ids.length * share)] ?? "";
+        until = this.tornAt ?? ids[Math.floor(ids.length * share)] ?? "";
         return pick(ids.filter((id) => id < until));
       },
       finish: (first) => [...first, ...pick(table.ids(kind).filter((id) => id >= until))],
@@ -181,7 +183,14 @@ export class SimLeaseStore implements LeaseStore {
     const task = `write ${change.kind} ${change.id}`;
     const serve = (): WriteResult<R> => this.#table.write(change, host.name);
     try {
-      return await network.call({ host, signal, task, isWrite: true, serve });
+      return await network.call({
+        host,
+        signal,
+        task,
+        isWrite: true,
+        change: change as unknown as RowChange<Row>,
+        serve,
+      });
     } catch (error) {
       throw toStoreError(error, task);
     }

@@ -77,11 +77,17 @@ export class SimStream {
     return this.#records.get(sequenceNumber);
   }
 
-  /** Puts a record into the shard that its key belongs to. `stamp` is the stream's wall time. */
-  put(partitionKey: string, stamp: number): SimRecord {
+  /** The shard that records with a key go to. */
+  openShardOf(partitionKey: string): SimShard {
     const hash = hashOf(partitionKey);
     const shard = this.open.find(({ start, end }) => start <= hash && hash < end);
     if (shard === undefined) throw new Error("The open shards must cover all hash keys");
+    return shard;
+  }
+
+  /** Puts a record into the shard that its key belongs to. `stamp` is the stream's wall time. */
+  put(partitionKey: string, stamp: number): SimRecord {
+    const shard = this.openShardOf(partitionKey);
     const record: SimRecord = {
       sequenceNumber: String(this.#sequence++),
       partitionKey,
