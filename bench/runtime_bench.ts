@@ -87,17 +87,19 @@ function nextRead(size: number) {
 const READ = 10_000;
 
 for (
-  const [how, processor] of [
-    ["one by one, at once", { process: () => {} }],
-    ["one by one, each async", { process: async () => {} }],
-    ["by the batch", { processBatch: () => {} }],
+  const [how, processor, lanes] of [
+    ["one by one, at once", { process: () => {} }, 1],
+    ["one by one, each async", { process: async () => {} }, 1],
+    ["by the batch", { processBatch: () => {} }, 1],
+    ["in 16 lanes by key, each async", { process: async () => {} }, 16],
   ] as const
 ) {
-  const runner = await makeRunner(processor);
+  const runner = await makeRunner(processor, lanes);
   Deno.bench(`engine: ${READ} records ${how}`, async (b) => {
     const read = nextRead(READ);
     b.start();
     await runner.run(read);
+    await runner.settled();
     b.end();
   });
 }

@@ -52,7 +52,7 @@ async function runBatch(run: Run): Promise<RunResult> {
   } catch (error) {
     return { finished: 0, error };
   }
-  await user.letOthersRun();
+  await user.letOthersRun(user.now());
   return { finished: records.length };
 }
 
@@ -93,9 +93,10 @@ async function runHere(run: Run): Promise<RunResult> {
     } catch (error) {
       return { finished, error };
     }
-    if (!lease.isHeld) return { finished };
+    const now = user.now();
+    if (!lease.isHeldAt(now)) return { finished };
     finished += 1;
-    const pause = user.letOthersRun();
+    const pause = user.letOthersRun(now);
     if (pause !== undefined) {
       onFinished(finished);
       await pause;

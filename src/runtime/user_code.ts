@@ -167,11 +167,14 @@ export class UserCode {
     this.#deps.emit({ type: "processor_failed", shardId, operation, error: toEventError(error) });
   }
 
+  /** This moment, for {@linkcode Lease.isHeldAt} and {@linkcode letOthersRun}. */
+  now(): number {
+    return this.#deps.clock.monotonic();
+  }
+
   /** A wait that lets heartbeats through, when one is due. */
-  letOthersRun(): Promise<void> | undefined {
-    const { clock } = this.#deps;
-    if (clock.monotonic() - this.#yieldedAt < SYNC_STRETCH_MAX_MS) return undefined;
-    return this.#yield();
+  letOthersRun(monotonic: number): Promise<void> | undefined {
+    return monotonic - this.#yieldedAt < SYNC_STRETCH_MAX_MS ? undefined : this.#yield();
   }
 
   async #yield(): Promise<void> {

@@ -305,6 +305,21 @@ Deno.test("B11: behind the fence no record is started, noticed by anybody or not
   assertEquals([log, lease.position], [["1", "2"], at(1)]);
 });
 
+Deno.test("B11: the fence goes down by time alone, on either clock, while records never wait", async () => {
+  for (const [at, wallAt] of [[-20_000_000, 0], [0, -20_000_000]] as const) {
+    const log: string[] = [];
+    const { bench, runner } = await running({
+      process(record) {
+        log.push(record.text());
+        if (record.text() !== "2") return;
+        bench.fence.raise({ at, wallAt: bench.clock.now() + wallAt }, 10_000_000);
+      },
+    });
+    assertEquals(await runner.run(batch(1, 5)), "lost");
+    assertEquals(log, ["1", "2"]);
+  }
+});
+
 Deno.test("record runner: a failure after the shard was lost is nobody's business any more", async () => {
   const log: string[] = [];
   const { bench, runner, lease } = await running({
