@@ -81,6 +81,34 @@ Deno.test("run --sandbox: the processor cannot read the environment; what it pri
   }
 });
 
+Deno.test("run --sandbox: a file is not read by importing it", async () => {
+  await using stack = await startStack(["1", "2", "3"]);
+  const secret = await Deno.makeTempFile({ suffix: ".json" });
+  await Deno.writeTextFile(secret, `"the secret"`);
+  const worker = runWorker(
+    stack,
+    `const options = { 1: {}, 2: { with: { type: "json" } }, 3: { with: { type: "text" } } };
+    export default {
+      async process(record) {
+        const url = ["file:", "", ${JSON.stringify(secret)}].join("/");
+        throw new Error((await import(url, options[record.text()])).default) },
+      getErrorHandlingMode: () => ({ kind: "retryAndSkip", retries: 0 }) }`,
+    ["--sandbox"],
+  );
+  try {
+    await using _ = worker;
+    await worker.until((lines) => processed(lines) === 3);
+    worker.kill("SIGTERM");
+    assertEquals(await worker.ended(), 0);
+    assertEquals(worker.stdout.filter((line) => line.includes("the secret")), []);
+    const failed = eventsOf(worker.stdout).filter(({ type }) => type === "record_failed");
+    for (const { error } of failed) assertMatch(error?.message ?? "", /cannot import|refused/);
+    assertEquals(failed.length, 3);
+  } finally {
+    await Deno.remove(secret);
+  }
+});
+
 Deno.test("run --sandbox: SIGTERM ends a worker whose processor is in an endless loop", async () => {
   await using stack = await startStack(["1"]);
   const worker = runWorker(
