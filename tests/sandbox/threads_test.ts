@@ -98,6 +98,27 @@ Deno.test("threads: a stop does not wait for the rest of a run", async () => {
   );
 });
 
+Deno.test("threads: the signal of a record that is given up aborts in its thread, with the same reason", async () => {
+  const told: string[][] = [];
+  for (const threads of [undefined, 1]) {
+    await using rig = await Rig.start({
+      code: `export default { process(record, { signal }) {
+        log("begins");
+        return new Promise((done) => signal.addEventListener("abort", () => {
+          log(signal.reason.name + ": " + signal.reason.message);
+          done() })) } }`,
+      ...threads !== undefined && { threads },
+      config: { shutdownTimeout: 1_000 },
+      records: inTurns(1, 2),
+    });
+    await rig.until("it begins", () => rig.lines().length === 1);
+    await rig.stop();
+    told.push([...rig.lines()]);
+  }
+  assertEquals(told[1], told[0]);
+  assertMatch(told[1]?.[1] ?? "", /LeaseLostError/);
+});
+
 Deno.test("threads: the checkpoint follows slow records, not only the end of a run", async () => {
   await using rig = await Rig.start({
     code: `export default { process: () => new Promise((done) => setTimeout(done, 100)) }`,
