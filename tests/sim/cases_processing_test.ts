@@ -8,7 +8,8 @@
  * | defects                              | where                                                                              |
  * | ------------------------------------ | ---------------------------------------------------------------------------------- |
  * | B2, B4, B7 to B10, B12, B18, B24, B25 | here; the iterators of B7 and B8 are the adapter's: `unit/kinesis_polling_test.ts`   |
- * | B1, B3, B11 to B16, B19 to B23       | `cases_ownership_test.ts`                                                          |
+ * | B1, B3, B11 to B16                   | `cases_ownership_test.ts`                                                          |
+ * | B19 to B23                           | `cases_balancing_test.ts`                                                          |
  * | B5, B6, B17                          | `cases_resharding_test.ts`                                                         |
  * | B9, B25: listeners, missed events    | the app's, above the worker: `unit/event_hub_test.ts`, `unit/original_defects_test.ts` |
  * | B26: registry of names, failed start | there is no registry; `unit/original_defects_test.ts`                              |
