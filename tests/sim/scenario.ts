@@ -106,12 +106,12 @@ export function makeScenario(seed: number): Scenario {
   const random = new Prng(seed);
   const isGentle = random.chance(0.25);
   const isDefault = random.chance(isGentle ? 0.5 : 0.1);
-  const drawn = isDefault ? {} : drawConfig(random.fork());
+  const config = isDefault ? {} : drawConfig(random.fork());
   const {
     heartbeat = 30_000,
     loadBalanceFrequency = 180_000,
     checkStreamChangesFrequency = 60_000,
-  } = drawn;
+  } = config;
   const shards = random.whole(1, random.chance(0.5) ? 4 : 12);
   const hasTrim = !isGentle && random.chance(0.2);
   const scenario: Scenario = {
@@ -123,7 +123,7 @@ export function makeScenario(seed: number): Scenario {
     recordsPerSecond: random.between(0.2, 8),
     safetyMs: isDefault ? 20 * MINUTE : random.between(5, 20) * MINUTE,
     calmMs: Math.min(60 * MINUTE, 12 * loadBalanceFrequency),
-    config: drawn,
+    config,
     isGentle,
     driftMax: random.pick([0, 0.0001, 0.01, 0.03]),
     callTimeoutMs: random.pick([1_000, 3_000, 10_000]),
@@ -138,7 +138,7 @@ export function makeScenario(seed: number): Scenario {
     happenings: drawHappenings(random.fork(), isGentle, heartbeat),
     processor: drawProcessor(random.fork(), isGentle, heartbeat),
   };
-  return { ...scenario, config: { ...drawn, ...drawLanes(random.fork(), drawn) } };
+  return { ...scenario, config: { ...config, ...drawLanes(random.fork(), config) } };
 }
 
 /** Settings in the proportions of the defaults, on a shorter scale. */
