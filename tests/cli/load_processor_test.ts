@@ -382,6 +382,94 @@ Deno.test("what runs on after its version was removed cannot import any more", a
   assertStringIncludes(error.message, "this version of the processor is not in use any more");
 });
 
+const HOSTILE: readonly string[] = [
+  "throw undefined",
+  "throw null",
+  "throw Symbol('x')",
+  "throw Object.create(null)",
+  "throw Object.freeze(new Error('cold'))",
+  "throw Object.assign(new Error('x'), { stack: 5 })",
+  "throw Object.defineProperty(new Error(), 'stack', { get() { throw 1 } })",
+  "throw Object.defineProperty(new Error(), 'message', { get() { throw 1 } })",
+  "throw new Proxy(new Error(), { get() { throw 1 }, getPrototypeOf() { throw 1 } })",
+  "throw new Error('a'.repeat(10) + '\\n    at file:///1-x.mjs:1:1')",
+];
+
+Deno.test("T6: whatever a module throws, the message says which module it was", async () => {
+  for (const source of HOSTILE) {
+    const message = await refusal(dataUrl(source));
+    assertStringIncludes(message, 'Cannot load processor module "data:', source);
+  }
+});
+
+Deno.test("T11: what a module does at its start is limited in time, and can be given up", async () => {
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  Object.assign(globalThis, { endOfTest: ended });
+  const stuck = (n: number) => dataUrl(`await globalThis.endOfTest; export default ${n}`);
+  assertStringIncludes(
+    await refusal(stuck(1), { limits: { timeoutMs: 50 } }),
+    "did not finish what they do at the start within 50 ms; see --load-timeout",
+  );
+  const controller = new AbortController();
+  const loading = loadProcessor(stuck(2), { signal: controller.signal });
+  setTimeout(() => controller.abort(new Error("stop now")), 20);
+  await assertRejects(() => loading, Error, "stop now");
+  resolve();
+  Reflect.deleteProperty(globalThis, "endOfTest");
+});
+
+/** A disk that has no room for a file. */
+async function withFullDisk(use: () => Promise<void>): Promise<void> {
+  const { writeTextFile } = Deno;
+  Deno.writeTextFile = () => Promise.reject(new Error("No space left on device"));
+  try {
+    await use();
+  } finally {
+    Deno.writeTextFile = writeTextFile;
+  }
+}
+
+Deno.test("T12: when the files cannot be written a single module runs without, and its errors are as clear", async () => {
+  await using server = new ModuleServer({
+    "/one.ts":
+      `import { retryAndSkip } from "@reacto/kinesix"; import { basename } from "node:path";
+      const late = ["./late", "js"].join(".");
+      export default { process: () => import(late).catch((error: Error) => error.message + basename("/x") + retryAndSkip(1).kind) };`,
+    "/late.js": "export const late = 1;",
+    "/two.ts": `import "./late.js"; export default { process() {} };`,
+    "/syntax.js": "export default {\n  process() { let let; } };",
+    "/throw.ts": "type T = 1;\n  throw new TypeError('boom' as string);",
+  });
+  await withFolder(async (folder) => {
+    const before = Deno.env.get("TMPDIR") ?? "";
+    Deno.env.set("TMPDIR", folder);
+    try {
+      await withFullDisk(async () => {
+        const late = String(await seenBy(server.url("/one.ts")));
+        assertStringIncludes(
+          late,
+          "its modules need a folder for temporary files: none could be made",
+        );
+        assertStringIncludes(late, "xretryAndSkip");
+        assertStringIncludes(
+          await refusal(server.url("/two.ts")),
+          "No space left on device; let TMPDIR",
+        );
+        const syntax = await refusal(server.url("/syntax.js"));
+        assertStringIncludes(syntax, `at ${server.url("/syntax.js")}:2:`);
+        assert(!syntax.includes("data:"), syntax);
+        assertStringIncludes(
+          await refusal(server.url("/throw.ts")),
+          `boom at ${server.url("/throw.ts")}:2:9`,
+        );
+      });
+      assertEquals(await Array.fromAsync(Deno.readDir(folder)), []);
+    } finally {
+      Deno.env.set("TMPDIR", before);
+    }
+  });
+});
+
 Deno.test("the version follows the content of every module", async () => {
   await using server = new ModuleServer({
     "/p.ts": `import "./a.ts"; export default { process() {} };`,

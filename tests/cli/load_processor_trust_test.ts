@@ -112,6 +112,46 @@ Deno.test("T3: a host that is not on the list is refused, also behind a redirect
   );
 });
 
+Deno.test("a module from elsewhere cannot reach into this machine, not even for what is loaded already", async () => {
+  await withFolder(async (folder) => {
+    const own = new URL(`file://${folder}/own.js`).href;
+    await using server = new ModuleServer({
+      "/static.js": `import "${own}"; ${EVALUATED}`,
+      "/late.js": `export const answer = import("${own}").catch((error) => error.message);`,
+      "/data.js": `import "data:text/javascript,1"; ${EVALUATED}`,
+    });
+    await Deno.writeTextFile(`${folder}/own.js`, "export const secret = 1;");
+    const allowedHosts = [server.host];
+    const processorOf = async (path: string): Promise<string> => {
+      await Deno.writeTextFile(
+        `${folder}/p.js`,
+        `import "./own.js"; import * as other from "${server.url(path)}";
+          export default { process: () => other.answer };`,
+      );
+      return `${folder}/p.js`;
+    };
+    for (
+      const [path, kind] of [["/static.js", "file:"], ["/late.js", "file:"], [
+        "/data.js",
+        "data:",
+      ]] as const
+    ) {
+      assertStringIncludes(
+        await refusal(await processorOf(path), { allowedHosts }),
+        `a module from ${server.host} may not import ${kind} URLs`,
+      );
+    }
+    server.set(
+      "/late.js",
+      `export const answer = import("${own.slice(0, -1)}" + "s").catch((error) => error.message);`,
+    );
+    const loaded = await loadProcessor(await processorOf("/late.js"), { allowedHosts });
+    const { process } = loaded.source as unknown as { process(): Promise<string> };
+    assertStringIncludes(await process(), "may not import file: URLs");
+    await loaded.dispose();
+  });
+});
+
 Deno.test("a header goes to the origin of the entry alone, and no message shows it", async () => {
   const headers = { authorization: "Bearer hunter2" };
   await using other = new ModuleServer({ "/a.ts": "export const a = 1;" });
@@ -190,6 +230,18 @@ Deno.test("T10: with a lock file, a module that changed is refused with its chai
     assertStringIncludes(changed, `/a.ts is not the module that --lock "${path}" knows`);
     assertStringIncludes(changed, "make the file anew with --lock-write");
     assertStringIncludes(changed, `\n  imported by ${server.url("/p.ts")}:1:1`);
+
+    // Also when nothing but an import() needs it.
+    server.set("/p.ts", `import("./b.ts"); ${EVALUATED} ${PROCESSOR}`);
+    server.set("/b.ts", "export const b = 1;");
+    const late = { path: `${folder}/late.lock` };
+    await fetchGraph(place, { lock: { ...late, isWritten: true } });
+    server.set("/b.ts", "export const b = 2;");
+    assertStringIncludes(
+      await refusal(place, { lock: late }),
+      "/b.ts is not the module that --lock",
+    );
+    server.set("/p.ts", `import "./a.ts"; ${EVALUATED} ${PROCESSOR}`);
 
     // A redirect that is locked is not asked for again.
     server.set("/a.ts", "export const a = 1;");
@@ -335,6 +387,15 @@ Deno.test("a cache stands in for a source that is down, not for one that says no
     assertStringIncludes(down.standInFor ?? "", "/p.ts cannot be reached");
     assertEquals(down.modules.map(({ isFromCache }) => isFromCache), [true, true]);
     await down.dispose();
+
+    // The source is back with something new: what runs from the cache goes on with what fits to it.
+    const stillDown = await loadProcessor(place, { cacheDir });
+    const { process: old } = stillDown.source as unknown as { process(): Promise<unknown> };
+    {
+      await using _ = new ModuleServer({ "/late.ts": "export const n = 10;" }, server.port);
+      assertEquals(await old(), 9);
+    }
+    await stillDown.dispose();
     await load(place, { cacheDir, isOffline: true });
     assertStringIncludes(
       await refusal(place, { isOffline: true }),

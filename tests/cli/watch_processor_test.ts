@@ -1,5 +1,5 @@
 // Owns: T14: a new version of the processor is found, loaded whole, and changed to between two records; a broken one is not.
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -137,26 +137,54 @@ Deno.test("T14: a redirect that leads elsewhere, a file that is written, and a n
   await using server = new ModuleServer({
     "/latest.js": redirect("/v1.js"),
     "/v1.js": source,
-    "/v2.js": "export default { process: () => 2 };",
+    // The same content, but what it imports would begin elsewhere.
+    "/there/v2.js": source,
+  });
+  await using registry = new ModuleServer({
     "/@a/b/meta.json": JSON.stringify({ versions: { "1.0.0": {} } }),
     "/@a/b/1.0.0_meta.json": published,
     "/@a/b/1.0.0/mod.js": source,
     "/@a/b/1.1.0_meta.json": published,
     "/@a/b/1.1.0/mod.js": source,
   });
-  const options = { jsrUrl: server.url("/") };
+  const options = { jsrUrl: registry.url("/") };
   const file = await Deno.makeTempFile({ suffix: ".ts" });
   await Deno.writeTextFile(file, "export default { process: (): number => 1 };");
   const places = [server.url("/latest.js"), file, "jsr:@a/b@1"];
   const loaded = await Promise.all(places.map((place) => loadProcessor(place, options)));
   for (const one of loaded) assertEquals(await checkForNewVersion(one, options), null);
-  assertEquals(server.paths.filter((path) => path === "/@a/b/1.0.0/mod.js").length, 1);
-  server.set("/latest.js", redirect("/v2.js"));
+  assertEquals(registry.paths.filter((path) => path === "/@a/b/1.0.0/mod.js").length, 1);
+  assertEquals(server.headers("if-none-match").filter((tag) => tag !== null).length, 1);
+  server.set("/latest.js", redirect("/there/v2.js"));
   await Deno.writeTextFile(file, "export default { process: (): number => 2 };");
-  server.set("/@a/b/meta.json", JSON.stringify({ versions: { "1.0.0": {}, "1.1.0": {} } }));
+  registry.set("/@a/b/meta.json", JSON.stringify({ versions: { "1.0.0": {}, "1.1.0": {} } }));
   for (const one of loaded) assert(await checkForNewVersion(one, options) !== null, one.place);
   await Promise.all(loaded.map((one) => one.dispose()));
   await Deno.remove(file);
+});
+
+Deno.test("T14: one half of a new version is no version, and the cache does not hide that", async () => {
+  await using server = new ModuleServer({
+    "/p.ts": `import "./a.ts"; export default { process() {} };`,
+    "/a.ts": "export const a = 1;",
+  });
+  const cacheDir = await Deno.makeTempDir();
+  const loaded = await loadProcessor(server.url("/p.ts"), { cacheDir });
+  server.set("/p.ts", `import "./a.ts"; export default { process: () => 2 };`);
+  // It goes away after the look, before the whole is fetched.
+  let isFirst = true;
+  server.set("/a.ts", () => {
+    const status = isFirst ? 304 : 503;
+    isFirst = false;
+    return new Response(null, { status });
+  });
+  await assertRejects(
+    () => checkForNewVersion(loaded, { cacheDir }),
+    Error,
+    "/a.ts answered 503 Service Unavailable",
+  );
+  await loaded.dispose();
+  await Deno.remove(cacheDir, { recursive: true });
 });
 
 Deno.test("T14: a broken new version leaves the old one at work, is told once, and is tried again when asked", async () => {
@@ -185,6 +213,22 @@ Deno.test("T14: a broken new version leaves the old one at work, is told once, a
   assert(fact.type === "processor_loaded" && fact.version !== one.first.version);
   one.call("new");
   assertEquals(told.seen.at(-1), [2, "new"]);
+});
+
+Deno.test("T14: a version that does not start is not tried again and again", async () => {
+  const counts = { starts: 0 };
+  Object.assign(globalThis, { countsOfTest: counts });
+  await using server = new ModuleServer({ "/p.js": "export default { process() {} };" });
+  await using one = await watching(server.url("/p.js"), {}, 20);
+  server.set("/p.js", "countsOfTest.starts += 1; throw new Error('no ' + countsOfTest.starts);");
+  await one.next("processor_kept");
+  const asked = server.requests.length;
+  while (server.requests.length < asked + 6) await delay(10);
+  assertEquals(counts.starts, 1);
+  one.watch.lookNow();
+  await one.next("processor_kept");
+  assertEquals(counts.starts, 2);
+  Reflect.deleteProperty(globalThis, "countsOfTest");
 });
 
 Deno.test("T14: a source that is down is told once; when it is back nothing needs to happen", async () => {

@@ -8,8 +8,9 @@
 
 import { Buffer } from "node:buffer";
 import { stripVTControlCharacters } from "node:util";
-import { messageOf } from "../../errors.ts";
+import { toEventError } from "../../errors.ts";
 import type { GraphModule } from "./module_graph.ts";
+import type { ModulePlace } from "./module_place.ts";
 import { syntaxHint } from "./transpile.ts";
 
 /** Turns places in files into places in modules. */
@@ -17,9 +18,12 @@ export class ErrorPlaces {
   readonly #modules = new Map<string, GraphModule>();
   readonly #pattern: RegExp;
 
-  /** @param folders How messages may name the folder: its URL, its path. */
-  constructor(folders: readonly string[]) {
-    const escaped = ["\\.", ...folders.map((folder) => RegExp.escape(folder))].join("|");
+  readonly #single: ModulePlace["single"];
+
+  /** @param place Where the files are. */
+  constructor({ names, single }: ModulePlace) {
+    this.#single = single;
+    const escaped = ["\\.", ...names.map((name) => RegExp.escape(name))].join("|");
     this.#pattern = new RegExp(
       `(?:${escaped})[/\\\\]([\\w-]+\\.(?:mjs|json))(?::(\\d+):(\\d+))?`,
       "g",
@@ -34,7 +38,9 @@ export class ErrorPlaces {
   /** A text in which modules are named by their URLs. */
   async readable(text: string): Promise<string> {
     const { TraceMap, originalPositionFor } = await import("@jridgewell/trace-mapping");
-    return stripVTControlCharacters(text).replaceAll(
+    const { url, fileName } = this.#single ?? {};
+    const plain = stripVTControlCharacters(text);
+    return (url === undefined ? plain : plain.replaceAll(url, `./${fileName}`)).replaceAll(
       this.#pattern,
       (all, fileName: string, line?: string, column?: string) => {
         const module = this.#modules.get(fileName);
@@ -54,15 +60,16 @@ export class ErrorPlaces {
 
   /** What to say about an error of a module: one line, and where it comes from if the error knows. */
   async describe(error: unknown): Promise<string> {
-    const isError = error instanceof Error;
-    const message = (await this.readable(messageOf(error))).trim();
-    if (isError) error.stack = await this.readable(error.stack ?? "");
+    const told = toEventError(error);
+    const message = (await this.readable(told.message)).trim();
+    const stack = await this.readable(stackOf(error));
+    setStack(error, stack);
     // The runtime shows the lines that it stumbled over, of the file.
     const lines = message.split("\n");
-    const [, told, first = ""] = /^(?:(\w*Error): )?(.*)$/.exec(lines[0] ?? "") ?? [];
-    const kind = told ?? (isError ? error.name : "Error");
+    const [, prefix, first = ""] = /^(?:(\w*Error): )?(.*)$/.exec(lines[0] ?? "") ?? [];
+    const kind = prefix ?? told.name;
     const name = kind === "Error" ? "" : `${kind}: `;
-    const place = this.#placeIn(message) ?? this.#placeIn(isError ? error.stack ?? "" : "");
+    const place = this.#placeIn(message) ?? this.#placeIn(stack);
     if (place === undefined) return name + first;
     const { text, module, line } = place;
     const hint = kind === "SyntaxError" ? syntaxHint(module.code, line) : "";
@@ -88,6 +95,25 @@ interface PlaceInModule {
   readonly text: string;
   readonly module: GraphModule;
   readonly line: number;
+}
+
+/** Anything can be thrown, also what throws when it is looked at. */
+function stackOf(error: unknown): string {
+  try {
+    return error instanceof Error ? String(error.stack ?? "") : "";
+  } catch {
+    return "";
+  }
+}
+
+/** For those who look at the cause. */
+function setStack(error: unknown, stack: string): void {
+  try {
+    // One that is frozen stays as it is.
+    if (error instanceof Error) Reflect.set(error, "stack", stack);
+  } catch {
+    // Nor can this one be changed; the message says what matters.
+  }
 }
 
 function sourceMapOf(code: string): string | undefined {

@@ -61,8 +61,8 @@ export async function fetchModule(
         `load the processor once without --offline and with the same --cache-dir`,
     );
   }
-  const known = cached?.finalUrl === url.href ? cached.etag : null;
-  const answer = await fetchRemote(url, { context, etag: known });
+  const known = cached && { url: cached.finalUrl, etag: cached.etag };
+  const answer = await fetchRemote(url, context, known);
   const fetched = answer !== "unchanged"
     ? answer
     : cached && { ...cached, url: cached.finalUrl, isFromCache: false };
@@ -74,19 +74,28 @@ export async function fetchModule(
   return fetched;
 }
 
+/** What is known of a module. */
+export interface KnownModule {
+  /** Where it came from, after redirects. */
+  readonly url: string;
+  readonly etag: string | null;
+}
+
 /**
  * Asks a server for a module, following its redirects.
  *
- * @returns `unchanged` if the content still has the tag.
+ * @returns `unchanged` if it is still there, with its tag.
  * @throws {LoadError} If it cannot or may not be had.
  */
 export async function fetchRemote(
   url: URL,
-  { context, etag }: { readonly context: FetchContext; readonly etag: string | null },
+  context: FetchContext,
+  known?: KnownModule,
 ): Promise<FetchedModule | "unchanged"> {
   let at = url;
   for (let redirects = 0; redirects <= REDIRECTS_MAX; redirects++) {
-    const response = await ask(at, context, etag);
+    // Elsewhere, the same content is another module: what it imports begins there.
+    const response = await ask(at, context, at.href === known?.url ? known.etag : null);
     if (REDIRECT_STATUSES.includes(response.status)) {
       await response.body?.cancel();
       at = redirectTarget(at, response, context.trust);

@@ -6,16 +6,13 @@
  * @module
  */
 
-import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 import { messageOf } from "../../errors.ts";
 import { ErrorPlaces } from "./error_places.ts";
 import type { LateRequest } from "./graph.ts";
 import { LoadError, naming, namingProcessor } from "./load_error.ts";
 import type { GraphModule, ModuleGraph } from "./module_graph.ts";
+import { folderPlace, type ModulePlace, openPlace } from "./module_place.ts";
 import { lendOwnPackage, loadOwnPackage, OWN_PACKAGE } from "./own_package.ts";
-import { checkPlace, isRemote } from "./policy.ts";
-import { PrivateFolder } from "./private_folder.ts";
 import { LATE_IMPORT } from "./rewrite.ts";
 import { bundleHint, importTarget } from "./specifier.ts";
 
@@ -36,6 +33,14 @@ export interface InstantiateOptions {
   readonly fetchMore?: FetchMore;
   /** The folder that has the files already, from {@linkcode writeGraph}: a thread may not be allowed to make one. */
   readonly folder?: string;
+  /**
+   * The most time for what the modules do before they export anything, in milliseconds.
+   *
+   * @default {Infinity}
+   */
+  readonly timeoutMs?: number;
+  /** Gives up waiting. */
+  readonly signal?: AbortSignal;
 }
 
 /** The files of a graph, for threads that only read them. */
@@ -53,13 +58,7 @@ export interface WrittenGraph {
  */
 export async function writeGraph(graph: ModuleGraph): Promise<WrittenGraph> {
   const place = await openPlace(graph);
-  try {
-    await place.write(graph.modules);
-    return { folder: place.path, dispose: () => place.remove() };
-  } catch (error) {
-    await place.remove();
-    throw error;
-  }
+  return { folder: place.path, dispose: () => place.remove() };
 }
 
 /**
@@ -75,74 +74,40 @@ export async function instantiate(
   const running = new RunningGraph(graph, place, options.fetchMore);
   try {
     if (graph.modules.some(({ url }) => url === OWN_PACKAGE)) await lendOwnPackage();
-    await place.write(graph.modules);
-    return { module: await running.start(), dispose: () => running.end() };
+    const module = await inTime(running.start(), graph.place, options);
+    return { module, dispose: () => running.end() };
   } catch (error) {
     await running.end();
     throw error;
   }
 }
 
-/** Where the code of a graph is put so that the runtime can import it. */
-interface Place {
-  /** The path of its folder, if it has one. */
-  readonly path: string | undefined;
-  /** How messages may name it. */
-  readonly names: readonly string[];
-  write(modules: readonly GraphModule[]): Promise<void>;
-  urlOf(fileName: string): string;
-  remove(): Promise<void>;
-}
-
-async function openPlace(graph: ModuleGraph): Promise<Place> {
-  try {
-    const folder = await PrivateFolder.make();
-    return {
-      ...folderPlace(folder.path),
-      write: (modules) => folder.write(modules),
-      remove: () => folder[Symbol.asyncDispose](),
-    };
-  } catch (error) {
-    const [entry, ...others] = graph.modules;
-    if (entry && others.every(({ url }) => url === OWN_PACKAGE)) return memoryPlace(entry, others);
-    throw new LoadError(
-      `Cannot load ${namingProcessor(graph.place)}: its ${graph.modules.length} modules need a ` +
-        `folder for temporary files, and none can be made: ${messageOf(error)}; let TMPDIR name ` +
-        `one that may be written, or bundle the processor into one module`,
-      { cause: error },
+/** Waits for a graph that starts: a top-level `await` may never end. */
+async function inTime(
+  starting: Promise<Namespace>,
+  place: string,
+  { timeoutMs = Infinity, signal }: InstantiateOptions,
+): Promise<Namespace> {
+  const { promise: given, reject } = Promise.withResolvers<never>();
+  const giveUp = (): void => reject(signal?.reason);
+  signal?.addEventListener("abort", giveUp);
+  const timer = timeoutMs === Infinity ? undefined : setTimeout(() => {
+    reject(
+      new LoadError(
+        `Cannot load ${namingProcessor(place)}: its modules did not finish what they do at the ` +
+          `start within ${timeoutMs} ms; see --load-timeout`,
+      ),
     );
+  }, timeoutMs);
+  try {
+    signal?.throwIfAborted();
+    return await Promise.race([starting, given]);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", giveUp);
+    // What comes after it was given up is nobody's.
+    starting.catch(() => {});
   }
-}
-
-/** A folder that somebody else fills and removes. */
-function folderPlace(path: string): Place {
-  const urlOf = (fileName: string): string => pathToFileURL(join(path, fileName)).href;
-  return {
-    path,
-    names: [urlOf("."), path].map((name) => name.replace(/[/\\]\.?$/, "")),
-    write: () => Promise.resolve(),
-    urlOf,
-    remove: () => Promise.resolve(),
-  };
-}
-
-/** A single module needs no file; what it imports of this package is part of its text. */
-function memoryPlace(entry: GraphModule, [own]: readonly GraphModule[]): Place {
-  const code = own
-    ? entry.code.replaceAll(JSON.stringify(`./${own.fileName}`), JSON.stringify(dataUrl(own.code)))
-    : entry.code;
-  const url = dataUrl(code);
-  return {
-    path: undefined,
-    names: [],
-    write: () => Promise.resolve(),
-    urlOf: () => url,
-    remove: () => Promise.resolve(),
-  };
-}
-
-function dataUrl(code: string): string {
-  return `data:text/javascript;charset=utf-8,${encodeURIComponent(code)}`;
 }
 
 type Namespace = Readonly<Record<string, unknown>>;
@@ -169,7 +134,7 @@ Object.assign(globalThis, {
 
 class RunningGraph {
   #graph: ModuleGraph;
-  readonly #place: Place;
+  readonly #place: ModulePlace;
   readonly #fetchMore: FetchMore | undefined;
   readonly #files = new Map<string, string>();
   /** By an `import()`; from then on the runtime remembers it. */
@@ -178,11 +143,11 @@ class RunningGraph {
   /** One after the other, so that no module is fetched, and run, twice. */
   #lastFetch: Promise<unknown> = Promise.resolve();
 
-  constructor(graph: ModuleGraph, place: Place, fetchMore: FetchMore | undefined) {
+  constructor(graph: ModuleGraph, place: ModulePlace, fetchMore: FetchMore | undefined) {
     this.#graph = graph;
     this.#place = place;
     this.#fetchMore = fetchMore;
-    this.#places = new ErrorPlaces(place.names);
+    this.#places = new ErrorPlaces(place);
     this.#know(graph.modules);
     RUNNING.set(graph.id, this);
   }
@@ -209,8 +174,6 @@ class RunningGraph {
     const target = importTarget(specifier, base);
     if (target.kind === "own") return await loadOwnPackage();
     if (target.kind === "package") return await import(target.specifier, options);
-    const [url, from] = [new URL(target.url), new URL(base)];
-    if (isRemote(from) && !isRemote(url)) checkPlace(url, from, { hosts: [] });
     const file = this.#fileOf(target.url) ?? await this.#addInTurn(target.url, base);
     if (!this.#imported.has(file)) await this.#place.write(this.#graph.modules);
     this.#imported.add(file);
@@ -240,7 +203,7 @@ class RunningGraph {
   }
 
   #addInTurn(asked: string, importer: string): Promise<string> {
-    const added = this.#lastFetch.then(() => this.#fileOf(asked) ?? this.#add(asked, importer));
+    const added = this.#lastFetch.then(() => this.#add(asked, importer));
     // Who asked is told of a failure; the next one begins anew.
     this.#lastFetch = added.catch(() => {});
     return added;

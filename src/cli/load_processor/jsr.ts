@@ -58,12 +58,22 @@ export class JsrRegistry {
     );
   }
 
+  /** What a URL names of a published package; undefined for other modules. */
+  partsOf(
+    { href }: URL,
+  ): { readonly name: string; readonly version: string; readonly path: string } | undefined {
+    if (!href.startsWith(this.#base.href)) return undefined;
+    const [, name, version, path] =
+      /^(@[^/]+\/[^/]+)\/([^/]+)(\/[^?#]+)$/.exec(href.slice(this.#base.href.length)) ?? [];
+    const isWhole = name !== undefined && version !== undefined && path !== undefined;
+    return isWhole ? { name, version, path } : undefined;
+  }
+
   /** The checksum that the registry published for a module of it, in hexadecimal digits; undefined for other modules. */
   async checksumOf(url: URL): Promise<string | undefined> {
-    if (!url.href.startsWith(this.#base.href)) return undefined;
-    const [, name, version, path] =
-      /^(@[^/]+\/[^/]+)\/([^/]+)(\/[^?#]+)$/.exec(url.href.slice(this.#base.href.length)) ?? [];
-    if (name === undefined || version === undefined || path === undefined) return undefined;
+    const parts = this.partsOf(url);
+    if (!parts) return undefined;
+    const { name, version, path } = parts;
     const { checksums } = await this.#manifest(name, version);
     const checksum = checksums.get(decodeURIComponent(path));
     if (checksum !== undefined) return checksum;

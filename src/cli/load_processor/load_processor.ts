@@ -11,7 +11,7 @@ import { processorOf } from "./check_processor.ts";
 import { fetchGraph, fetchLate } from "./graph.ts";
 import { instantiate } from "./instantiate.ts";
 import type { GraphModule, ModuleGraph } from "./module_graph.ts";
-import type { LoadOptions } from "./options.ts";
+import { LOAD_LIMITS, type LoadOptions } from "./options.ts";
 
 /** A processor that runs. */
 export interface LoadedProcessor {
@@ -57,6 +57,8 @@ export async function startProcessor(
 ): Promise<LoadedProcessor> {
   const { place, url, version, redirects, standInFor } = graph;
   const { module, dispose } = await instantiate(graph, {
+    timeoutMs: options.limits?.timeoutMs ?? LOAD_LIMITS.timeoutMs,
+    ...options.signal && { signal: options.signal },
     fetchMore: (graph, request) => fetchLate(graph, request, options),
   });
   try {

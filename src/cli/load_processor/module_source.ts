@@ -28,7 +28,6 @@ export class ModuleSource implements Disposable {
   readonly lock: LockFile | undefined;
   readonly #options: LoadOptions;
   readonly #jsr: JsrRegistry;
-  readonly #jsrUrl: URL;
   readonly #stopClock: () => void;
   #bytesTotal = 0;
 
@@ -45,7 +44,6 @@ export class ModuleSource implements Disposable {
     this.context = context;
     this.lock = lock;
     this.#stopClock = stopClock;
-    this.#jsrUrl = jsrUrl;
     this.#jsr = new JsrRegistry(jsrUrl, (url) => this.#fetchJson(url));
   }
 
@@ -114,7 +112,7 @@ export class ModuleSource implements Disposable {
 
   /** Whether a module never changes: what was published in a registry. */
   isPublished(url: URL): boolean {
-    return url.href.startsWith(this.#jsrUrl.href);
+    return this.#jsr.partsOf(url) !== undefined;
   }
 
   #countBytes({ url, bytes }: FetchedModule): void {

@@ -38,11 +38,16 @@ async function hasChanged(
 ): Promise<boolean> {
   using source = await ModuleSource.open(place, options);
   // A redirect is followed again; it may lead elsewhere now.
-  const askedFor = new Map(Object.entries(redirects).map(([asked, url]) => [url, asked]));
-  for (let i = 0; i < modules.length; i += PARALLEL_MAX) {
-    const answers = modules.slice(i, i + PARALLEL_MAX).map((module) =>
-      isOther(module, askedFor.get(module.url) ?? module.url, source)
-    );
+  const led = Object.entries(redirects).map(([asked, url]) => ({ asked, url }));
+  const direct = modules.map(({ url }) => ({ asked: url, url }))
+    .filter(({ url }) => led.every((one) => one.url !== url));
+  const known = new Map(modules.map((module) => [module.url, module]));
+  const questions = [...led, ...direct];
+  for (let i = 0; i < questions.length; i += PARALLEL_MAX) {
+    const answers = questions.slice(i, i + PARALLEL_MAX).map(({ asked, url }) => {
+      const module = known.get(url);
+      return module !== undefined && isOther(module, asked, source);
+    });
     if ((await Promise.all(answers)).includes(true)) return true;
   }
   return false;
@@ -63,8 +68,9 @@ async function isOther(
   // What is in a data: URL or in this program cannot change.
   if (!url || !isRemote(url) || source.context.isOffline) return false;
   const now = await source.locate(asked);
-  if (source.isPublished(url)) return now.href !== url.href;
-  const answer = await fetchRemote(now, { context: source.context, etag: module.etag });
+  if (asked.startsWith("jsr:")) return now.href !== url.href;
+  if (source.isPublished(url)) return false;
+  const answer = await fetchRemote(now, source.context, module);
   return answer !== "unchanged" &&
     (answer.url !== module.url || await sha256(answer.bytes) !== module.sha256);
 }

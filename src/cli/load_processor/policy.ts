@@ -15,30 +15,48 @@ export interface Trust {
 }
 
 /**
+ * Checks that a module may import another one, wherever that is fetched from.
+ *
+ * @throws {LoadError} If it may not: what comes from elsewhere has no business with this machine.
+ */
+export function checkImport(url: URL, importer: URL): void {
+  const isLocal = url.protocol === "file:" || url.protocol === "data:";
+  if (!isLocal || !isRemote(importer)) return;
+  throw refusal(
+    url,
+    `a module from ${naming(importer.host)} may not import ${url.protocol} URLs`,
+  );
+}
+
+/**
  * Checks that a module may be fetched.
  *
  * @param importer The URL of the module that imports it; null for the entry.
  * @throws {LoadError} If it may not; it says what would allow it.
  */
 export function checkPlace(url: URL, importer: URL | null, trust: Trust): void {
-  const refuse = (reason: string): never => {
-    throw new LoadError(`${naming(url)} is refused: ${reason}`, { isDistrusted: true });
-  };
-  if (url.protocol === "file:" || url.protocol === "data:") {
-    if (importer === null || !isRemote(importer)) return;
-    refuse(`a module from ${naming(importer.host)} may not import ${url.protocol} URLs`);
-  }
+  if (importer !== null) checkImport(url, importer);
+  if (url.protocol === "file:" || url.protocol === "data:") return;
   if (url.username !== "" || url.password !== "") {
     url.username = url.password = "";
-    refuse("a URL with a password would be written to logs; use --header instead");
+    throw refusal(
+      url,
+      "a URL with a password would be written to logs; use --header instead",
+    );
   }
   if (url.protocol === "http:" && !isLoopback(url.hostname)) {
-    refuse("http: is for this machine only, since anybody on the way could change it; use https:");
+    throw refusal(
+      url,
+      "http: is for this machine only, since anybody on the way could change it; use https:",
+    );
   }
-  if (!isRemote(url)) refuse(`there are no modules at ${url.protocol}`);
+  if (!isRemote(url)) throw refusal(url, `there are no modules at ${url.protocol}`);
   if (isTrusted(url, trust)) return;
   const host = naming(url.host);
-  refuse(`${host} is not among the hosts it may come from; add --allow-host ${host}`);
+  throw refusal(
+    url,
+    `${host} is not among the hosts it may come from; add --allow-host ${host}`,
+  );
 }
 
 /**
@@ -68,4 +86,8 @@ export function isLoopback(hostname: string): boolean {
 
 function isTrusted(url: URL, { hosts }: Trust): boolean {
   return hosts.includes(url.host) || hosts.includes(url.hostname);
+}
+
+function refusal(url: URL, reason: string): LoadError {
+  return new LoadError(`${naming(url)} is refused: ${reason}`, { isDistrusted: true });
 }

@@ -122,12 +122,10 @@ function pathOf(url: string): string {
     `import.meta.dirname=${JSON.stringify(dirname(path))};`;
 }
 
-async function joinedMap({ sourceMap, url }: ParsedModule, own: string): Promise<string> {
+async function joinedMap({ sourceMap }: ParsedModule, own: string): Promise<string> {
   if (sourceMap === null) return own;
   const { default: remapping } = await import("@jridgewell/remapping");
-  const map = remapping([own, sourceMap], () => null);
-  map.sources = [url];
-  return map.toString();
+  return remapping([own, sourceMap], () => null).toString();
 }
 
 function placeOf(text: string, index: number): string {

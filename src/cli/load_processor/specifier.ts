@@ -12,6 +12,7 @@ import { pathToFileURL } from "node:url";
 import packageFile from "../../../deno.json" with { type: "json" };
 import { UsageError } from "../usage_error.ts";
 import { LoadError, naming, namingProcessor } from "./load_error.ts";
+import { checkImport } from "./policy.ts";
 
 /** What an import means. */
 export type Target =
@@ -55,21 +56,21 @@ export function entryUrl(place: string): URL {
  * What an import in a module means.
  *
  * @param base The URL of the module that imports.
- * @throws {LoadError} If it means nothing here.
+ * @throws {LoadError} If it means nothing here, or the module may not import such a thing.
  */
 export function importTarget(specifier: string, base: string): Target {
   if (isOwnPackage(specifier)) return { kind: "own" };
-  if (/^(\.\.?)?\//.test(specifier)) {
-    const url = URL.parse(specifier, base);
-    if (url) return { kind: "module", url: url.href };
+  const isRelative = /^(\.\.?)?\//.test(specifier);
+  const url = isRelative ? URL.parse(specifier, base) : URL.parse(specifier);
+  if (isRelative && !url) {
     throw new LoadError(
       `${naming(base)} cannot import "${
         naming(specifier)
       }": there is nothing that it is relative to`,
     );
   }
-  const url = URL.parse(specifier);
   if (url && (FETCHED.includes(url.protocol) || url.protocol === "jsr:")) {
+    checkImport(url, new URL(base));
     return { kind: "module", url: url.href };
   }
   if (url?.protocol === "node:" || url?.protocol === "npm:") return { kind: "package", specifier };
