@@ -1,8 +1,8 @@
 /**
  * What ships the executable: the examples for systemd and Docker, the release, and what the README says of all that.
  */
-import { assert, assertEquals, assertMatch } from "@std/assert";
-import { PERMISSIONS, runPermission } from "../../.ci/compile.ts";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { compile, permissionFlags } from "../../.ci/compile.ts";
 import { readCall } from "../../src/cli/main.ts";
 import { fakeTerminal } from "../cli/cli_testing.ts";
 import { works } from "./binary.ts";
@@ -19,9 +19,22 @@ async function assertCall(args: readonly string[], env: Readonly<Record<string, 
 
 Deno.test("the README says what each permission of the executable is for", async () => {
   const readme = await read("README.md");
-  for (const flag of [...PERMISSIONS, runPermission("linux")]) {
+  for (const flag of permissionFlags("x86_64-unknown-linux-gnu")) {
     assert(readme.includes(`\`${flag}\``), flag);
   }
+});
+
+Deno.test("permissions that are given are added to those that are there", () => {
+  const runOf = (target: string, ...more: string[]) =>
+    permissionFlags(target, more).filter((flag) => flag.startsWith("--allow-run"));
+  assertEquals(runOf("aarch64-apple-darwin"), ["--allow-run=kinesix"]);
+  const linux = "x86_64-unknown-linux-gnu";
+  assertEquals(runOf(linux, "--allow-run=/bin/sh"), ["--allow-run=/proc/self/exe,/bin/sh"]);
+  assertEquals(runOf(linux, "--allow-run", "--allow-run=a"), ["--allow-run"]);
+});
+
+Deno.test("what cannot be compiled with is refused by name", async () => {
+  await assertRejects(() => compile(["--targte", "x"]), Error, 'Cannot compile with "--targte"');
 });
 
 Deno.test("the example image does not run as root, and its command is right", async () => {

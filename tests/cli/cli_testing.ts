@@ -67,16 +67,16 @@ const PERMISSIONS = [
   "--allow-run",
 ];
 
-/**
- * The command line: the executable in `KINESIX_BINARY`, or, without one, `cli.ts` through this Deno.
- *
- * @param permissions Those of `cli.ts`; an executable has its own.
- */
-export function commandLine(permissions: readonly string[] = PERMISSIONS): Program {
-  const binary = Deno.env.get("KINESIX_BINARY");
-  if (binary) return { command: binary, args: [] };
+/** `cli.ts` through this Deno. */
+export function sourceProgram(permissions: readonly string[] = PERMISSIONS): Program {
   const cli = new URL("../../cli.ts", import.meta.url).href;
   return { command: Deno.execPath(), args: ["run", "--quiet", ...permissions, cli] };
+}
+
+/** The command line: the executable in `KINESIX_BINARY`, or, without one, `cli.ts`. */
+export function commandLine(): Program {
+  const binary = Deno.env.get("KINESIX_BINARY");
+  return binary ? { command: binary, args: [] } : sourceProgram();
 }
 
 /** How a process is started, if not in the usual way. */
