@@ -153,7 +153,10 @@ export interface RunOptions {
   readonly progressed: (finished: number) => void;
 }
 
-/** A processor that keeps to `processTimeout` by itself, in every method: what it needs to begin is not to count. */
+/**
+ * A processor that keeps to `processTimeout` by itself, in every method: what it needs to begin is not to count. A factory may
+ * have the same member.
+ */
 export interface TimedProcessor extends RecordProcessor {
   readonly keepsTime: true;
 }

@@ -247,7 +247,9 @@ export class RecordRunner {
       const use = this.#slot.use();
       try {
         const made = use.processor;
-        const processor = made instanceof Promise ? await this.#user.limited(() => made) : made;
+        const processor = made instanceof Promise
+          ? await (use.keepsTime ? made : this.#user.limited(() => made))
+          : made;
         // A factory may take its time, in which the shard can be lost.
         if (this.#lease.isHeld) return { use, processor };
         await use.done();

@@ -54,10 +54,18 @@ export class ProcessorThread {
    */
   async make(processor: number, shardId: string): Promise<readonly ProcessorMethod[]> {
     this.#shards.set(processor, shardId);
-    const thread = await this.#ready(this.#closed.signal);
-    const { thrown, value } = await thread.make(processor, shardId).catch(throwReason);
-    if (thrown !== undefined) throw thrown.error;
-    return value as readonly ProcessorMethod[];
+    for (;;) {
+      const thread = await this.#ready(this.#closed.signal);
+      try {
+        const { thrown, value } = await thread.make(processor, shardId);
+        if (thrown === undefined) return value as readonly ProcessorMethod[];
+        throw thrown.error;
+      } catch (error) {
+        // A thread that ends because of something else says nothing about the factory.
+        if (!(error instanceof ThreadEnd)) throw error;
+        if (error.isToBlame) throw error.reason;
+      }
+    }
   }
 
   /**
@@ -69,8 +77,12 @@ export class ProcessorThread {
     this.#shards.delete(processor);
     const thread = this.#live;
     if (thread === undefined || processor !== SHARED && !thread.hasMade(processor)) return;
-    const { thrown } = await thread.call(processor, { kind: "dispose" }).catch(throwReason);
-    if (thrown !== undefined) throw thrown.error;
+    try {
+      const { thrown } = await thread.call(processor, { kind: "dispose" });
+      if (thrown !== undefined) throw thrown.error;
+    } catch (error) {
+      throw error instanceof ThreadEnd ? error.reason : error;
+    }
   }
 
   /**
@@ -147,8 +159,4 @@ export class ProcessorThread {
     this.#live = undefined;
     this.#starting = undefined;
   }
-}
-
-function throwReason(error: unknown): never {
-  throw error instanceof ThreadEnd ? error.reason : error;
 }

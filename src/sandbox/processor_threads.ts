@@ -45,11 +45,11 @@ export async function startProcessorThreads(
     let number = SHARED;
     const source: ProcessorSource = methods !== null
       ? remoteProcessor({ threads, number, checkpoints }, methods)
-      : async (shardId) => {
+      : Object.assign(async (shardId: string) => {
         const own = number += 1;
         const methods = await makeIn(threads, own, shardId);
         return remoteProcessor({ threads, number: own, checkpoints }, methods);
-      };
+      }, { keepsTime: true });
     return { source, [Symbol.dispose]: close };
   } catch (error) {
     close();

@@ -1,9 +1,7 @@
 // Owns: `kinesix run --sandbox` and `--threads` as users meet them: a process of its own, on the local stack.
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { type LocalStack, startLocalStack } from "../../src/cli/local_stack.ts";
-import { CliProcess, commandLine } from "../cli/cli_testing.ts";
-
-const ALL = commandLine(["--no-prompt", "-A"]);
+import { CliProcess, sourceProgram } from "../cli/cli_testing.ts";
 
 /** A worker with a processor, given as the text of its module. */
 function runWorker(
@@ -22,7 +20,7 @@ function runWorker(
     `--kinesis-endpoint=${stack.kinesisEndpoint}`,
     `--dynamodb-endpoint=${stack.dynamoDBEndpoint}`,
     ...flags,
-  ], { program: ALL });
+  ]);
 }
 
 async function startStack(lines: readonly string[]): Promise<LocalStack> {
@@ -160,7 +158,6 @@ Deno.test("run --sandbox: flags that contradict each other, and what the process
 
 Deno.test("run --sandbox: what the process may not do itself it cannot allow", async () => {
   await using stack = await startStack([]);
-  if (ALL.args.length === 0) return; // The permissions of an executable are baked in.
   const permissions = ["--no-prompt", "--allow-net=127.0.0.1", "--allow-env", "--allow-read"];
   await using worker = new CliProcess([
     "run",
@@ -170,7 +167,7 @@ Deno.test("run --sandbox: what the process may not do itself it cannot allow", a
     `--endpoint-url=${stack.kinesisEndpoint}`,
     "--sandbox",
     "--sandbox-allow-net=example.com",
-  ], { program: commandLine(permissions) });
+  ], { program: sourceProgram(permissions) });
   assertEquals(await worker.ended(), 1);
   assertMatch(
     worker.stderr.join("\n"),

@@ -141,25 +141,28 @@ Deno.test("sandbox: an endless loop is ended at the deadline, and the policy of 
   assertEquals(rig.told("record_skipped").map(({ sequenceNumber }) => sequenceNumber), ["3"]);
 });
 
-Deno.test("sandbox: an endless loop after a wait, in a batch, in a question and in a factory are ended too", async () => {
-  const loop = `for (;;);`;
+Deno.test("threads: an endless loop after a wait, in a batch, in a question and in a factory is ended too", async () => {
+  const once = `if (logged() === 0) { log("loop"); for (;;); }`;
   for (
     const code of [
-      `export default { async process(r) { await 0; if (r.text() === "1") ${loop} } }`,
-      `export default { processBatch(rs, { attempt }) { if (attempt < 2) ${loop} } }`,
-      `export default { process(r) { if (r.text() === "1") throw 1 }, getErrorHandlingMode() { ${loop} } }`,
-      `let n = 0; export default (id) => {
-         if (!Deno.env.get("HOME").includes("none") && n++ > 99) ${loop}; return { process() {} } }`,
+      `export default { async process() { await 0; ${once} } }`,
+      `export default { processBatch() { ${once} } }`,
+      `export default { process(r, { attempt }) { if (attempt === 1) throw 1 },
+        getErrorHandlingMode() { ${once} return retryAndSkip(1) } }`,
+      `export default () => { ${once} return { process() {} } }`,
     ]
   ) {
     await using rig = await Rig.start({
       code,
-      isSandboxed: true,
-      flags: { "sandbox-allow-env": "HOME" },
+      threads: 1,
       config: { processTimeout: 200 },
       records: [["k", "1"], ["k", "2"]],
     });
     await rig.until("all are finished", () => rig.processed() === 2);
+    const failures = [...rig.told("record_failed"), ...rig.told("processor_failed")];
+    const late = failures.filter(({ error }) => error.name === "ProcessTimeoutError");
+    assertEquals(late.length, 1, code);
+    assertEquals(rig.told("record_skipped"), []);
   }
 });
 

@@ -16,7 +16,7 @@ import type { AppEvent, AppEventOf, AppEventType } from "../../src/events.ts";
 
 /** How a processor is run. */
 export interface Setup {
-  /** The text of the module. `log(line)` in it writes a line of the {@linkcode Rig}, unless it is sandboxed. */
+  /** The text of the module. Unless it is sandboxed, `log(line)` in it writes a line of the {@linkcode Rig}; `logged()` counts them. */
   readonly code: string;
   /** Undefined: in the main thread. */
   readonly threads?: number;
@@ -127,7 +127,8 @@ export class Rig implements AsyncDisposable {
     ).join("");
     const path = JSON.stringify(this.#path);
     const log = `(line) => Deno.writeTextFileSync(${path}, line + "\\n", { append: true })`;
-    return `${modes}const log = ${log};\n`;
+    const logged = `() => Deno.readTextFileSync(${path}).split("\\n").length - 1`;
+    return `${modes}const log = ${log};\nconst logged = ${logged};\n`;
   }
 
   /** The lines that the processor wrote. */

@@ -192,16 +192,17 @@ Deno.test("threads: a change of the processor in the middle of the work loses no
     code: version("v0"),
     threads: 2,
     shards: 2,
-    records: inTurns(10, 60),
   });
+  const records = [...inTurns(10, 60)];
   for (let change = 1; change <= 5; change++) {
+    for (const [key, text] of records.splice(0, 120)) rig.stream.put(key, text);
     const before = rig.lines().length;
     await rig.until("some", () => rig.lines().length > before + 20);
     await rig.change(version(`v${change}`));
   }
   await rig.until("all", () => rig.processed() === 600);
-  const records = rig.lines().filter((line) => line.startsWith("key"));
-  for (const numbers of byKey(records).values()) assertEquals(numbers, upTo(60));
+  const processed = rig.lines().filter((line) => line.startsWith("key"));
+  for (const numbers of byKey(processed).values()) assertEquals(numbers, upTo(60));
   assertEquals(rig.lines().filter((line) => line.startsWith("disposed")).length, 10);
 });
 
