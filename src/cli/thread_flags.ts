@@ -49,7 +49,9 @@ export const THREAD_FLAGS: readonly Flag[] = [
   },
   {
     name: "sandbox",
-    doc: "run the processor in a thread without access to network, environment, files and programs",
+    doc:
+      "run the processor in a thread without access to network, environment, files and programs; " +
+      "--process-timeout is then 1m, if it is not given",
   },
   {
     name: "sandbox-allow-net",

@@ -92,12 +92,7 @@ export class ProcessorThread {
    * @throws The reason of `patience`, or that the thread is closed.
    */
   async call({ processor, makeWork, signal, patience, progress }: Task): Promise<Answer> {
-    const thread = this.#live ?? await this.#ready(patience);
-    const shardId = this.#shards.get(processor);
-    if (shardId !== undefined) {
-      const made = await thread.make(processor, shardId);
-      if (made.thrown !== undefined) return { value: 0, thrown: made.thrown };
-    }
+    const thread = await this.#readyFor(processor, patience);
     const work = makeWork(thread);
     const answer = await thread.call(processor, work, { signal, ...progress && { progress } });
     this.#failures = 0;
@@ -109,6 +104,24 @@ export class ProcessorThread {
     const reason = new Error("Cannot use the thread of the processor: it is closed");
     this.#closed.abort(reason);
     this.#live?.end(reason);
+  }
+
+  /** A thread that has the processor, too. One that was made before and cannot be made again is told of, and tried again. */
+  async #readyFor(processor: number, patience: AbortSignal): Promise<LiveThread> {
+    for (let failures = 1;; failures++) {
+      const thread = this.#live ?? await this.#ready(patience);
+      const shardId = this.#shards.get(processor);
+      if (shardId === undefined) return thread;
+      try {
+        const { thrown } = await thread.make(processor, shardId);
+        if (thrown === undefined) return thread;
+        this.#deps.onStray(thrown.error);
+      } catch (error) {
+        if (!(error instanceof ThreadEnd)) throw error;
+        if (error.isToBlame) this.#deps.onStray(error.reason);
+      }
+      await this.#deps.clock.sleep(backoffMs(failures, RESTART_BACKOFF, 0), patience);
+    }
   }
 
   /** The next thread that starts. One that cannot be started is told of, and tried again. */

@@ -169,6 +169,26 @@ Deno.test("threads: every thread has its processor of a shard; ends and disposal
   assertEquals(rig.lines().filter((line) => line === "disposed").length, 2);
 });
 
+Deno.test("threads: a processor that cannot be made again in the next thread is waited for, and no record is skipped", async () => {
+  await using rig = await Rig.start({
+    code: `export default () => {
+        log("made");
+        if (logged() === 3) throw new Error("not now");
+        return { process(record) {
+          if (record.text() !== "key 0: 1" || logged() !== 1) return;
+          log("loop");
+          for (;;); } } }`,
+    threads: 1,
+    config: { processTimeout: 300 },
+    records: inTurns(1, 3),
+  });
+  await rig.until("all", () => rig.processed() === 3);
+  assertEquals(rig.lines(), ["made", "loop", "made", "made"]);
+  assertEquals(rig.strays.map(String), ["Error: not now"]);
+  assertEquals(rig.told("record_failed").length, 1);
+  assertEquals(rig.told("record_skipped"), []);
+});
+
 Deno.test("threads: batches go to all of them", async () => {
   await using rig = await Rig.start({
     code: `const id = crypto.randomUUID();
