@@ -102,7 +102,7 @@ export const PROCESSOR_FLAGS: readonly Flag[] = [
   {
     name: "load-timeout",
     placeholder: "TIME",
-    doc: "the most time for fetching all modules",
+    doc: "the most time for fetching all modules, and again for what they do at their start",
     accepts: duration(100, 3_600_000),
     defaultValue: "30s",
     isInEnvironment: true,

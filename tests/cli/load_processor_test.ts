@@ -429,6 +429,32 @@ async function withFullDisk(use: () => Promise<void>): Promise<void> {
   }
 }
 
+Deno.test("T13: what others left in the temporary folder is no obstacle, and is left to them", async () => {
+  await withFolder(async (folder) => {
+    const before = Deno.env.get("TMPDIR") ?? "";
+    Deno.env.set("TMPDIR", folder);
+    try {
+      const left = `${folder}/kinesix-processor-1`;
+      // One whose file is a folder cannot be looked at; one that is a link leads elsewhere.
+      await Deno.mkdir(`${left}2/held`, { recursive: true });
+      await Deno.mkdir(left);
+      await Deno.mkdir(`${folder}/elsewhere`);
+      await Deno.symlink(`${folder}/elsewhere`, `${left}3`);
+      await Deno.writeTextFile(`${folder}/kinesix-processor-4`, "a file");
+      await Deno.mkdir(`${left}5`);
+      for (const path of [left, `${left}2`]) await Deno.utime(path, new Date(0), new Date(0));
+      assertEquals(await seenBy(dataUrl("export default { process: () => 1 }")), 1);
+      const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name).sort();
+      assertEquals(names, [
+        "elsewhere",
+        ...["12", "13", "15", "4"].map((name) => `kinesix-processor-${name}`),
+      ]);
+    } finally {
+      Deno.env.set("TMPDIR", before);
+    }
+  });
+});
+
 Deno.test("T12: when the files cannot be written a single module runs without, and its errors are as clear", async () => {
   await using server = new ModuleServer({
     "/one.ts":

@@ -85,26 +85,33 @@ export class PrivateFolder implements AsyncDisposable {
   }
 }
 
-/** A folder that nobody holds, and that is not being made right now, was left behind. */
+/** Removes the folders of this user that nobody holds. */
 async function removeAbandoned(parent: string, own: string): Promise<void> {
+  const { uid } = await Deno.stat(own);
   for (const { name, isDirectory } of await entriesOf(parent)) {
     const path = join(parent, name);
     if (!isDirectory || !name.startsWith(PREFIX) || path === own) continue;
-    if (await isAbandoned(path)) await removeIfThere(path);
+    try {
+      if (await isAbandoned(path, uid)) await Deno.remove(path, { recursive: true });
+    } catch {
+      // Somebody else was faster, or made it so: tidying up is a courtesy, and no reason not to start.
+    }
   }
 }
 
+/** One that is being made right now is not held yet. */
 const MAKING_MS = 60_000;
 
-async function isAbandoned(path: string): Promise<boolean> {
+async function isAbandoned(path: string, ownUid: number | null): Promise<boolean> {
+  const { mtime, uid } = await Deno.stat(path);
+  if (uid !== ownUid || mtime === null || Date.now() - mtime.getTime() < MAKING_MS) return false;
   try {
-    const { mtime } = await Deno.stat(path);
-    if (mtime === null || Date.now() - mtime.getTime() < MAKING_MS) return false;
     using held = await Deno.open(join(path, HELD_FILE), { write: true });
     return await held.tryLock(true);
   } catch (error) {
-    // Without that file its making was cut off; anything else is another user's folder.
-    return error instanceof Deno.errors.NotFound;
+    // Its making was cut off before there was one.
+    if (error instanceof Deno.errors.NotFound) return true;
+    throw error;
   }
 }
 
