@@ -114,15 +114,13 @@ async function runWorker(
   const { workerId } = app;
   const tell = (fact: AppFact): void =>
     log.onEvent({ ...fact, time: new Date().toISOString(), workerId });
-  processing.tellStray = (error) =>
-    tell({
-      type: "processor_failed",
-      shardId: null,
-      operation: "background",
-      error: toEventError(error),
-    });
-  tell(loadedFact(processing.first));
+  processing.tellStray = (error) => {
+    const told = toEventError(error);
+    tell({ type: "processor_failed", shardId: null, operation: "background", error: told });
+  };
   await using watch = watchUnlessNever(app, processing, tell);
+  // Only now: whoever waits for this may send SIGHUP next, which would end the process if nobody listened.
+  tell(loadedFact(processing.first));
   const trouble = await Promise.race([
     aborted(signals.signal).then(() => undefined),
     app.finished.then(() => undefined),
