@@ -12,6 +12,7 @@ import type { LoadOptions } from "../../src/cli/load_processor/options.ts";
 import { entryUrl } from "../../src/cli/load_processor/specifier.ts";
 import { UsageError } from "../../src/cli/usage_error.ts";
 import { ModuleServer, redirect, typed } from "./module_server.ts";
+import { ownTemporaryFolder } from "./temporary_folder.ts";
 
 function dataUrl(source: string, type = "text/javascript"): string {
   return `data:${type},${encodeURIComponent(source)}`;
@@ -352,22 +353,15 @@ Deno.test("T8: an import that runs days later does not need the files to be ther
     "/late.ts": `import { five } from "./five.ts"; export const late = five;`,
     "/five.ts": "export const five: number = 5;",
   });
-  await withFolder(async (folder) => {
-    const before = Deno.env.get("TMPDIR") ?? "";
-    Deno.env.set("TMPDIR", folder);
-    try {
-      const loaded = await loadProcessor(server.url("/p.ts"));
-      for await (const { name } of Deno.readDir(folder)) {
-        await Deno.remove(`${folder}/${name}`, { recursive: true });
-      }
-      const { process } = loaded.source as unknown as { process(): Promise<number> };
-      assertEquals(await process(), 5);
-      await loaded.dispose();
-      assertEquals(await Array.fromAsync(Deno.readDir(folder)), []);
-    } finally {
-      Deno.env.set("TMPDIR", before);
-    }
-  });
+  await using folder = await ownTemporaryFolder();
+  const loaded = await loadProcessor(server.url("/p.ts"));
+  for (const name of await folder.names()) {
+    await Deno.remove(`${folder.path}/${name}`, { recursive: true });
+  }
+  const { process } = loaded.source as unknown as { process(): Promise<number> };
+  assertEquals(await process(), 5);
+  await loaded.dispose();
+  assertEquals(await folder.names(), []);
 });
 
 Deno.test("what runs on after its version was removed cannot import any more", async () => {
@@ -430,29 +424,22 @@ async function withFullDisk(use: () => Promise<void>): Promise<void> {
 }
 
 Deno.test("T13: what others left in the temporary folder is no obstacle, and is left to them", async () => {
-  await withFolder(async (folder) => {
-    const before = Deno.env.get("TMPDIR") ?? "";
-    Deno.env.set("TMPDIR", folder);
-    try {
-      const left = `${folder}/kinesix-processor-1`;
-      // One whose file is a folder cannot be looked at; one that is a link leads elsewhere.
-      await Deno.mkdir(`${left}2/held`, { recursive: true });
-      await Deno.mkdir(left);
-      await Deno.mkdir(`${folder}/elsewhere`);
-      await Deno.symlink(`${folder}/elsewhere`, `${left}3`);
-      await Deno.writeTextFile(`${folder}/kinesix-processor-4`, "a file");
-      await Deno.mkdir(`${left}5`);
-      for (const path of [left, `${left}2`]) await Deno.utime(path, new Date(0), new Date(0));
-      assertEquals(await seenBy(dataUrl("export default { process: () => 1 }")), 1);
-      const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name).sort();
-      assertEquals(names, [
-        "elsewhere",
-        ...["12", "13", "15", "4"].map((name) => `kinesix-processor-${name}`),
-      ]);
-    } finally {
-      Deno.env.set("TMPDIR", before);
-    }
-  });
+  await using folder = await ownTemporaryFolder();
+  const left = `${folder.path}/kinesix-processor-1`;
+  // One whose file is a folder cannot be looked at; one that is a link leads elsewhere.
+  await Deno.mkdir(`${left}2/held`, { recursive: true });
+  await Deno.mkdir(left);
+  await Deno.mkdir(`${folder.path}/elsewhere`);
+  await Deno.symlink(`${folder.path}/elsewhere`, `${left}3`);
+  await Deno.writeTextFile(`${folder.path}/kinesix-processor-4`, "a file");
+  await Deno.mkdir(`${left}5`);
+  for (const path of [left, `${left}2`]) await Deno.utime(path, new Date(0), new Date(0));
+  assertEquals(await seenBy(dataUrl("export default { process: () => 1 }")), 1);
+  const names = await folder.names();
+  assertEquals(names, [
+    "elsewhere",
+    ...["12", "13", "15", "4"].map((name) => `kinesix-processor-${name}`),
+  ]);
 });
 
 Deno.test("T12: when the files cannot be written a single module runs without, and its errors are as clear", async () => {
@@ -466,34 +453,27 @@ Deno.test("T12: when the files cannot be written a single module runs without, a
     "/syntax.js": "export default {\n  process() { let let; } };",
     "/throw.ts": "type T = 1;\n  throw new TypeError('boom' as string);",
   });
-  await withFolder(async (folder) => {
-    const before = Deno.env.get("TMPDIR") ?? "";
-    Deno.env.set("TMPDIR", folder);
-    try {
-      await withFullDisk(async () => {
-        const late = String(await seenBy(server.url("/one.ts")));
-        assertStringIncludes(
-          late,
-          "its modules need a folder for temporary files: none could be made",
-        );
-        assertStringIncludes(late, "xretryAndSkip");
-        assertStringIncludes(
-          await refusal(server.url("/two.ts")),
-          "No space left on device; let TMPDIR",
-        );
-        const syntax = await refusal(server.url("/syntax.js"));
-        assertStringIncludes(syntax, `at ${server.url("/syntax.js")}:2:`);
-        assert(!syntax.includes("data:"), syntax);
-        assertStringIncludes(
-          await refusal(server.url("/throw.ts")),
-          `boom at ${server.url("/throw.ts")}:2:9`,
-        );
-      });
-      assertEquals(await Array.fromAsync(Deno.readDir(folder)), []);
-    } finally {
-      Deno.env.set("TMPDIR", before);
-    }
+  await using folder = await ownTemporaryFolder();
+  await withFullDisk(async () => {
+    const late = String(await seenBy(server.url("/one.ts")));
+    assertStringIncludes(
+      late,
+      "its modules need a folder for temporary files: none could be made",
+    );
+    assertStringIncludes(late, "xretryAndSkip");
+    assertStringIncludes(
+      await refusal(server.url("/two.ts")),
+      "No space left on device; let TMPDIR",
+    );
+    const syntax = await refusal(server.url("/syntax.js"));
+    assertStringIncludes(syntax, `at ${server.url("/syntax.js")}:2:`);
+    assert(!syntax.includes("data:"), syntax);
+    assertStringIncludes(
+      await refusal(server.url("/throw.ts")),
+      `boom at ${server.url("/throw.ts")}:2:9`,
+    );
   });
+  assertEquals(await folder.names(), []);
 });
 
 Deno.test("the version follows the content of every module", async () => {
