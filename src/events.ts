@@ -83,7 +83,9 @@ export type AppFact =
       | "getErrorHandlingMode"
       | "onMaxRetryExceeded"
       | "shardEnded"
-      | "dispose";
+      | "dispose"
+      /** No method: something that was started and not waited for. Told of a processor in a thread of its own. */
+      | "background";
     readonly error: EventError;
   }
   /** The processor of this worker was replaced by `changeProcessor`. */

@@ -86,6 +86,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   adapters: ["adapters", "core", "src/ports.ts", "src/events.ts", "src/errors.ts"],
   local: ["local"],
+  sandbox: ["sandbox", "runtime", "core", "src/ports.ts", "src/errors.ts", "src/processor.ts"],
   "src/app.ts": [
     "adapters",
     "runtime",

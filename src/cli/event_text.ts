@@ -135,10 +135,10 @@ function recordText(event: RecordEvent): EventText {
       };
     case "processor_failed": {
       const where = event.shardId === null ? "" : ` for ${event.shardId}`;
-      return {
-        tone: "bad",
-        text: `the processor's ${event.operation} failed${where}: ${errorText(event.error)}`,
-      };
+      const what = event.operation === "background"
+        ? "something that the processor did not wait for"
+        : `the processor's ${event.operation}`;
+      return { tone: "bad", text: `${what} failed${where}: ${errorText(event.error)}` };
     }
     case "processor_changed":
       return { tone: "plain", text: "the processor was changed" };

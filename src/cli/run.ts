@@ -7,7 +7,8 @@
  */
 
 import { type AppOptions, ReactoKinesixApp } from "../app.ts";
-import { messageOf } from "../errors.ts";
+import type { ReactoKinesixConfig } from "../core/config.ts";
+import { messageOf, toEventError } from "../errors.ts";
 import type { AppFact } from "../events.ts";
 import { connection } from "./connection.ts";
 import { type EventLog, openJsonLog, openPrettyLog } from "./event_log.ts";
@@ -18,8 +19,10 @@ import { checkForNewVersion } from "./load_processor/new_version.ts";
 import type { LoadOptions } from "./load_processor/options.ts";
 import { loadOptions, watchInterval } from "./processor_flags.ts";
 import { sendConsoleToStderr } from "./processor_output.ts";
+import { startInThreads } from "./processor_threads.ts";
 import { aborted, listenForReload, listenForStop, type StopSignals } from "./stop_signals.ts";
 import { sayError, type Terminal } from "./terminal.ts";
+import { planThreads } from "./thread_flags.ts";
 import type { Values } from "./values.ts";
 import { loadedFact, ProcessorWatch } from "./watch_processor.ts";
 
@@ -33,7 +36,7 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
       terminal.say(`${signals.signal.reason}: stopping cleanly; once more to stop at once`);
     }
   });
-  const processing = await startProcessing(values, signals.signal);
+  const processing = await startProcessing(values, terminal, signals.signal);
   if (processing === undefined) return 0;
   try {
     const log = isJson ? openJsonLog(terminal) : await openPrettyLog(terminal);
@@ -45,7 +48,7 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
         appName: values.need("app"),
         streamName: values.need("stream"),
         processor: processing.first.source,
-        config: values.config,
+        config: processing.config,
         onEvent: log.onEvent,
       });
     } finally {
@@ -62,19 +65,31 @@ interface Processing {
   readonly options: LoadOptions;
   readonly intervalMs: number | undefined;
   readonly start: (graph: ModuleGraph) => Promise<LoadedProcessor>;
+  /** The settings, with what its threads need. */
+  readonly config: ReactoKinesixConfig;
+  /** Is told what failed in a thread of its own without anybody waiting for it. */
+  tellStray: (error: unknown) => void;
 }
 
 /** Loads the processor; undefined if the process was told to stop in the meantime. */
 async function startProcessing(
   values: Values,
+  terminal: Terminal,
   signal: AbortSignal,
 ): Promise<Processing | undefined> {
   const options = { ...loadOptions(values), signal };
   const intervalMs = watchInterval(values);
-  const start = (graph: ModuleGraph) => startProcessor(graph, options);
+  const plan = planThreads(values);
+  const strays = { tellStray: (error: unknown): void => sayError(error, terminal) };
+  const start = (graph: ModuleGraph): Promise<LoadedProcessor> =>
+    plan === undefined ? startProcessor(graph, options) : startInThreads(graph, plan, {
+      isConsoleOnStderr: values.need("log") === "json",
+      onStray: (error) => strays.tellStray(error),
+    });
   try {
     const first = await start(await fetchGraph(values.need("processor"), options));
-    return { first, options, intervalMs, start };
+    const config = plan?.config ?? values.config;
+    return Object.assign(strays, { first, options, intervalMs, start, config });
   } catch (error) {
     if (signal.aborted) return undefined;
     throw error;
@@ -99,6 +114,10 @@ async function runWorker(
   const { workerId } = app;
   const tell = (fact: AppFact): void =>
     log.onEvent({ ...fact, time: new Date().toISOString(), workerId });
+  processing.tellStray = (error) => {
+    const told = toEventError(error);
+    tell({ type: "processor_failed", shardId: null, operation: "background", error: told });
+  };
   await using watch = watchUnlessNever(app, processing, tell);
   // Only now: whoever waits for this may send SIGHUP next, which would end the process if nobody listened.
   tell(loadedFact(processing.first));
