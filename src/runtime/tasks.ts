@@ -8,6 +8,9 @@
 
 import type { Clock } from "../ports.ts";
 
+/** Ends a timer that nobody waits for any more. Made once: an abort without a reason makes an error with its stack. */
+const NOT_NEEDED = new Error("Nobody waits any more");
+
 /** An abort signal that follows others; `using` lets go of them. */
 export class Scope implements Disposable {
   readonly #controller = new AbortController();
@@ -97,7 +100,7 @@ export class Bell {
       const slept = clock.sleep(ms, timer.signal).catch(() => {});
       await Promise.race([rang, slept]);
       this.#wake = undefined;
-      timer.abort();
+      timer.abort(NOT_NEEDED);
       signal.throwIfAborted();
     }
     const isRung = this.#isRung;
@@ -132,7 +135,7 @@ export async function withTimeout<T>(
     result.catch(() => {});
     return await Promise.race([result, timedOut]);
   } finally {
-    timer.abort();
+    timer.abort(NOT_NEEDED);
   }
 }
 

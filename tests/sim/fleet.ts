@@ -212,9 +212,9 @@ export class Fleet {
   }
 
   #onFact(process: SimProcess, fact: AppFact): void {
-    const { shardId = "", ...rest } = { ...fact } as AppFact & { shardId?: string | null };
     if (fact.type !== "batch_processed" || fact.records > 0) {
-      this.#note(process.name, shardId ?? "", describe(rest));
+      const shardId = "shardId" in fact ? fact.shardId ?? "" : "";
+      this.#note(process.name, shardId, () => describe(fact));
     }
     this.#options.world.mixText(fact.type);
     for (const checker of this.#options.checkers) checker.onFact?.(process, fact);
@@ -222,27 +222,30 @@ export class Fleet {
 
   #onDelivery(delivery: Delivery): void {
     const { process, shardId, term, records, attempt } = delivery;
-    const names = records.map((record) => record.sequenceNumber);
-    const shown = names.length > 3 ? `${names[0]}..${names.at(-1)}` : names.join(" ");
-    this.#note(process.name, shardId, `-> ${shown} (term ${term}, attempt ${attempt})`);
+    const shown = records.length > 3
+      ? `${records[0]?.sequenceNumber}..${records.at(-1)?.sequenceNumber}`
+      : records.map((record) => record.sequenceNumber).join(" ");
+    this.#note(process.name, shardId, () => `-> ${shown} (term ${term}, attempt ${attempt})`);
     this.#options.world.mixText(shown);
     for (const checker of this.#options.checkers) checker.onDelivery?.(delivery);
   }
 
   #onReturn(delivery: Delivery, outcome: Outcome): void {
     const { process, shardId, records } = delivery;
-    this.#note(process.name, shardId, `<- ${records.at(-1)?.sequenceNumber} ${outcome}`);
+    this.#note(process.name, shardId, () => `<- ${records.at(-1)?.sequenceNumber} ${outcome}`);
     for (const checker of this.#options.checkers) checker.onReturn?.(delivery, outcome);
   }
 
-  #note(process: string, shardId: string, what: string): void {
-    this.#options.journal.add({ at: this.#options.world.now, process, shardId, what });
+  #note(process: string, shardId: string, what: string | (() => string)): void {
+    const line = typeof what === "string" ? () => what : what;
+    this.#options.journal.add({ at: this.#options.world.now, process, shardId, what: line });
   }
 }
 
-function describe(fact: { readonly type: string }): string {
+function describe(fact: AppFact): string {
   const { type, ...fields } = fact;
-  const shown = Object.entries(fields).filter(([, value]) => value !== null)
+  const shown = Object.entries(fields)
+    .filter(([name, value]) => name !== "shardId" && value !== null)
     .map(([name, value]) =>
       `${name}=${value instanceof Object && "message" in value ? value.message : value}`
     );

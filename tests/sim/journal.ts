@@ -11,7 +11,8 @@ export interface JournalLine {
   readonly at: number;
   readonly process: string;
   readonly shardId: string;
-  readonly what: string;
+  /** Is asked only when the line is shown: most lines never are. */
+  readonly what: () => string;
 }
 
 /** The last lines. */
@@ -39,7 +40,7 @@ export class Journal {
       if (line === undefined) continue;
       lines.push(
         `${(line.at / 1_000).toFixed(3).padStart(10)}s  ${line.process.padEnd(9)} ` +
-          `${line.shardId.replace("shardId-", "#").padEnd(6)} ${line.what}`,
+          `${line.shardId.replace("shardId-", "#").padEnd(6)} ${line.what()}`,
       );
     }
     return lines.join("\n");

@@ -45,6 +45,7 @@ const PAYLOAD = new Uint8Array(8);
 export class SimStream {
   readonly shards: SimShard[] = [];
   readonly #byId = new Map<string, SimShard>();
+  #open: readonly SimShard[] | undefined;
   readonly #last = new Map<string, SimRecord>();
   readonly #records = new Map<string, SimRecord>();
   readonly #listings: { readonly at: number; readonly shards: readonly ShardInfo[] }[] = [];
@@ -62,8 +63,10 @@ export class SimStream {
     this.#list();
   }
 
+  /** The shards that take records. */
   get open(): readonly SimShard[] {
-    return this.shards.filter((shard) => shard.children === null);
+    this.#open ??= this.shards.filter((shard) => shard.children === null);
+    return this.#open;
   }
 
   shard(id: string): SimShard | undefined {
@@ -161,6 +164,7 @@ export class SimStream {
       parent.children = children;
       parent.closedAt = this.#now();
     }
+    this.#open = undefined;
     this.#list();
   }
 
@@ -172,9 +176,16 @@ export class SimStream {
 }
 
 /** The place of the first record after a position. */
-export function placeAfter(shard: SimShard, after: Checkpoint): number {
-  const found = shard.records.findIndex((record) => isAfter(record, after));
-  return found === -1 ? shard.records.length : found;
+export function placeAfter({ records }: SimShard, after: Checkpoint): number {
+  let from = 0;
+  let until = records.length;
+  while (from < until) {
+    const middle = (from + until) >> 1;
+    const record = records[middle];
+    if (record === undefined || isAfter(record, after)) until = middle;
+    else from = middle + 1;
+  }
+  return from;
 }
 
 /** What a read at this moment gives, and the place to read on from; null if the shard is gone. */

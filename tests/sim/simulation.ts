@@ -305,24 +305,27 @@ class Simulation {
 
   #onWrite(write: TableWrite): void {
     const { change, isAccepted, by } = write;
-    const shown = change.kind === "shard"
-      ? `${JSON.stringify(change.set)} expecting ${JSON.stringify(change.expect)}`
-      : change.set === "delete"
-      ? `delete ${change.id}`
-      : `beat of ${change.id} ${
-        change.set === null ? "" : JSON.stringify(change.set).slice(0, 80)
-      }`;
     this.#journal.add({
       at: this.#world.now,
       process: by,
       shardId: change.kind === "shard" ? change.id : "",
-      what: `${isAccepted ? "[written]" : "[refused]"} ${shown}`,
+      what: () => describeWrite(write),
     });
     this.#world.mixText(`${by} ${change.kind} ${change.id} ${isAccepted}`);
     for (const checker of this.#checkers) checker.onWrite?.(write);
   }
 
   #note(what: string): void {
-    this.#journal.add({ at: this.#world.now, process: "", shardId: "", what });
+    this.#journal.add({ at: this.#world.now, process: "", shardId: "", what: () => what });
   }
+}
+
+function describeWrite({ change, isAccepted }: TableWrite): string {
+  const outcome = isAccepted ? "[written]" : "[refused]";
+  if (change.kind === "shard") {
+    return `${outcome} ${JSON.stringify(change.set)} expecting ${JSON.stringify(change.expect)}`;
+  }
+  if (change.set === "delete") return `${outcome} delete ${change.id}`;
+  const set = change.set === null ? "" : JSON.stringify(change.set).slice(0, 80);
+  return `${outcome} beat of ${change.id} ${set}`;
 }
