@@ -8,6 +8,7 @@
 
 import type { ResolvedConfig } from "../../src/core/config.ts";
 import type { AppFact } from "../../src/events.ts";
+import type { Coverage } from "./coverage.ts";
 import type { Scenario } from "./scenario.ts";
 import type { SimProcess } from "./sim_process.ts";
 import type { SimRecord, SimStream } from "./sim_stream.ts";
@@ -37,6 +38,8 @@ export interface Truth {
   readonly config: ResolvedConfig;
   readonly table: SimTable;
   readonly stream: SimStream;
+  /** What went wrong, and how often. */
+  readonly coverage: Coverage;
   /** Every process that ever was, by name. */
   readonly processes: ReadonlyMap<string, SimProcess>;
 }

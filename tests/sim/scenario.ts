@@ -22,6 +22,8 @@ export interface CallFaults {
   readonly replyLost: number;
   /** Of a write that is applied when its sender has given it up. */
   readonly delayed: number;
+  /** Of a write that arrives once more, later. */
+  readonly twice: number;
   readonly throttled: number;
   readonly serverError: number;
 }
@@ -37,6 +39,10 @@ export interface Happenings {
   readonly twin: number;
   readonly split: number;
   readonly merge: number;
+  /** Several splits and merges within seconds. */
+  readonly burst: number;
+  /** The wall clock of a process is set back or forward. */
+  readonly clockJump: number;
   /** Somebody stops a shard, starts it again, or changes the processor. */
   readonly operator: number;
   /** The whole table answers nothing for a while. */
@@ -81,6 +87,12 @@ export interface Scenario {
   readonly hasChildren: boolean;
   /** How long records are kept, in milliseconds. */
   readonly retentionMs: number;
+  /** For how long the table is not there yet, or still being created, in milliseconds. */
+  readonly tableReadyMs: number;
+  /** How long an iterator may be used, in milliseconds. */
+  readonly iteratorMs: number;
+  /** Whether the monotonic clock of a process that stands still does so too, as on a suspended machine. */
+  readonly isSuspended: boolean;
   readonly happenings: Happenings;
   readonly processor: ProcessorHabits;
 }
@@ -93,6 +105,10 @@ export interface ScenarioOptions {
 }
 
 const MINUTE = 60_000;
+/** How many seeds have more than ten workers, who look at each other in turns. */
+const LARGE_FLEET = 0.05;
+/** Iterators expire after 5 minutes: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetShardIterator.html */
+const ITERATOR_MS = 5 * MINUTE;
 
 /** What a seed stands for. */
 export function makeScenario(seed: number, options: ScenarioOptions = {}): Scenario {
@@ -107,9 +123,11 @@ export function makeScenario(seed: number, options: ScenarioOptions = {}): Scena
   } = config;
   const shards = options.shards ?? random.whole(1, random.chance(0.5) ? 4 : 12);
   const hasTrim = !isGentle && random.chance(0.2);
+  const hasClockJumps = !isGentle && random.chance(0.3);
   return {
     seed,
-    workers: options.workers ?? random.whole(1, 6),
+    workers: options.workers ??
+      (random.chance(LARGE_FLEET) ? random.whole(10, 14) : random.whole(1, 6)),
     shards,
     shardsMax: shards + random.whole(0, random.chance(0.2) ? 40 : 12),
     keys: random.whole(1, 40),
@@ -128,7 +146,11 @@ export function makeScenario(seed: number, options: ScenarioOptions = {}): Scena
     hasTornLists: !isGentle && random.chance(0.5),
     hasChildren: random.chance(0.7),
     retentionMs: hasTrim ? random.between(2, 10) * MINUTE : 24 * 60 * MINUTE,
-    happenings: drawHappenings(random.fork(), isGentle, heartbeat),
+    tableReadyMs: random.chance(0.3) ? random.between(500, 90_000) : 0,
+    iteratorMs: isGentle || random.chance(0.7) ? ITERATOR_MS : random.between(1_000, MINUTE),
+    // Set back while it is suspended, a machine could not know how long it slept.
+    isSuspended: !hasClockJumps && random.chance(0.5),
+    happenings: drawHappenings(random.fork(), { isGentle, heartbeat, hasClockJumps }),
     processor: drawProcessor(random.fork(), isGentle, heartbeat),
   };
 }
@@ -174,12 +196,21 @@ function drawCallFaults(random: Prng, isGentle: boolean): CallFaults {
     requestLost: sometimes(0.2),
     replyLost: sometimes(0.2),
     delayed: sometimes(0.2),
+    twice: sometimes(0.2),
     throttled: sometimes(0.3),
     serverError: sometimes(0.2),
   };
 }
 
-function drawHappenings(random: Prng, isGentle: boolean, heartbeat: number): Happenings {
+function drawHappenings(
+  random: Prng,
+  options: {
+    readonly isGentle: boolean;
+    readonly heartbeat: number;
+    readonly hasClockJumps: boolean;
+  },
+): Happenings {
+  const { isGentle, heartbeat, hasClockJumps } = options;
   const every = (min: number, max: number): number =>
     random.chance(0.5) ? 0 : random.between(min, max);
   const harsh = (min: number, max: number): number => isGentle ? 0 : every(min, max);
@@ -194,6 +225,8 @@ function drawHappenings(random: Prng, isGentle: boolean, heartbeat: number): Hap
     twin: harsh(random.chance(0.3) ? 5_000 : 3 * scale, 10 * scale),
     split: every(reshard, 10 * reshard),
     merge: every(reshard, 10 * reshard),
+    burst: random.chance(0.6) ? 0 : random.between(scale, 10 * scale),
+    clockJump: hasClockJumps ? random.between(scale, 10 * scale) : 0,
     operator: harsh(scale, 10 * scale),
     outage: harsh(2 * scale, 10 * scale),
   };

@@ -43,7 +43,7 @@ export interface NetworkOptions {
   /** Until when the service answers nothing, in virtual time. */
   readonly outageUntil: () => number;
   /** Is told what went wrong. */
-  readonly onFault: (host: NetworkHost, what: string) => void;
+  readonly onFault: (host: NetworkHost, task: string, what: Fate) => void;
 }
 
 /** One call. */
@@ -58,15 +58,20 @@ export interface Call<T> {
   readonly finish?: (first: T) => T;
 }
 
-type Fate =
+/** How a call goes. */
+export type Fate =
   | "fine"
   | "slow"
   | "request lost"
   | "reply lost"
   | "delayed"
+  | "twice"
   | "throttled"
   | "5xx before"
   | "5xx after";
+
+/** How often the second page of an answer takes long. */
+const SLOW_PAGE = 0.2;
 
 /** The way to one service. */
 export class SimNetwork {
@@ -101,7 +106,7 @@ export class SimNetwork {
     signal.addEventListener("abort", onAbort, { once: true });
     const timer = world.after(timeoutMs, () => fail("unavailable", true), host);
     const fate = this.#fate(isWrite);
-    if (fate !== "fine") onFault(host, `${task}: ${fate}`);
+    if (fate !== "fine") onFault(host, task, fate);
     this.#travel(call, fate, {
       onReply: (value) => settle(() => resolve(value)),
       onFailure: fail,
@@ -127,9 +132,14 @@ export class SimNetwork {
       if (fate === "throttled") return reply(() => back.onFailure("throttled", false));
       if (fate === "5xx before") return reply(() => back.onFailure("unavailable", true));
       const value = serve();
+      if (fate === "twice") {
+        world.after(this.#latencyMs("delayed"), () => {
+          if (world.now >= outageUntil()) serve();
+        });
+      }
       if (fate === "5xx after") return reply(() => back.onFailure("unavailable", true));
       if (finish === undefined) return reply(() => back.onReply(value));
-      world.after(this.#latencyMs("fine"), () => {
+      world.after(this.#latencyMs(this.#isNextPageSlow() ? "slow" : "fine"), () => {
         const whole = finish(value);
         reply(() => back.onReply(whole));
       });
@@ -143,9 +153,16 @@ export class SimNetwork {
     if (random.chance(faults.requestLost)) return "request lost";
     if (random.chance(faults.replyLost)) return "reply lost";
     if (isWrite && random.chance(faults.delayed)) return "delayed";
+    if (isWrite && random.chance(faults.twice)) return "twice";
     if (random.chance(faults.throttled)) return "throttled";
     if (random.chance(faults.serverError)) return random.chance(0.5) ? "5xx before" : "5xx after";
     return "fine";
+  }
+
+  /** Between two pages of an answer the service may ask to slow down. */
+  #isNextPageSlow(): boolean {
+    const { random, isFaulty } = this.#options;
+    return isFaulty() && random.chance(SLOW_PAGE);
   }
 
   #latencyMs(fate: Fate): number {

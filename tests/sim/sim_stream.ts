@@ -115,9 +115,10 @@ export class SimStream {
     return true;
   }
 
-  /** Drops the records, and the closed shards, that are older than the retention. */
-  trim(retentionMs: number, stampOfNow: number): void {
+  /** Drops the records, and the closed shards, that are older than the retention. Returns how many were not finished. */
+  trim(retentionMs: number, stampOfNow: number): number {
     let hasChanged = false;
+    let unread = 0;
     for (const shard of this.shards) {
       if (shard.isGone) continue;
       const { records } = shard;
@@ -126,14 +127,17 @@ export class SimStream {
         if (oldest === undefined) break;
         if (oldest.approximateArrivalTimestamp > stampOfNow - retentionMs) break;
         shard.trimmedTo += 1;
+        if (!oldest.isFinished) unread += 1;
       }
       if (shard.children !== null && shard.closedAt < this.#now() - retentionMs) {
         shard.isGone = true;
+        unread += records.slice(shard.trimmedTo).filter((record) => !record.isFinished).length;
         shard.trimmedTo = records.length;
         hasChanged = true;
       }
     }
     if (hasChanged) this.#list();
+    return unread;
   }
 
   /** What a list of the shards showed at a time. */

@@ -16,6 +16,7 @@ import { Lineage } from "./checkers.ts";
 import { Fencing, NoFalseLoss, OneAtATime } from "./turn_checkers.ts";
 import { describeUnsettled, settlingMs } from "./convergence.ts";
 import { NoDefects, NothingLeft, RequestsEnd, StopDeadline, Takeover } from "./deadlines.ts";
+import { Coverage } from "./coverage.ts";
 import { Fleet } from "./fleet.ts";
 import { Journal } from "./journal.ts";
 import { makeScenario, type Scenario, type ScenarioOptions } from "./scenario.ts";
@@ -35,6 +36,8 @@ export interface SimulationResult {
   readonly events: number;
   readonly virtualMs: number;
   readonly records: number;
+  /** What went wrong, and how often. */
+  readonly coverage: ReadonlyMap<string, number>;
   readonly worstCrashMs: number;
   readonly worstPartingMs: number;
 }
@@ -81,6 +84,7 @@ class Simulation {
       config: resolveConfig(scenario.config),
       table: new SimTable((write) => this.#onWrite(write)),
       stream: new SimStream(scenario.shards, () => this.#world.now),
+      coverage: new Coverage(),
       processes,
     };
     this.#truth = truth;
@@ -140,6 +144,7 @@ class Simulation {
       traceHash,
       events,
       virtualMs: now,
+      coverage: this.#truth.coverage.counts,
       records: shards.reduce((sum, shard) => sum + shard.records.length, 0),
       worstCrashMs,
       worstPartingMs,
@@ -222,7 +227,7 @@ class Simulation {
   }
 
   #scheduleHappenings(): void {
-    const { happenings, retentionMs, shardsMax } = this.#scenario;
+    const { happenings, retentionMs, workers } = this.#scenario;
     const { heartbeatTimeout, stream } = { ...this.#truth.config, ...this.#truth };
     const fleet = this.#fleet;
     const random = this.#random;
@@ -231,7 +236,6 @@ class Simulation {
     };
     const aWhile = (): number =>
       random.between(0, random.chance(0.5) ? 0.7 : 2.5) * heartbeatTimeout;
-    const isRoom = (): boolean => stream.shards.length < shardsMax;
     this.#often(happenings.crash, () => someone((process) => this.#crash(process)));
     this.#often(happenings.pause, () => someone((process) => fleet.pause(process, aWhile())));
     this.#often(
@@ -239,17 +243,44 @@ class Simulation {
       () => someone((process) => fleet.partition(process, aWhile())),
     );
     this.#often(happenings.stop, () => someone((process) => this.#stop(process)));
-    this.#often(happenings.join, () => fleet.live.length < 8 && fleet.start());
+    const fleetMax = Math.max(8, workers + 1);
+    this.#often(happenings.join, () => fleet.live.length < fleetMax && fleet.start());
     this.#often(happenings.twin, () => someone((process) => fleet.start(process.workerId)));
-    this.#often(happenings.split, () => isRoom() && stream.split(random.pick(stream.open)));
-    this.#often(happenings.merge, () => isRoom() && stream.merge(random.pick(stream.open)));
+    this.#often(happenings.split, () => this.#reshard("split"));
+    this.#often(happenings.merge, () => this.#reshard("merge"));
+    this.#often(happenings.burst, () => this.#burst());
+    this.#often(
+      happenings.clockJump,
+      () => someone((process) => fleet.jumpClock(process, random.between(-1, 1) ** 3 * 900_000)),
+    );
     this.#often(happenings.operator, () => someone((process) => this.#operate(process)));
     this.#often(happenings.outage, () => fleet.outage(random.between(0, heartbeatTimeout * 1.5)));
     const trim = (): void => {
-      stream.trim(retentionMs, EPOCH_MS + this.#world.now);
+      const unread = stream.trim(retentionMs, EPOCH_MS + this.#world.now);
+      this.#truth.coverage.count("unread record trimmed", unread);
       this.#world.after(retentionMs / 20, trim);
     };
     this.#world.after(retentionMs / 20, trim);
+  }
+
+  #reshard(how: "split" | "merge"): void {
+    const { stream } = this.#truth;
+    if (stream.shards.length >= this.#scenario.shardsMax) return;
+    const shard = this.#random.pick(stream.open);
+    if (how === "split") stream.split(shard);
+    else if (!stream.merge(shard)) return;
+    this.#truth.coverage.count(how);
+  }
+
+  /** Shards are split and merged again before anybody has looked at them. */
+  #burst(): void {
+    const { open } = this.#truth.stream;
+    this.#truth.coverage.count("burst of splits and merges");
+    const everyMs = this.#random.between(100, 3_000);
+    for (let i = 0; i < 4; i++) {
+      const how = this.#random.chance(0.5) ? "split" : "merge";
+      this.#world.after(i * everyMs, () => this.#reshard(open.length < 2 ? "split" : how));
+    }
   }
 
   /** Stops a shard and starts it later, everywhere or on one worker; or changes the processor. */
