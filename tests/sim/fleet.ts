@@ -10,6 +10,7 @@ import type { AppFact } from "../../src/events.ts";
 import type { Checker, Delivery, Outcome, Truth } from "./checker.ts";
 import type { Journal } from "./journal.ts";
 import { type Fate, SimNetwork } from "./sim_network.ts";
+import type { PortObserver } from "./sim_ports.ts";
 import { SimProcess } from "./sim_process.ts";
 import type { Prng } from "./world.ts";
 
@@ -98,7 +99,7 @@ export class Fleet {
       isTorn: () => scenario.hasTornLists && this.#isFaulty,
       staleMs: () => this.#isFaulty ? this.#random.next() * scenario.staleListMs : 0,
       scenario,
-      onFault: (what) => this.#options.coverage.count(what),
+      observer: (process) => this.#observe(process),
       onFact: (process, fact) => this.#onFact(process, fact),
       onDelivery: (delivery) => this.#onDelivery(delivery),
       onReturn: (delivery, outcome) => this.#onReturn(delivery, outcome),
@@ -234,6 +235,18 @@ export class Fleet {
     }
     this.#options.world.mixText(fact.type);
     for (const checker of this.#options.checkers) checker.onFact?.(process, fact);
+  }
+
+  #observe(process: SimProcess): PortObserver {
+    const { checkers, coverage } = this.#options;
+    return {
+      onFault: (what) => coverage.count(what),
+      onGetRecords: (shardId) => checkers.forEach((one) => one.onGetRecords?.(process, shardId)),
+      onBatch: (shardId, records) =>
+        checkers.forEach((one) => one.onBatch?.(process, shardId, records)),
+      onTableRead: (kind, isList) =>
+        checkers.forEach((one) => one.onTableRead?.(process, kind, isList)),
+    };
   }
 
   #onDelivery(delivery: Delivery): void {

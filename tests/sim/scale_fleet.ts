@@ -225,14 +225,19 @@ export class ScaleFleet {
     this.#members.set(name, member);
     const clock = new SimClock(this.#world, member, { rate: 1, offsetMs: 0 });
     const network = this.#network;
-    const onFault = (): void => {};
+    const observer = {
+      onFault: () => {},
+      onGetRecords: () => {},
+      onBatch: () => {},
+      onTableRead: () => {},
+    };
     const ports = {
       world: this.#world,
       host: member,
       clock,
       config,
       random: random.fork(),
-      onFault,
+      observer,
     };
     const worker = new Worker({
       workerId: name,

@@ -144,6 +144,17 @@ export function processOf(uuid: string): string {
   return uuid.slice(0, uuid.lastIndexOf("/"));
 }
 
+/** Sees what passes the ports of a process. */
+export interface PortObserver {
+  /** Something went wrong. */
+  onFault(what: string): void;
+  /** The stream is asked for records; a moment later the process has a batch. */
+  onGetRecords(shardId: string): void;
+  onBatch(shardId: string, records: number): void;
+  /** The table is asked for the rows of a kind, or for one of them. */
+  onTableRead(kind: Row["kind"], isList: boolean): void;
+}
+
 /** What the ports of a process stand on. */
 export interface PortOptions {
   readonly world: World;
@@ -152,8 +163,7 @@ export interface PortOptions {
   readonly random: Prng;
   readonly config: ResolvedConfig;
   readonly network: SimNetwork;
-  /** Is told what went wrong. */
-  readonly onFault: (what: string) => void;
+  readonly observer: PortObserver;
 }
 
 const READ_RETRY_MS = 100;
@@ -182,17 +192,17 @@ export class SimLeaseStore implements LeaseStore {
   }
 
   async prepare(signal: AbortSignal): Promise<void> {
-    const { clock, world } = this.#options;
+    const { clock, world, observer } = this.#options;
     const serve = (): boolean => world.now >= this.#readyAt;
     for (let looks = 0; looks < PREPARE_LOOKS_MAX; looks++) {
       if (await this.#read({ task: "prepare the table", signal, serve })) {
         this.#isPrepared = true;
         return;
       }
-      this.#options.onFault("table is being created");
+      observer.onFault("table is being created");
       await clock.sleep(PREPARE_LOOK_MS, signal);
     }
-    this.#options.onFault("table was not ready in time");
+    observer.onFault("table was not ready in time");
     throw new StoreError("Cannot prepare the table: it is still being created", {
       kind: "unavailable",
     });
@@ -203,13 +213,17 @@ export class SimLeaseStore implements LeaseStore {
     signal: AbortSignal,
   ): Promise<RowListing<RowKinds[K]>> {
     const table = this.#table;
+    const { observer } = this.#options;
     const pick = (ids: readonly string[]): RowKinds[K][] =>
       ids.flatMap((id) => table.read(kind, id) ?? []);
     const task = `list ${kind} rows`;
     this.#checkPrepared(task);
     if (!this.#isTorn()) {
-      const rows = await this.#read({ task, signal, serve: () => table.list(kind) });
-      return { rows, malformed: [] };
+      const serve = (): readonly RowKinds[K][] => {
+        observer.onTableRead(kind, true);
+        return table.list(kind);
+      };
+      return { rows: await this.#read({ task, signal, serve }), malformed: [] };
     }
     // A query of DynamoDB is no snapshot: later rows are read later.
     const share = this.#options.random.next();
@@ -218,6 +232,7 @@ export class SimLeaseStore implements LeaseStore {
       task,
       signal,
       serve: () => {
+        observer.onTableRead(kind, true);
         const ids = table.ids(kind);
         until = ids[Math.floor(ids.length * share)] ?? "";
         return pick(ids.filter((id) => id < until));
@@ -232,7 +247,10 @@ export class SimLeaseStore implements LeaseStore {
     id: string,
     signal: AbortSignal,
   ): Promise<RowKinds[K] | null> {
-    const serve = (): RowKinds[K] | null => this.#table.read(kind, id);
+    const serve = (): RowKinds[K] | null => {
+      this.#options.observer.onTableRead(kind, false);
+      return this.#table.read(kind, id);
+    };
     this.#checkPrepared(`read ${kind} ${id}`);
     return await this.#read({ task: `read ${kind} ${id}`, signal, serve });
   }
@@ -309,7 +327,7 @@ export class SimStreamSource implements StreamSource {
 
   async *open(shardId: string, after: Checkpoint, signal: AbortSignal): AsyncGenerator<Batch> {
     signal.throwIfAborted();
-    const { clock, config, world } = this.#options;
+    const { clock, config, world, observer } = this.#options;
     const shard = this.#stream.shard(shardId);
     if (shard === undefined || shard.isGone) throw missing(shardId);
     let position = after;
@@ -324,18 +342,19 @@ export class SimStreamSource implements StreamSource {
         const read = await this.#call({
           task: `read ${shardId}`,
           signal,
-          serve: () =>
-            world.now - iterator.issuedAt > this.#habits.iteratorMs
-              ? "expired"
-              : readFrom(shard, iterator.place, {
-                recordsMax: config.maxBatchSize,
-                stampOfNow: EPOCH_MS + world.now,
-                notBefore,
-              }),
+          serve: () => {
+            observer.onGetRecords(shardId);
+            if (world.now - iterator.issuedAt > this.#habits.iteratorMs) return "expired";
+            return readFrom(shard, iterator.place, {
+              recordsMax: config.maxBatchSize,
+              stampOfNow: EPOCH_MS + world.now,
+              notBefore,
+            });
+          },
         });
         if (read === null) throw missing(shardId);
         if (read === "expired") {
-          this.#options.onFault("iterator expired");
+          observer.onFault("iterator expired");
           const task = `read ${shardId} from a new iterator`;
           await this.#call({ task, signal, serve: () => {} });
           iterator = { place: placeAfter(shard, position), issuedAt: world.now };
@@ -348,6 +367,7 @@ export class SimStreamSource implements StreamSource {
         if (last !== undefined) {
           position = { kind: "sequence", sequenceNumber: last.sequenceNumber };
         }
+        observer.onBatch(shardId, batch.records.length);
         const isAtTip = batch.records.length === 0;
         nextReadAt = startedAt + (isAtTip ? config.emptyReceiveDelay : READ_INTERVAL_MS);
         if (batch.end !== undefined && !this.#habits.hasChildren) {

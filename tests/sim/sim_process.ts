@@ -21,6 +21,7 @@ import type { SimNetwork } from "./sim_network.ts";
 import {
   type ClockError,
   type PortHost,
+  type PortObserver,
   SimClock,
   SimLeaseStore,
   SimRandom,
@@ -47,7 +48,8 @@ export interface ProcessOptions {
   readonly isTorn: () => boolean;
   readonly staleMs: () => number;
   readonly scenario: Pick<Scenario, "hasChildren" | "tableReadyMs" | "iteratorMs">;
-  readonly onFault: (what: string) => void;
+  /** Sees what passes the ports. */
+  readonly observer: (process: SimProcess) => PortObserver;
   readonly onFact: (process: SimProcess, fact: AppFact) => void;
   readonly onDelivery: (delivery: Delivery) => void;
   readonly onReturn: (delivery: Delivery, outcome: Outcome) => void;
@@ -83,12 +85,19 @@ export class SimProcess implements PortHost {
 
   constructor(options: ProcessOptions) {
     this.#options = options;
-    const { name, workerId, world, config, random, onFault, scenario } = options;
+    const { name, workerId, world, config, random, scenario } = options;
     this.name = name;
     this.workerId = workerId;
     this.#clock = new SimClock(world, this, options.clockError);
     const { tableReadyMs, hasChildren, iteratorMs } = scenario;
-    const ports = { world, host: this, clock: this.#clock, config, random: random.fork(), onFault };
+    const ports = {
+      world,
+      host: this,
+      clock: this.#clock,
+      config,
+      random: random.fork(),
+      observer: options.observer(this),
+    };
     const store = new SimLeaseStore(
       { ...ports, network: options.toTable },
       options.table,

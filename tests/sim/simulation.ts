@@ -13,7 +13,9 @@ import { isEnded } from "../../src/core/lease.ts";
 import type { Checker, Truth } from "./checker.ts";
 import { CheckpointOnlyMovesOn, NoDuplicatesAtParting, NoLoss, Order } from "./checkers.ts";
 import { Lineage } from "./checkers.ts";
-import { Fencing, NoFalseLoss, OneAtATime } from "./turn_checkers.ts";
+import { Fencing, History, NoFalseLoss, OneAtATime, RequestsAddressed } from "./turn_checkers.ts";
+import { CheckpointBudget, CostAtRest, ReadBudget } from "./budgets.ts";
+import { BoundedDuplicates } from "./duplicates.ts";
 import { describeUnsettled, settlingMs } from "./convergence.ts";
 import { NoDefects, NothingLeft, RequestsEnd, StopDeadline, Takeover } from "./deadlines.ts";
 import { Coverage } from "./coverage.ts";
@@ -48,6 +50,7 @@ export interface SimulationOptions extends ScenarioOptions {
 }
 
 const EVENTS_MAX = 20_000_000;
+const MINUTE = 60_000;
 
 /** Runs a seed. The ambient clock, chance, timers and network throw meanwhile. */
 export async function simulate(
@@ -71,6 +74,8 @@ class Simulation {
   readonly #takeover: Takeover;
   readonly #fleet: Fleet;
   #isHappening = true;
+  /** When the last thing that was planned has happened. */
+  #quietAt = 0;
 
   constructor(scenario: Scenario, journalLines: number) {
     this.#scenario = scenario;
@@ -98,6 +103,12 @@ class Simulation {
       new Order(truth),
       new Lineage(truth),
       new NoDuplicatesAtParting(truth),
+      new BoundedDuplicates(truth),
+      new History(truth),
+      new RequestsAddressed(truth),
+      new ReadBudget(truth),
+      new CheckpointBudget(truth),
+      new CostAtRest(truth),
       new StopDeadline(truth),
       new NothingLeft(truth),
       new RequestsEnd(truth),
@@ -129,6 +140,7 @@ class Simulation {
     this.#fleet.heal();
     this.#bringBack();
     await this.#settle();
+    await this.#part();
     for (const checker of this.#checkers) checker.onEnd?.();
     return this.#result();
   }
@@ -167,6 +179,7 @@ class Simulation {
       }
       if (this.#world.now > bound) this.fail("liveness", `not settled in time: ${unsettled}`);
     }
+    await this.#world.runUntil(this.#quietAt);
     const isAuto = config.checkpointMode === "auto";
     const terms = (): string =>
       table.shards().filter((row) => !isEnded(row))
@@ -179,7 +192,9 @@ class Simulation {
         .join();
     const before = terms();
     this.#note("=== all is settled; nothing may move from now on");
+    for (const checker of this.#checkers) checker.onCalm?.();
     await this.#world.runUntil(this.#world.now + this.#scenario.calmMs);
+    for (const checker of this.#checkers) checker.onCalmOver?.();
     if (this.#world.failure === undefined && terms() !== before) {
       this.fail("calm", `shards moved although nothing happened: ${before} became ${terms()}`);
     }
@@ -188,6 +203,22 @@ class Simulation {
     );
     if (lost.length > 0 && describeUnsettled(this.#truth) !== "") {
       this.fail("no loss", "at the end");
+    }
+  }
+
+  /** Everyone stops, which leaves nothing behind. */
+  async #part(): Promise<void> {
+    const { config, table, processes } = this.#truth;
+    if (this.#world.failure !== undefined) return;
+    for (const process of this.#fleet.live) this.#fleet.stop(process);
+    await this.#world.runUntil(
+      this.#world.now + config.shutdownTimeout + config.heartbeatTimeout + 2 * MINUTE,
+    );
+    const held = table.shards().find((row) => row.holder !== null);
+    if (held !== undefined) this.fail("farewell", `${held.id} is held by ${held.holder}`);
+    for (const { workerId, isCrashed, isReplaced } of processes.values()) {
+      if (isCrashed || isReplaced || table.read("worker", workerId) === null) continue;
+      this.fail("farewell", `${workerId} stopped, and has a row`);
     }
   }
 
@@ -211,6 +242,7 @@ class Simulation {
     const { heartbeatTimeout, handoverRequestExpiry } = this.#truth.config;
     const { slowMsMax } = this.#scenario.processor;
     const lastMs = handoverRequestExpiry + slowMsMax;
+    this.#quietAt = this.#world.now + lastMs + heartbeatTimeout;
     for (let ms = 0; ms < lastMs; ms += heartbeatTimeout) this.#world.after(ms, again);
   }
 
