@@ -41,13 +41,13 @@ export class BoundedDuplicates implements Checker {
     this.#crashedAt.set(process, this.#truth.world.now);
   }
 
-  onWrite({ isAccepted, before, after, by }: TableWrite): void {
+  onWrite({ isAccepted, before, after, by, change: { set } }: TableWrite): void {
     if (!isAccepted || before?.kind !== "shard" || before.holder === null) return;
     if (after?.kind === "shard" && after.term === before.term) return;
     const { processes, config } = this.#truth;
     const isInTime = !processes.get(by)?.isOutOfTime(config.shutdownTimeout * 0.5);
-    const isParting = processOf(before.holder) === by && after?.kind === "shard" &&
-      after.holder === null;
+    // Whoever lost a shard may free it later, without a word about how far it came.
+    const isParting = processOf(before.holder) === by && set !== "delete" && "checkpoint" in set;
     const end: End = isParting ? { kind: "given up", isInTime } : { kind: "taken" };
     this.#ends.set(`${before.id} ${before.term}`, end);
   }
@@ -77,7 +77,7 @@ export class BoundedDuplicates implements Checker {
     const { world, config, scenario, coverage } = this.#truth;
     // What is not finished, or not said to be, comes again by right.
     if (before.outcome === "threw" || config.checkpointMode === "manual") return;
-    if (before.outcome === "in vain" && config.processTimeout > 0) return;
+    if (before.outcome !== "finished" && config.processTimeout > 0) return;
     const end = this.#ends.get(`${record.shard.id} ${before.term}`);
     const what =
       `${process.name} got ${record.sequenceNumber} of ${record.shard.id} again, which ` +
