@@ -6,6 +6,7 @@
  * @module
  */
 
+import type { AppFact } from "../../src/events.ts";
 import type { Row } from "../../src/core/lease.ts";
 import type { Checker, Truth } from "./checker.ts";
 import { processOf } from "./sim_ports.ts";
@@ -49,10 +50,20 @@ export class ReadBudget implements Checker {
 /** A checkpoint of a shard is written at most once per `checkpointFrequency`, apart from those that end a turn. */
 export class CheckpointBudget implements Checker {
   readonly #truth: Truth;
-  readonly #turns = new Map<string, { readonly since: number; requests: number; writes: number }>();
+  readonly #turns = new Map<string, { readonly since: number; again: number; writes: number }>();
 
   constructor(truth: Truth) {
     this.#truth = truth;
+  }
+
+  /** What was not answered is written again soon, with what was finished meanwhile. */
+  onFact(_process: SimProcess, fact: AppFact): void {
+    if (fact.type !== "task_failed" && fact.type !== "throttled") return;
+    const what = fact.type === "task_failed" ? fact.task : fact.operation;
+    const shardId = what.match(/^write the row of shard (.+)$/)?.[1];
+    const term = this.#truth.table.read("shard", shardId ?? "")?.term;
+    const turn = this.#turns.get(`${shardId} ${term}`);
+    if (turn !== undefined) turn.again += 1;
   }
 
   onWrite({ isAccepted, before, after, by }: TableWrite): void {
@@ -61,18 +72,18 @@ export class CheckpointBudget implements Checker {
     const { checkpointFrequency } = config;
     const key = `${after.id} ${after.term}`;
     if (before.term !== after.term) {
-      this.#turns.set(key, { since: world.now, requests: 0, writes: 0 });
+      this.#turns.set(key, { since: world.now, again: 0, writes: 0 });
       return;
     }
     const turn = this.#turns.get(key);
     if (turn === undefined || checkpointFrequency === 0) return;
     // Whoever is asked for the shard writes what it has at once.
-    if (after.handover !== null && before.handover === null) turn.requests += 1;
+    if (after.handover !== null && before.handover === null) turn.again += 1;
     if (before.checkpoint === after.checkpoint || after.holder === null) return;
     if (processOf(after.holder) !== by) return;
     turn.writes += 1;
     const periods = (world.now - turn.since) * (1 + scenario.driftMax) / checkpointFrequency;
-    if (turn.writes <= periods + 3 + 2 * turn.requests) return;
+    if (turn.writes <= periods + 3 + 2 * turn.again) return;
     world.fail(
       "budget",
       `${by} wrote ${turn.writes} checkpoints of ${after.id} within ` +
