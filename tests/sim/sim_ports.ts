@@ -178,7 +178,6 @@ export class SimLeaseStore implements LeaseStore {
   readonly #isTorn: () => boolean;
   /** When the table can be used, in virtual time. */
   readonly #readyAt: number;
-  #isPrepared = false;
 
   constructor(
     options: PortOptions,
@@ -196,7 +195,6 @@ export class SimLeaseStore implements LeaseStore {
     const serve = (): boolean => world.now >= this.#readyAt;
     for (let looks = 0; looks < PREPARE_LOOKS_MAX; looks++) {
       if (await this.#read({ task: "prepare the table", signal, serve })) {
-        this.#isPrepared = true;
         return;
       }
       observer.onFault("table is being created");
@@ -217,26 +215,25 @@ export class SimLeaseStore implements LeaseStore {
     const pick = (ids: readonly string[]): RowKinds[K][] =>
       ids.flatMap((id) => table.read(kind, id) ?? []);
     const task = `list ${kind} rows`;
-    this.#checkPrepared(task);
     if (!this.#isTorn()) {
-      const serve = (): readonly RowKinds[K][] => {
+      const serve = this.#serve(() => {
         observer.onTableRead(kind, true);
         return table.list(kind);
-      };
+      });
       return { rows: await this.#read({ task, signal, serve }), malformed: [] };
     }
     // A query of DynamoDB is no snapshot: later rows are read later.
     const share = this.#options.random.next();
     let until = "";
-    const rows = await this.#read({
+    const rows = await this.#read<readonly RowKinds[K][]>({
       task,
       signal,
-      serve: () => {
+      serve: this.#serve(() => {
         observer.onTableRead(kind, true);
         const ids = table.ids(kind);
         until = ids[Math.floor(ids.length * share)] ?? "";
         return pick(ids.filter((id) => id < until));
-      },
+      }),
       finish: (first) => [...first, ...pick(table.ids(kind).filter((id) => id >= until))],
     });
     return { rows, malformed: [] };
@@ -247,19 +244,17 @@ export class SimLeaseStore implements LeaseStore {
     id: string,
     signal: AbortSignal,
   ): Promise<RowKinds[K] | null> {
-    const serve = (): RowKinds[K] | null => {
+    const serve = this.#serve(() => {
       this.#options.observer.onTableRead(kind, false);
       return this.#table.read(kind, id);
-    };
-    this.#checkPrepared(`read ${kind} ${id}`);
+    });
     return await this.#read({ task: `read ${kind} ${id}`, signal, serve });
   }
 
   async write<R extends Row>(change: RowChange<R>, signal: AbortSignal): Promise<WriteResult<R>> {
     const { host, network } = this.#options;
     const task = `write ${change.kind} ${change.id}`;
-    this.#checkPrepared(task);
-    const serve = (): WriteResult<R> => this.#table.write(change, host.name);
+    const serve = this.#serve(() => this.#table.write(change, host.name));
     try {
       return await network.call({ host, signal, task, isWrite: true, serve });
     } catch (error) {
@@ -267,9 +262,13 @@ export class SimLeaseStore implements LeaseStore {
     }
   }
 
-  #checkPrepared(task: string): void {
-    if (this.#isPrepared) return;
-    this.#options.world.fail("table", `${task} before the table was made ready`);
+  /** What the table does, which must be there by then. */
+  #serve<T>(work: () => T): () => T {
+    const { world } = this.#options;
+    return () => {
+      if (world.now < this.#readyAt) world.fail("table", "it was used before it was ready");
+      return work();
+    };
   }
 
   async #read<T>(call: Pick<Call<T>, "task" | "signal" | "serve" | "finish">): Promise<T> {
@@ -328,6 +327,10 @@ export class SimStreamSource implements StreamSource {
   async *open(shardId: string, after: Checkpoint, signal: AbortSignal): AsyncGenerator<Batch> {
     signal.throwIfAborted();
     const { clock, config, world, observer } = this.#options;
+    if (after.kind === "shardEnd") {
+      yield { records: [], millisBehindLatest: 0, end: { children: [] } };
+      return;
+    }
     const shard = this.#stream.shard(shardId);
     if (shard === undefined || shard.isGone) throw missing(shardId);
     let position = after;
