@@ -6,7 +6,7 @@
  * @module
  */
 
-import { isEnded, type ShardRow } from "../../src/core/lease.ts";
+import { isEnded, type Row, type ShardRow } from "../../src/core/lease.ts";
 import type { AppFact } from "../../src/events.ts";
 import type { Checker, Delivery, Truth } from "./checker.ts";
 import { processOf } from "./sim_ports.ts";
@@ -232,6 +232,7 @@ export class Takeover implements Checker {
 /** A request for a shard is answered or taken back: it never stays longer than `handoverRequestExpiry` and two looks. */
 export class RequestsEnd implements Checker {
   readonly #truth: Truth;
+  readonly #askedAt = new Map<string, number>();
   #isCalm: boolean;
 
   constructor(truth: Truth) {
@@ -250,9 +251,21 @@ export class RequestsEnd implements Checker {
   }
 
   onWrite({ isAccepted, before, after }: TableWrite): void {
+    this.#countExpired(before, after);
     if (!this.#isCalm || !isAccepted || after?.kind !== "shard") return;
     const isNew = before?.kind === "shard" && before.handover?.id !== after.handover?.id;
     if (isNew) this.#expectEnd(after);
+  }
+
+  #countExpired(before: Row | null, after: Row | null): void {
+    const { world, coverage, config } = this.#truth;
+    const asked = before?.kind === "shard" ? before.handover : null;
+    const asks = after?.kind === "shard" ? after.handover : null;
+    if (asks !== null && asks.id !== asked?.id) this.#askedAt.set(asks.id, world.now);
+    if (asked === null || asks !== null) return;
+    const askedAt = this.#askedAt.get(asked.id) ?? world.now;
+    this.#askedAt.delete(asked.id);
+    if (world.now - askedAt >= config.handoverRequestExpiry) coverage.count("request expired");
   }
 
   #expectEnd({ id, handover }: ShardRow): void {

@@ -76,6 +76,10 @@ export class Fleet {
     const { scenario, world, config, table, stream, processes } = this.#options;
     const lives = (this.#started.get(workerId) ?? 0) + 1;
     this.#started.set(workerId, lives);
+    const isTwin = [...processes.values()].some((other) =>
+      other.workerId === workerId && other.isLive
+    );
+    if (isTwin) this.#options.coverage.count("namesake starts");
     for (const older of processes.values()) {
       if (older.workerId === workerId) older.isReplaced = true;
     }

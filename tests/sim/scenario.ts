@@ -145,7 +145,7 @@ export function makeScenario(seed: number, options: ScenarioOptions = {}): Scena
       : random.between(100, Math.min(10_000, checkStreamChangesFrequency * 0.8)),
     hasTornLists: !isGentle && random.chance(0.5),
     hasChildren: random.chance(0.7),
-    retentionMs: hasTrim ? random.between(2, 10) * MINUTE : 24 * 60 * MINUTE,
+    retentionMs: hasTrim ? random.between(0.5, 6) * MINUTE : 24 * 60 * MINUTE,
     tableReadyMs: random.chance(0.3) ? random.between(500, 90_000) : 0,
     iteratorMs: isGentle || random.chance(0.7) ? ITERATOR_MS : random.between(1_000, MINUTE),
     // Set back while it is suspended, a machine could not know how long it slept.
@@ -160,17 +160,19 @@ function drawConfig(random: Prng): ReactoKinesixConfig {
   const heartbeat = Math.round(random.between(1_000, random.chance(0.5) ? 5_000 : 30_000));
   const heartbeatTimeout = Math.round(heartbeat * random.between(2, 6));
   const checkpointMode = random.chance(0.15) ? "manual" : "auto";
-  const checkPendingHandoverRequestFrequency = Math.round(heartbeat * random.between(1, 3));
+  // Who relies on looking from time to time where there is news is found out by those who seldom look.
+  const lookMax = random.chance(0.3) ? 12 : 3;
+  const checkPendingHandoverRequestFrequency = Math.round(heartbeat * random.between(1, lookMax));
   return {
     heartbeat,
     heartbeatTimeout,
     checkPendingHandoverRequestFrequency,
     emptyReceiveDelay: Math.round(random.between(200, 3_000)),
     checkStreamChangesFrequency: Math.round(heartbeat * random.between(1, 4)),
-    checkUnprocessedShardsFrequency: Math.round(heartbeat * random.between(1, 3)),
+    checkUnprocessedShardsFrequency: Math.round(heartbeat * random.between(1, lookMax)),
     loadBalanceFrequency: Math.round(heartbeat * random.between(2, 8)),
     handoverRequestExpiry: heartbeatTimeout + checkPendingHandoverRequestFrequency +
-      Math.round(heartbeat * random.between(0, 10)),
+      (random.chance(0.5) ? 0 : Math.round(heartbeat * random.between(0, 10))),
     maxBatchSize: random.pick([1, 3, 20, 1_000]),
     checkpointFrequency: random.pick([0, 200, 1_000, 5_000]),
     shutdownTimeout: Math.round(random.between(2_000, 30_000)),
