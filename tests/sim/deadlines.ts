@@ -26,8 +26,8 @@ const CALLS_PER_TAKE = 2;
 const GAPS_MS = 200;
 /** Up to how many workers all look at each other once per heartbeat. */
 const WATCHERS_MAX = 10;
-/** Up to how many workers each acts on a death; of more, three do, and tell the others. */
-const WATCHING_ALL_MAX = 3;
+/** Up to how many workers each acts on what it finds; of more, so many do, and tell the others. */
+const ON_DUTY_MAX = 3;
 
 /** A stop returns within `shutdownTimeout`. */
 export class StopDeadline implements Checker {
@@ -193,7 +193,7 @@ export class Takeover implements Checker {
         isLive || state === "starting" || state === "stopping"
       ).length;
     if (isSecond || fleet >= WATCHERS_MAX) return this.#lookBoundMs();
-    const beats = fleet < WATCHING_ALL_MAX ? 2 : 3;
+    const beats = fleet < ON_DUTY_MAX ? 2 : 3;
     return Math.min(this.#lookBoundMs(), this.#boundMs(heartbeatTimeout + beats * heartbeat));
   }
 
@@ -271,20 +271,28 @@ export class RequestsEnd implements Checker {
   #expectEnd({ id, handover }: ShardRow): void {
     if (handover === null) return;
     const { world, config, table, processes, scenario } = this.#truth;
-    const look = Math.max(config.checkUnprocessedShardsFrequency, config.heartbeat);
-    const boundMs = (config.handoverRequestExpiry + 2 * look) / (1 - scenario.driftMax) +
-      MESSAGES_MS;
-    const fleet = (): string =>
-      [...processes.values()].map(({ name, state }) => `${name} ${state}`).join();
-    const before = fleet();
-    world.after(boundMs, () => {
+    const witnesses = [...processes.values()].filter((process) => process.isLive);
+    const workers = table.ids("worker").length;
+    const started = processes.size;
+    const look = Math.min(
+      config.checkUnprocessedShardsFrequency,
+      config.checkPendingHandoverRequestFrequency,
+    );
+    const boundMs = (looks: number): number =>
+      (config.handoverRequestExpiry + looks * look) / (1 - scenario.driftMax) + MESSAGES_MS;
+    const check = (): void => {
       const row = table.read("shard", id);
       if (row?.handover?.id !== handover.id) return;
-      // Who looked for all the others may be gone, without anybody knowing.
-      if (fleet() !== before) return this.#expectEnd(row);
-      const { to } = row.handover;
-      world.fail("requests end", `${id} is asked for by ${to} for ${Math.round(boundMs)} ms`);
-    });
+      // Whoever saw the request and lives looks again when it has expired; of many workers each one looks more seldom.
+      if (!witnesses.some((process) => process.isLive)) return this.#expectEnd(row);
+      const looks = 2 * Math.max(1, (workers + processes.size - started) / ON_DUTY_MAX);
+      const leftMs = since + boundMs(looks) - world.now;
+      if (leftMs > 1) return void world.after(leftMs, check);
+      const forMs = Math.round(world.now - since);
+      world.fail("requests end", `${id} is asked for by ${handover.to} for ${forMs} ms`);
+    };
+    const since = world.now;
+    world.after(boundMs(2), check);
   }
 }
 
