@@ -89,7 +89,8 @@ export class BoundedDuplicates implements Checker {
       return;
     }
     coverage.count(`duplicate after a loss, ${before.outcome}`);
-    if (!scenario.isGentle) return;
+    // It may be started again under its name while it still stops.
+    if (!scenario.isGentle || before.process.isReplaced) return;
     const crashedAt = this.#crashedAt.get(before.process);
     if (crashedAt === undefined) {
       return world.fail("duplicates", `${what} and lost without a crash`);

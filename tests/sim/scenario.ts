@@ -107,6 +107,10 @@ export interface ScenarioOptions {
 const MINUTE = 60_000;
 /** How many seeds have more than ten workers, who look at each other in turns. */
 const LARGE_FLEET = 0.05;
+/** In how many seeds records take so long that requests for their shards expire, while workers join. */
+const STUCK = 0.08;
+/** In how many seeds shards are split and merged all the time, faster than anybody looks. */
+const RESHARDY = 0.12;
 /** Iterators expire after 5 minutes: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetShardIterator.html */
 const ITERATOR_MS = 5 * MINUTE;
 
@@ -123,13 +127,15 @@ export function makeScenario(seed: number, options: ScenarioOptions = {}): Scena
   } = config;
   const shards = options.shards ?? random.whole(1, random.chance(0.5) ? 4 : 12);
   const hasTrim = !isGentle && random.chance(0.2);
+  const isStuck = random.chance(STUCK);
+  const isReshardy = !isGentle && random.chance(RESHARDY);
   const hasClockJumps = !isGentle && random.chance(0.3);
   return {
     seed,
     workers: options.workers ??
-      (random.chance(LARGE_FLEET) ? random.whole(10, 14) : random.whole(1, 6)),
+      (random.chance(LARGE_FLEET) ? random.whole(10, 14) : random.whole(1, isGentle ? 8 : 6)),
     shards,
-    shardsMax: shards + random.whole(0, random.chance(0.2) ? 40 : 12),
+    shardsMax: shards + (isReshardy ? 80 : random.whole(0, random.chance(0.2) ? 40 : 12)),
     keys: random.whole(1, 40),
     recordsPerSecond: random.between(0.2, 8),
     safetyMs: isDefault ? 20 * MINUTE : random.between(5, 20) * MINUTE,
@@ -143,15 +149,21 @@ export function makeScenario(seed: number, options: ScenarioOptions = {}): Scena
     staleListMs: isGentle || random.chance(0.5)
       ? 0
       : random.between(100, Math.min(10_000, checkStreamChangesFrequency * 0.8)),
-    hasTornLists: !isGentle && random.chance(0.5),
+    hasTornLists: !isGentle && random.chance(isReshardy ? 0.9 : 0.5),
     hasChildren: random.chance(0.7),
     retentionMs: hasTrim ? random.between(0.5, 6) * MINUTE : 24 * 60 * MINUTE,
     tableReadyMs: random.chance(0.3) ? random.between(500, 90_000) : 0,
     iteratorMs: isGentle || random.chance(0.7) ? ITERATOR_MS : random.between(1_000, MINUTE),
     // Set back while it is suspended, a machine could not know how long it slept.
     isSuspended: !hasClockJumps && random.chance(0.5),
-    happenings: drawHappenings(random.fork(), { isGentle, heartbeat, hasClockJumps }),
-    processor: drawProcessor(random.fork(), isGentle, heartbeat),
+    happenings: drawHappenings(random.fork(), {
+      isGentle,
+      heartbeat,
+      hasClockJumps,
+      isStuck,
+      isReshardy,
+    }),
+    processor: drawProcessor(random.fork(), { isGentle, heartbeat, isStuck }),
   };
 }
 
@@ -168,7 +180,7 @@ function drawConfig(random: Prng): ReactoKinesixConfig {
     heartbeatTimeout,
     checkPendingHandoverRequestFrequency,
     emptyReceiveDelay: Math.round(random.between(200, 3_000)),
-    checkStreamChangesFrequency: Math.round(heartbeat * random.between(1, 4)),
+    checkStreamChangesFrequency: Math.round(heartbeat * random.between(1, lookMax + 1)),
     checkUnprocessedShardsFrequency: Math.round(heartbeat * random.between(1, lookMax)),
     loadBalanceFrequency: Math.round(heartbeat * random.between(2, 8)),
     handoverRequestExpiry: heartbeatTimeout + checkPendingHandoverRequestFrequency +
@@ -210,9 +222,11 @@ function drawHappenings(
     readonly isGentle: boolean;
     readonly heartbeat: number;
     readonly hasClockJumps: boolean;
+    readonly isStuck: boolean;
+    readonly isReshardy: boolean;
   },
 ): Happenings {
-  const { isGentle, heartbeat, hasClockJumps } = options;
+  const { isGentle, heartbeat, hasClockJumps, isStuck, isReshardy } = options;
   const every = (min: number, max: number): number =>
     random.chance(0.5) ? 0 : random.between(min, max);
   const harsh = (min: number, max: number): number => isGentle ? 0 : every(min, max);
@@ -223,25 +237,39 @@ function drawHappenings(
     pause: harsh(scale, 10 * scale),
     partition: harsh(scale, 10 * scale),
     stop: every(scale, 10 * scale),
-    join: every(2 * scale, 10 * scale),
+    join: isStuck ? random.between(scale, 4 * scale) : every(2 * scale, 10 * scale),
     twin: harsh(random.chance(0.3) ? 5_000 : 3 * scale, 10 * scale),
     split: every(reshard, 10 * reshard),
     merge: every(reshard, 10 * reshard),
-    burst: random.chance(0.6) ? 0 : random.between(scale, 10 * scale),
+    burst: isReshardy
+      ? random.between(2_000, scale)
+      : random.chance(0.6)
+      ? 0
+      : random.between(scale, 10 * scale),
     clockJump: hasClockJumps ? random.between(scale, 10 * scale) : 0,
     operator: harsh(scale, 10 * scale),
     outage: harsh(2 * scale, 10 * scale),
   };
 }
 
-function drawProcessor(random: Prng, isGentle: boolean, heartbeat: number): ProcessorHabits {
-  const isSlow = random.chance(0.4);
+function drawProcessor(
+  random: Prng,
+  options: {
+    readonly isGentle: boolean;
+    readonly heartbeat: number;
+    readonly isStuck: boolean;
+  },
+): ProcessorHabits {
+  const { isGentle, heartbeat, isStuck } = options;
+  const isSlow = isStuck || random.chance(0.4);
   const throws = isGentle || random.chance(0.5) ? 0 : random.next() ** 2 * 0.3;
   return {
     kind: random.pick(["record", "record", "batch", "factory"]),
     workMsMax: random.pick([0, 20, 60]),
-    slow: isSlow ? random.between(0.001, 0.02) : 0,
-    slowMsMax: random.between(1_000, random.chance(0.4) ? 60 * heartbeat : 4 * heartbeat),
+    slow: isStuck ? random.between(0.01, 0.04) : isSlow ? random.between(0.001, 0.02) : 0,
+    slowMsMax: isStuck
+      ? random.between(60, 120) * heartbeat
+      : random.between(1_000, random.chance(0.4) ? 60 * heartbeat : 4 * heartbeat),
     throws,
     mode: {
       kind: random.chance(0.7) ? "retryAndSkip" : "retryAndStop",

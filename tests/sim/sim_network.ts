@@ -71,7 +71,7 @@ export type Fate =
   | "5xx after";
 
 /** How often the second page of an answer takes long. */
-const SLOW_PAGE = 0.2;
+const SLOW_PAGE = 0.4;
 
 /** The way to one service. */
 export class SimNetwork {
@@ -139,7 +139,7 @@ export class SimNetwork {
       }
       if (fate === "5xx after") return reply(() => back.onFailure("unavailable", true));
       if (finish === undefined) return reply(() => back.onReply(value));
-      world.after(this.#latencyMs(this.#isNextPageSlow() ? "slow" : "fine"), () => {
+      world.after(this.#nextPageMs(), () => {
         const whole = finish(value);
         reply(() => back.onReply(whole));
       });
@@ -160,9 +160,11 @@ export class SimNetwork {
   }
 
   /** Between two pages of an answer the service may ask to slow down. */
-  #isNextPageSlow(): boolean {
-    const { random, isFaulty } = this.#options;
-    return isFaulty() && random.chance(SLOW_PAGE);
+  #nextPageMs(): number {
+    const { random, isFaulty, faults, timeoutMs } = this.#options;
+    return isFaulty() && random.chance(SLOW_PAGE)
+      ? random.between(faults.latencyMax, timeoutMs * 0.8)
+      : this.#latencyMs("fine");
   }
 
   #latencyMs(fate: Fate): number {

@@ -52,6 +52,8 @@ export interface SimulationOptions extends ScenarioOptions {
 const EVENTS_MAX = 20_000_000;
 const MINUTE = 60_000;
 const RESTART_MS = 15_000;
+/** So many splits and merges make a burst. */
+const BURST = 4;
 
 /** Runs a seed. The ambient clock, chance, timers and network throw meanwhile. */
 export async function simulate(
@@ -281,7 +283,7 @@ class Simulation {
     this.#often(happenings.stop, () => someone((process) => this.#stop(process)));
     const fleetMax = Math.max(8, workers + 1);
     this.#often(happenings.join, () => fleet.live.length < fleetMax && fleet.start());
-    this.#often(happenings.twin, () => someone((process) => fleet.start(process.workerId)));
+    this.#often(happenings.twin, () => someone((process) => this.#twin(process, aWhile())));
     this.#often(happenings.split, () => this.#reshard("split"));
     this.#often(happenings.merge, () => this.#reshard("merge"));
     this.#often(happenings.burst, () => this.#burst());
@@ -299,10 +301,24 @@ class Simulation {
     this.#world.after(retentionMs / 20, trim);
   }
 
-  #reshard(how: "split" | "merge"): void {
+  /**
+   * A process is started under the id of one that runs. That one may not learn of it for a while, and the new one may be gone
+   * by then.
+   */
+  #twin(process: SimProcess, ms: number): void {
+    const fleet = this.#fleet;
+    if (this.#random.chance(0.4)) fleet.partition(process, ms);
+    const twin = fleet.start(process.workerId);
+    if (this.#random.chance(0.6)) return;
+    this.#world.after(this.#random.between(0, this.#truth.config.heartbeatTimeout), () => {
+      if (this.#isHappening && twin.isLive) fleet.stop(twin);
+    });
+  }
+
+  #reshard(how: "split" | "merge", ofLast = Infinity): void {
     const { stream } = this.#truth;
     if (stream.shards.length >= this.#scenario.shardsMax) return;
-    const shard = this.#random.pick(stream.open);
+    const shard = this.#random.pick(stream.open.slice(-ofLast));
     if (how === "split") stream.split(shard);
     else if (!stream.merge(shard)) return;
     this.#truth.coverage.count(how);
@@ -310,12 +326,12 @@ class Simulation {
 
   /** Shards are split and merged again before anybody has looked at them. */
   #burst(): void {
-    const { open } = this.#truth.stream;
     this.#truth.coverage.count("burst of splits and merges");
-    const everyMs = this.#random.between(100, 3_000);
-    for (let i = 0; i < 4; i++) {
-      const how = this.#random.chance(0.5) ? "split" : "merge";
-      this.#world.after(i * everyMs, () => this.#reshard(open.length < 2 ? "split" : how));
+    const everyMs = this.#random.between(50, this.#random.chance(0.5) ? 500 : 3_000);
+    for (let i = 0; i < BURST; i++) {
+      const how = i === 0 || this.#random.chance(0.4) ? "split" : "merge";
+      const ofLast = this.#random.chance(0.7) ? 4 : Infinity;
+      this.#world.after(i * everyMs, () => this.#reshard(how, ofLast));
     }
   }
 
