@@ -90,8 +90,8 @@ export class BoundedDuplicates implements Checker {
     }
     coverage.count(`duplicate after a loss, ${before.outcome}`);
     // It may be started again under its name while it still stops.
-    if (!scenario.isGentle || before.process.isReplaced) return;
     const crashedAt = this.#crashedAt.get(before.process);
+    if (!scenario.isGentle || (crashedAt === undefined && before.process.isReplaced)) return;
     if (crashedAt === undefined) {
       return world.fail("duplicates", `${what} and lost without a crash`);
     }
