@@ -224,8 +224,11 @@ export class Takeover implements Checker {
     });
   }
 
+  /** Who there is to take a shard. Whoever is on its way out has told so, and makes no difference when it is gone. */
   #fleet(): string {
-    return [...this.#truth.processes.values()].map(({ name, state }) => `${name} ${state}`).join();
+    return [...this.#truth.processes.values()].flatMap(({ name, state }) =>
+      state === "starting" || state === "running" ? `${name} ${state}` : []
+    ).join();
   }
 }
 

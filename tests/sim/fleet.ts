@@ -143,8 +143,8 @@ export class Fleet {
   }
 
   /** The process is cut off from the network, in one direction or both. */
-  partition(process: SimProcess, ms: number): void {
-    const requests = this.#random.chance(0.7);
+  partition(process: SimProcess, ms: number, losesRequests = 0.7): void {
+    const requests = this.#random.chance(losesRequests);
     process.isDeaf = { requests, replies: !requests || this.#random.chance(0.5) };
     const { replies } = process.isDeaf;
     const what = [requests && "its requests", replies && "the replies"].filter(Boolean).join(

@@ -223,8 +223,10 @@ export class SimLeaseStore implements LeaseStore {
       return { rows: await this.#read({ task, signal, serve }), malformed: [] };
     }
     // A query of DynamoDB is no snapshot: later rows are read later.
-    // More often among the rows of the youngest shards, where something happens.
-    const share = Math.sqrt(this.#options.random.next());
+    const { random } = this.#options;
+    const share = random.next();
+    // Rows of the youngest shards may come into being behind the place that was read so far, or before it.
+    const isAtEnd = random.chance(0.5);
     let until = "";
     const rows = await this.#read<readonly RowKinds[K][]>({
       task,
@@ -232,7 +234,9 @@ export class SimLeaseStore implements LeaseStore {
       serve: this.#serve(() => {
         observer.onTableRead(kind, true);
         const ids = table.ids(kind);
-        until = ids[Math.floor(ids.length * share)] ?? "";
+        until = isAtEnd
+          ? laterId(ids.at(-1) ?? "", random.whole(1, 5))
+          : ids[Math.floor(ids.length * share)] ?? "";
         return pick(ids.filter((id) => id < until));
       }),
       finish: (first) => [...first, ...pick(table.ids(kind).filter((id) => id >= until))],
@@ -286,6 +290,11 @@ export class SimLeaseStore implements LeaseStore {
       }
     }
   }
+}
+
+/** The id that is so many numbers after another one. */
+function laterId(id: string, by: number): string {
+  return id.replace(/\d+$/, (digits) => String(Number(digits) + by).padStart(digits.length, "0"));
 }
 
 function toStoreError(error: unknown, task: string): unknown {

@@ -307,7 +307,7 @@ class Simulation {
    */
   #twin(process: SimProcess, ms: number): void {
     const fleet = this.#fleet;
-    if (this.#random.chance(0.4)) fleet.partition(process, ms);
+    if (this.#random.chance(0.5)) fleet.partition(process, ms * 0.5, 0.3);
     const twin = fleet.start(process.workerId);
     if (this.#random.chance(0.6)) return;
     this.#world.after(this.#random.between(0, this.#truth.config.heartbeatTimeout), () => {
