@@ -1,8 +1,14 @@
 // What the runtime itself costs, without a network: records through a processor that does nothing, and one plan.
 import { MemoryLeaseStore, MemoryStream } from "../src/adapters/memory.ts";
+import { systemClock, systemRandom } from "../src/adapters/system.ts";
 import { plan, shardsToAskFor } from "../src/core/balance.ts";
 import { TRIM_HORIZON } from "../src/core/checkpoint.ts";
-import { newShardRow } from "../src/core/lease.ts";
+import { create, newShardRow } from "../src/core/lease.ts";
+import { Fence } from "../src/runtime/heartbeat.ts";
+import { Lease, takeShard } from "../src/runtime/lease_keeper.ts";
+import { Processors } from "../src/runtime/processors.ts";
+import { RecordRunner } from "../src/runtime/record_runner.ts";
+import { TaskGroup } from "../src/runtime/tasks.ts";
 import { type ProcessorSource, ReactoKinesixApp } from "../mod.ts";
 
 const RECORDS = 20_000;
@@ -33,6 +39,70 @@ Deno.bench(`${RECORDS} records of 1 KB, filled in and processed one by one`, asy
 Deno.bench(`${RECORDS} records of 1 KB, filled in and processed by the batch`, async () => {
   await consume((seen) => ({ processBatch: (records) => seen(records.length) }));
 });
+
+/** One shard of this worker, with a runner of its records: what a record costs from the read to the processor, and no more. */
+async function makeRunner(processor: ProcessorSource, concurrency = 1): Promise<RecordRunner> {
+  const { signal } = new AbortController();
+  const store = new MemoryLeaseStore();
+  const shard = newShardRow({ id: "shard", parents: [], hashKeyRange: null }, TRIM_HORIZON);
+  const { row } = await store.write(create(shard), signal);
+  const fence = new Fence(systemClock);
+  fence.raise({ at: systemClock.monotonic(), wallAt: systemClock.now() }, 3_600_000);
+  const shared = { clock: systemClock, random: systemRandom, emit: () => {} };
+  const lease = await takeShard(row ?? shard, {
+    ...shared,
+    store,
+    fence,
+    claimant: { workerId: "bench", incarnation: "1" },
+    tasks: new TaskGroup((_task, error) => reportError(error)),
+    checkpointFrequency: 1_000,
+    onHandoverRequested: () => {},
+  }, signal);
+  if (!(lease instanceof Lease)) throw new Error("the shard is not there");
+  const deps = {
+    ...shared,
+    workerId: "bench",
+    streamName: "Bench",
+    checkpointMode: "auto",
+    processTimeout: 0,
+    concurrency,
+    orderBy: "partitionKey",
+  } as const;
+  const slot = new Processors(processor, () => {}).open("shard");
+  return new RecordRunner(deps, lease, slot, signal);
+}
+
+let sequence = 0;
+
+function nextRead(size: number) {
+  const records = Array.from({ length: size }, (_, i) => ({
+    sequenceNumber: String(1e15 + (sequence += 1)),
+    partitionKey: `key-${i % 100}`,
+    data,
+    approximateArrivalTimestamp: 0,
+  }));
+  return { records, millisBehindLatest: 0 };
+}
+
+const READ = 10_000;
+
+for (
+  const [how, processor, lanes] of [
+    ["one by one, at once", { process: () => {} }, 1],
+    ["one by one, each async", { process: async () => {} }, 1],
+    ["by the batch", { processBatch: () => {} }, 1],
+    ["in 16 lanes by key, each async", { process: async () => {} }, 16],
+  ] as const
+) {
+  const runner = await makeRunner(processor, lanes);
+  Deno.bench(`engine: ${READ} records ${how}`, async (b) => {
+    const read = nextRead(READ);
+    b.start();
+    await runner.run(read);
+    await runner.settled();
+    b.end();
+  });
+}
 
 const workers = new Set(Array.from({ length: 100 }, (_, i) => `worker-${i}`));
 const shards = Array.from({ length: 2_000 }, (_, i) => ({

@@ -1,7 +1,7 @@
 /**
  * Owns: what a user implements to process records, and what it is given.
  * Must not: contain code.
- * Called by: users, through `mod.ts`; `runtime/record_runner.ts`.
+ * Called by: users, through `mod.ts`; `runtime/record_run.ts`.
  *
  * @module
  */
@@ -86,9 +86,15 @@ export interface ProcessContext {
  * ```
  */
 export interface RecordProcessor {
-  /** Processes one record. It is finished when this returns; a throw is a failed attempt. */
+  /**
+   * Processes one record. It is finished when this returns; a throw is a failed attempt. With the setting `concurrency` above 1 it
+   * is called for other records of the shard meanwhile, never for two of one partition key (unless `orderBy` is `none`).
+   */
   process?(record: KinesisRecord, context: ProcessContext): void | Promise<void>;
-  /** Processes the records of one read together, instead of `process`. It fails or is finished as a whole. */
+  /**
+   * Processes the records of one read together, instead of `process`; with `concurrency` above 1, those that belong to one lane.
+   * It fails or is finished as a whole.
+   */
   processBatch?(records: readonly KinesisRecord[], context: ProcessContext): void | Promise<void>;
   /**
    * Says what to do with a record, when its first attempt failed. With `processBatch` it is asked for the first record of the
@@ -125,3 +131,37 @@ export type RecordProcessorFactory = (
 
 /** One processor for all shards, or a factory that makes one for each. */
 export type ProcessorSource = RecordProcessor | RecordProcessorFactory;
+
+/** How far a run of records came. */
+export interface RunResult {
+  /** How many records are finished, from the first one on. */
+  readonly finished: number;
+  /**
+   * There is one, whatever its value: the record after those failed with it. There is none, and records are left: the run was
+   * stopped before the next record.
+   */
+  readonly error?: unknown;
+}
+
+/** How a run is made. */
+export interface RunOptions {
+  /** Which lane of the shard the records belong to, from 0: a lane has one run at a time. */
+  readonly lane: number;
+  /** Aborts when no further record is to be started: finish the one in hand, then return. */
+  readonly until: AbortSignal;
+  /** Tells how many records are finished so far, now and then, so that the checkpoint moves on during a long run. */
+  readonly progressed: (finished: number) => void;
+}
+
+/** A processor that takes many records at once, in another thread, one after the other. It keeps to `processTimeout` by itself. */
+export interface RunProcessor extends RecordProcessor {
+  /**
+   * Processes the records one after the other, up to the first that fails. It does not throw for a record. `context` is the
+   * one of every record of the run; its `checkpoint` is to be called with the record.
+   */
+  processRun(
+    records: readonly KinesisRecord[],
+    context: ProcessContext,
+    options: RunOptions,
+  ): Promise<RunResult>;
+}

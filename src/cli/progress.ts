@@ -1,7 +1,7 @@
 /**
  * Owns: the progress bars that a person sees on stderr, and lines that appear above them.
  * Must not: show a bar where no person looks.
- * Called by: `put.ts` and `demo.ts`.
+ * Called by: `put.ts`, `demo.ts`, and the program that runs the simulator.
  *
  * @module
  */
@@ -10,8 +10,8 @@ import type { Terminal } from "./terminal.ts";
 
 /** How far one thing is. */
 export interface Progress {
-  /** Tells how much is done by now. */
-  update(done: number): void;
+  /** Tells how much is done by now, and what is to stand behind the bar. */
+  update(done: number, note?: string): void;
 }
 
 /** Progress bars, one below the other. */
@@ -25,7 +25,9 @@ export interface ProgressBoard extends Disposable {
 /** The part of cli-progress that is used; it comes without types. */
 interface ProgressModule {
   readonly MultiBar: new (options: object) => {
-    create(total: number, done: number, payload: object, options: object): Progress;
+    create(total: number, done: number, payload: object, options: object): {
+      update(done: number, payload: object): void;
+    };
     log(line: string): void;
     update(): void;
     stop(): void;
@@ -54,13 +56,15 @@ export async function openProgress(
     gracefulExit: false,
   });
   return {
-    add: (label, total) =>
+    add: (label, total) => {
       // Without a total no bar is shown, only the count; the total must be larger than any count then.
-      bars.create(total ?? Number.MAX_SAFE_INTEGER, 0, {}, {
+      const bar = bars.create(total ?? Number.MAX_SAFE_INTEGER, 0, { note: "" }, {
         format: total === undefined
           ? `${label} {value} records in {duration_formatted}`
-          : `${label} {bar} {percentage}% {value}/{total}`,
-      }),
+          : `${label} {bar} {percentage}% {value}/{total} {note}`,
+      });
+      return { update: (done, note = "") => bar.update(done, { note }) };
+    },
     say: (line) => bars.log(`${line}${ERASE_REST_OF_LINE}\n`),
     [Symbol.dispose]() {
       // Lines that were said last would not appear without another look.

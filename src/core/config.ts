@@ -147,6 +147,19 @@ export interface ReactoKinesixConfig {
    * @default {0}
    */
   readonly processTimeout?: number;
+  /**
+   * The most records of one shard (batches, with `processBatch`) in the hands of the processor at the same time. 1 to 1,000.
+   *
+   * @default {1}
+   */
+  readonly concurrency?: number;
+  /**
+   * Which records stay in order when `concurrency` is more than 1: those of one partition key, or none. `shard`: all of a shard,
+   * one after the other; it needs `concurrency` 1, where every shard is in order in any case.
+   *
+   * @default {"partitionKey"}
+   */
+  readonly orderBy?: "partitionKey" | "shard" | "none";
 }
 
 /** Every setting with a checked value. */
@@ -228,6 +241,12 @@ const TABLE: { readonly [K in keyof ResolvedConfig]: Omit<Setting, "name" | "fla
   },
   shutdownTimeout: duration(100, HOUR, 30_000, "the most time that a stop takes"),
   processTimeout: duration(0, DAY, 0, "the most time for one attempt to process; 0 is no limit"),
+  concurrency: count(1, 1_000, 1, "the most records of one shard that are processed at once"),
+  orderBy: choice(
+    ["partitionKey", "shard", "none"],
+    "partitionKey",
+    "which records stay in order when several are processed at once",
+  ),
 };
 
 /** Every setting, in the order in which people read them. */
@@ -294,12 +313,29 @@ function checkTogether(config: ResolvedConfig): void {
         `for its checkpoint runs out of time; given ${formatDuration(processTimeout)}`,
     );
   }
+  checkConcurrency(config);
   const least = heartbeatTimeout + config.checkPendingHandoverRequestFrequency;
   if (handoverRequestExpiry < least) {
     throw new RangeError(
       `Cannot use setting "handoverRequestExpiry": it must be at least "heartbeatTimeout" + ` +
         `"checkPendingHandoverRequestFrequency" (${formatDuration(least)}), or requests expire ` +
         `before they are seen; given ${formatDuration(handoverRequestExpiry)}`,
+    );
+  }
+}
+
+function checkConcurrency({ concurrency, orderBy, checkpointMode }: ResolvedConfig): void {
+  if (concurrency === 1) return;
+  if (orderBy === "shard") {
+    throw new RangeError(
+      `Cannot use setting "concurrency": with "orderBy" shard the records of a shard come one after ` +
+        `the other, so it must be 1, or "orderBy" partitionKey or none; given ${concurrency}`,
+    );
+  }
+  if (checkpointMode === "manual") {
+    throw new RangeError(
+      `Cannot use setting "concurrency": with "checkpointMode" manual it must be 1, because a ` +
+        `checkpoint says that everything before it is finished too; given ${concurrency}`,
     );
   }
 }

@@ -191,6 +191,16 @@ export function give(
   };
 }
 
+/** Passes on a shard that was given to a worker which leaves before it took it. */
+export function passOn(row: ShardRow, to: string): LeaseChange {
+  return {
+    kind: "shard",
+    id: row.id,
+    expect: { owner: row.owner, holder: null, term: row.term },
+    set: { owner: to, term: row.term + 1 },
+  };
+}
+
 /** Frees a held shard, in one write with the last checkpoint. */
 export function release(row: ShardRow, progress: Progress, options?: PartingOptions): LeaseChange {
   return give(row, null, progress, options);

@@ -1,7 +1,7 @@
 /**
  * Owns: what happens after a failure: try again after how long, skip, or stop.
  * Must not: wait, or call the user's code.
- * Called by: `runtime/record_runner.ts`; every loop that backs off.
+ * Called by: `runtime/user_code.ts`; every loop that backs off.
  *
  * @module
  */

@@ -44,6 +44,11 @@ export class Fence {
     return this.leftMs > 0;
   }
 
+  /** Whether it is up, for a caller that has just read the monotonic clock: between two records each reading counts. */
+  isUpAt(monotonic: number): boolean {
+    return monotonic < this.#until && this.#clock.now() < this.#wallUntil;
+  }
+
   /** Whether it went down by time passing, and nobody was told yet. */
   get isUntold(): boolean {
     return !this.isUp && this.#until !== -Infinity;

@@ -137,6 +137,11 @@ export class Lease {
     return !this.#over.signal.aborted && this.#deps.fence.isUp;
   }
 
+  /** As {@linkcode isHeld}, for a caller that has just read the monotonic clock. */
+  isHeldAt(monotonic: number): boolean {
+    return !this.#over.signal.aborted && this.#deps.fence.isUpAt(monotonic);
+  }
+
   /** Whether the write that ends this turn is under way. */
   get isParting(): boolean {
     return this.#isParting;

@@ -8,7 +8,7 @@
 
 import { toEventError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
-import type { ProcessorSource, RecordProcessor } from "../processor.ts";
+import type { ProcessorSource, RecordProcessor, RecordProcessorFactory } from "../processor.ts";
 
 /** The processors of a worker. */
 export class Processors {
@@ -35,7 +35,7 @@ export class Processors {
     if (next === old.source) return;
     this.#current = new Generation(checkProcessorSource(next), this.#emit);
     this.#emit({ type: "processor_changed" });
-    await Promise.all([...this.#slots].map((slot) => slot.leaveIfIdle()));
+    await Promise.all([...this.#slots].map((slot) => slot.renew()));
     await old.retire();
   }
 
@@ -80,15 +80,95 @@ class Generation {
   }
 }
 
+/**
+ * One version of the processor in the hands of one shard. Whoever gets it from {@linkcode Slot.use} waits for `processor`, and
+ * calls `done` once.
+ */
+export class Use {
+  /** Rejects with whatever the user's factory throws. */
+  readonly processor: RecordProcessor | Promise<RecordProcessor>;
+  readonly #shardId: string;
+  readonly #generation: Generation;
+  readonly #emit: EventSink;
+  readonly #retired = new AbortController();
+  readonly #onRetired: (use: Use) => void;
+  #users = 0;
+  #isMade: boolean;
+  #disposed: Promise<void> | undefined;
+
+  constructor(
+    shardId: string,
+    generation: Generation,
+    emit: EventSink,
+    onRetired: (use: Use) => void,
+  ) {
+    this.#shardId = shardId;
+    this.#generation = generation;
+    this.#emit = emit;
+    this.#onRetired = onRetired;
+    const { source } = generation;
+    generation.enter();
+    this.#isMade = typeof source !== "function";
+    this.processor = typeof source === "function" ? this.#make(source) : source;
+  }
+
+  /** Aborts when no further record is to be started with this version. */
+  get retired(): AbortSignal {
+    return this.#retired.signal;
+  }
+
+  enter(): this {
+    this.#users += 1;
+    return this;
+  }
+
+  /** The records are finished. Resolves when the processor is disposed, if it has to be. */
+  done(): Promise<void> | undefined {
+    this.#users -= 1;
+    // What failed, or was not there in time, is made anew for whoever comes next.
+    return this.#isMade ? this.#disposeIfUnused() : this.retire();
+  }
+
+  /** No further record gets this version: it is disposed when nobody uses it any more. */
+  retire(): Promise<void> | undefined {
+    if (this.#retired.signal.aborted) return this.#disposeIfUnused();
+    this.#onRetired(this);
+    this.#retired.abort();
+    return this.#disposeIfUnused();
+  }
+
+  async #make(factory: RecordProcessorFactory): Promise<RecordProcessor> {
+    const processor = checkProcessor(await factory(this.#shardId));
+    this.#isMade = true;
+    return processor;
+  }
+
+  #disposeIfUnused(): Promise<void> | undefined {
+    if (this.#users > 0 || !this.#retired.signal.aborted) return undefined;
+    this.#disposed ??= this.#dispose();
+    return this.#disposed;
+  }
+
+  async #dispose(): Promise<void> {
+    if (this.processor instanceof Promise) {
+      const disposed = this.processor.then(
+        (processor) => dispose(processor, this.#shardId, this.#emit),
+        () => {}, // What was never made needs no end.
+      );
+      // A factory that hangs is not waited for; should its processor come one day, it is disposed.
+      if (this.#isMade) await disposed;
+    }
+    await this.#generation.leave();
+  }
+}
+
 /** The processor of one shard. It follows a change of the processor between two records. */
 export class Slot {
   readonly shardId: string;
   readonly #currentOf: () => Generation;
   readonly #emit: EventSink;
   readonly #onClose: () => void;
-  #generation: Generation | null = null;
-  #processor: RecordProcessor | null = null;
-  #isBusy = false;
+  #current: Use | undefined;
 
   /** @param currentOf Gives the generation that holds from the next record on. */
   constructor(
@@ -103,59 +183,22 @@ export class Slot {
     this.#onClose = onClose;
   }
 
-  /**
-   * The processor to use for the next record. It stays the same until {@linkcode Slot.done}.
-   *
-   * @throws Whatever the user's factory throws.
-   */
-  use(): RecordProcessor | Promise<RecordProcessor> {
-    this.#isBusy = true;
-    if (this.#processor !== null && this.#generation === this.#currentOf()) return this.#processor;
-    return this.#renew();
+  /** The version to use for the next records; several users share one. */
+  use(): Use {
+    this.#current ??= new Use(this.shardId, this.#currentOf(), this.#emit, (use) => {
+      if (this.#current === use) this.#current = undefined;
+    });
+    return this.#current.enter();
   }
 
-  /** The record is finished: the processor may change. */
-  async done(): Promise<void> {
-    this.#isBusy = false;
-    if (this.#generation !== null && this.#generation !== this.#currentOf()) await this.#leave();
-  }
-
-  async leaveIfIdle(): Promise<void> {
-    if (!this.#isBusy) await this.#leave();
+  /** The next record gets the processor that is current then. Resolves when the old one is disposed, if nobody uses it now. */
+  async renew(): Promise<void> {
+    await this.#current?.retire();
   }
 
   async close(): Promise<void> {
     this.#onClose();
-    await this.#leave();
-  }
-
-  async #renew(): Promise<RecordProcessor> {
-    await this.#leave();
-    const generation = this.#currentOf();
-    const { source } = generation;
-    generation.enter();
-    this.#generation = generation;
-    try {
-      this.#processor = typeof source === "function"
-        ? checkProcessor(await source(this.shardId))
-        : source;
-      return this.#processor;
-    } catch (error) {
-      await this.#leave();
-      throw error;
-    }
-  }
-
-  async #leave(): Promise<void> {
-    const generation = this.#generation;
-    const processor = this.#processor;
-    this.#generation = null;
-    this.#processor = null;
-    if (generation === null) return;
-    if (processor !== null && processor !== generation.source) {
-      await dispose(processor, this.shardId, this.#emit);
-    }
-    await generation.leave();
+    await this.renew();
   }
 }
 

@@ -1,44 +1,51 @@
 /**
- * Owns: one batch of one shard through the user's processor: attempts, time-out, skip or stop, and what is finished.
+ * Owns: the records of one turn on a shard, from the read to "finished": which run at the same time, what follows a failure, how far
+ * the shard is finished.
  * Must not: read the stream or write the state table.
  * Called by: `runtime/shard_runner.ts`.
  *
  * @module
  */
 
-import { compareCheckpoints, formatCheckpoint } from "../core/checkpoint.ts";
-import { decide, DEFAULT_MODE, type ErrorHandlingMode } from "../core/policy.ts";
-import { ProcessTimeoutError, toEventError } from "../errors.ts";
-import type { AppFact, EventSink } from "../events.ts";
-import type { Batch, Clock, Random } from "../ports.ts";
-import type { KinesisRecord, ProcessContext, RecordProcessor } from "../processor.ts";
+import { type Checkpoint, formatCheckpoint } from "../core/checkpoint.ts";
+import type { ErrorHandlingMode } from "../core/policy.ts";
+import { ShardProgress } from "../core/progress.ts";
+import type { Batch } from "../ports.ts";
+import type { RecordProcessor } from "../processor.ts";
 import { DeliveredRecord, positionAfter } from "./delivered_record.ts";
+import { cut, Lanes, type Read, type Stretch, type StretchQueue } from "./lanes.ts";
 import type { Lease } from "./lease_keeper.ts";
-import type { Slot } from "./processors.ts";
-import { Scope, withTimeout } from "./tasks.ts";
+import type { Slot, Use } from "./processors.ts";
+import { type BatchOutcome, processRecords } from "./record_attempts.ts";
+import { isRunProcessor } from "./record_run.ts";
+import { Scope } from "./tasks.ts";
+import { UserCode, type UserCodeDeps } from "./user_code.ts";
 
 /** What the record runner needs of the worker. */
-export interface RecordRunnerDeps {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly emit: EventSink;
-  readonly workerId: string;
-  readonly streamName: string;
-  readonly checkpointMode: "auto" | "manual";
-  /** In milliseconds; 0 is no limit. */
-  readonly processTimeout: number;
+export interface RecordRunnerDeps extends UserCodeDeps {
+  /** The most runs of one shard at the same time. */
+  readonly concurrency: number;
+  readonly orderBy: "partitionKey" | "shard" | "none";
 }
 
-/**
- * How a batch went: every record is `done`; it was left off because the shard is to be given up (`drained`) or was
- * `lost`; or the shard must stop, before the record in hand, because the record or the processor `failed`.
- */
-export type BatchOutcome = "done" | "drained" | "lost" | "recordFailed" | "processorFailed";
-
-/** A processor that never waits must not keep heartbeats from being sent for longer than this. */
-const SYNC_STRETCH_MAX_MS = 100;
+/** Of what several lanes say, the last in this row counts. */
+const OUTCOMES: readonly BatchOutcome[] = [
+  "done",
+  "drained",
+  "lost",
+  "processorFailed",
+  "recordFailed",
+];
 const FACTORY_ATTEMPTS_MAX = 3;
 const SHARD_ENDED_MODE: ErrorHandlingMode = { kind: "retryAndStop", retries: 2 };
+/** While one record fails again and again, so many others may be finished after it; all of them would come again after a crash. */
+const SPAN_MAX = 100_000;
+
+/** A processor to call, until `use.done()`. */
+interface Ready {
+  readonly use: Use;
+  readonly processor: RecordProcessor;
+}
 
 /** Runs the records of one shard through its processor. */
 export class RecordRunner {
@@ -46,9 +53,19 @@ export class RecordRunner {
   readonly #lease: Lease;
   readonly #slot: Slot;
   readonly #drain: AbortSignal;
-  #millisBehindLatest = 0;
+  readonly #until: Scope;
+  readonly #user: UserCode;
+  readonly #lanes: Lanes;
+  readonly #progress = new ShardProgress();
+  /** The reads with records that are not finished, in order. */
+  #reads: Read[] = [];
+  #largestRead = 0;
+  #readTo: Checkpoint;
+  #latest = { millisBehindLatest: 0 };
   #isTipTold = false;
-  #yieldedAt: number;
+  #outcome: BatchOutcome = "done";
+  #defect: { readonly error: unknown } | undefined;
+  #room: PromiseWithResolvers<void> | undefined;
 
   /** @param drain Aborts when no further record is to be started. */
   constructor(deps: RecordRunnerDeps, lease: Lease, slot: Slot, drain: AbortSignal) {
@@ -56,63 +73,99 @@ export class RecordRunner {
     this.#lease = lease;
     this.#slot = slot;
     this.#drain = drain;
-    this.#yieldedAt = deps.clock.monotonic();
+    this.#readTo = lease.readTo;
+    this.#until = new Scope(lease.signal, drain);
+    this.#user = new UserCode(deps, lease, this.until);
+    this.#lanes = new Lanes(
+      deps,
+      (lane, queue) => this.#work(lane, queue),
+      (error) => {
+        this.#defect ??= { error };
+        this.#end("drained");
+      },
+    );
   }
 
-  /** Processes the records of a batch one after the other, or all at once if the processor wants them so. */
+  /** Aborts when no further record is started here, for whatever reason. */
+  get until(): AbortSignal {
+    return this.#until.signal;
+  }
+
+  /** Where to read on: everything before was taken in hand. */
+  get readTo(): Checkpoint {
+    return this.#readTo;
+  }
+
+  /** Takes a batch in hand. Resolves when there is room for the next one: with one lane, when it is finished. */
   async run(batch: Batch): Promise<BatchOutcome> {
-    this.#millisBehindLatest = batch.millisBehindLatest;
     const records = batch.records.map((record) => new DeliveredRecord(this.#lease.shardId, record));
-    let finished = 0;
-    let outcome: BatchOutcome = "done";
-    while (finished < records.length && outcome === "done") {
-      const processor = await this.#useProcessor();
-      if (typeof processor === "string") {
-        outcome = processor;
-      } else {
-        const rest = processor.processBatch === undefined ? finished + 1 : records.length;
-        const inHand = records.slice(finished, rest);
-        outcome = await this.#finish(inHand, processor);
-        if (outcome === "done") finished += inHand.length;
-        await this.#slot.done();
-      }
-      await this.#letOthersRun();
+    const { millisBehindLatest } = batch;
+    const read = { size: records.length, millisBehindLatest, finished: 0, finishedBytes: 0 };
+    const last = records.at(-1);
+    this.#latest = read;
+    if (last === undefined) {
+      this.#tellBatch(read);
+    } else {
+      this.#readTo = positionAfter(last);
+      this.#largestRead = Math.max(this.#largestRead, read.size);
+      this.#reads.push(read);
+      const numbers = records.map((record) => this.#progress.add(positionAfter(record)));
+      this.#lanes.add({ read, records, numbers });
     }
-    if (finished > 0 || !this.#isTipTold) this.#tellBatch(records.slice(0, finished));
-    return outcome;
+    if (this.#deps.concurrency === 1) return await this.settled();
+    if (!this.#hasRoom()) {
+      this.#room = Promise.withResolvers();
+      await this.#room.promise;
+    }
+    return this.until.aborted ? await this.settled() : "done";
   }
 
-  /** Of the empty batches at the tip of the shard only the first one is worth telling. */
-  #tellBatch(records: readonly DeliveredRecord[]): void {
-    this.#isTipTold = records.length === 0;
-    this.#deps.emit({
-      type: "batch_processed",
-      shardId: this.#lease.shardId,
-      records: records.length,
-      bytes: records.reduce((sum, record) => sum + record.data.byteLength, 0),
-      millisBehindLatest: this.#millisBehindLatest,
-    });
+  /** Resolves when nothing is in the user's hands any more. */
+  async settled(): Promise<BatchOutcome> {
+    await this.#lanes.settled();
+    if (this.#defect !== undefined) throw this.#defect.error;
+    if (this.#outcome !== "done") {
+      for (const read of this.#reads.splice(0)) if (read.finished > 0) this.#tellBatch(read);
+    }
+    return this.#outcome;
+  }
+
+  /** Starts no further record. Resolves when those in hand are finished. */
+  async leaveOff(): Promise<Exclude<BatchOutcome, "done">> {
+    this.#end("drained");
+    const outcome = await this.settled();
+    if (outcome === "recordFailed" || outcome === "processorFailed") return outcome;
+    return this.#lease.isHeld ? "drained" : "lost";
+  }
+
+  /** Lets go of everything. */
+  async close(): Promise<void> {
+    this.#until.abort();
+    await this.#lanes.settled();
+    this.#until[Symbol.dispose]();
   }
 
   /** Tells the processor that every record of the closed shard was processed. */
   async shardEnded(): Promise<BatchOutcome> {
-    const processor = await this.#useProcessor();
-    if (typeof processor === "string") return processor;
+    const ready = await this.#useProcessor();
+    if (typeof ready === "string") return ready;
+    const { use, processor } = ready;
     let outcome: BatchOutcome = "done";
+    const { millisBehindLatest } = this.#latest;
     for (let attempt = 1; processor.shardEnded !== undefined; attempt++) {
       try {
         const call = processor.shardEnded.bind(processor);
-        await this.#limited((signal) => call(this.#context([], attempt, signal)));
+        await this.#user.call({ last: undefined, attempt, millisBehindLatest }, call);
         break;
       } catch (error) {
-        this.#tellProcessorFailed("shardEnded", error);
-        const next = await this.#afterFailure(attempt, SHARD_ENDED_MODE);
+        this.#user.tellFailed("shardEnded", error);
+        const next = await this.#user.afterFailure(attempt, SHARD_ENDED_MODE);
         if (next === "again") continue;
         outcome = next === "skip" || next === "stop" ? "processorFailed" : next;
         break;
       }
     }
-    await this.#slot.done();
+    await use.done();
     if (outcome === "done" && !this.#lease.isAllFinished) outcome = await this.#untilFinished();
     return this.#lease.isHeld ? outcome : "lost";
   }
@@ -122,222 +175,142 @@ export class RecordRunner {
     const { shardId } = this.#lease;
     const checkpoint = formatCheckpoint(this.#lease.position);
     this.#deps.emit({ type: "shard_end_waiting", shardId, checkpoint });
-    using scope = new Scope(this.#lease.signal, this.#drain);
     try {
-      await this.#lease.allFinished(scope.signal);
+      await this.#lease.allFinished(this.until);
       return "done";
     } catch (error) {
-      if (!scope.signal.aborted) throw error;
+      if (!this.until.aborted) throw error;
       return this.#drain.aborted ? "drained" : "lost";
     }
   }
 
+  /** A lane at work: what waits in its queue, until there is nothing left or the turn is over. */
+  async #work(lane: number, queue: StretchQueue): Promise<void> {
+    let outcome: BatchOutcome = "done";
+    while (!queue.isEmpty && outcome === "done") {
+      const ready = await this.#useProcessor();
+      if (typeof ready === "string") {
+        outcome = ready;
+        break;
+      }
+      try {
+        const stretch = queue.take((read) => this.#shareOf(read, ready.processor));
+        if (stretch !== undefined) {
+          const { finished, ...ended } = await this.#process(stretch, ready, lane);
+          outcome = ended.outcome;
+          queue.putBack(cut(stretch, finished));
+        }
+      } finally {
+        await ready.use.done();
+      }
+    }
+    this.#end(outcome);
+  }
+
+  /** How many records of a read a lane takes at once. */
+  #shareOf(read: Read, processor: RecordProcessor): number {
+    const { orderBy, concurrency } = this.#deps;
+    if (orderBy !== "none" || concurrency === 1) return read.size;
+    const isTogether = processor.processBatch !== undefined || isRunProcessor(processor);
+    return isTogether ? Math.ceil(read.size / concurrency) : 1;
+  }
+
+  #process(
+    stretch: Stretch,
+    { use, processor }: Ready,
+    lane: number,
+  ): ReturnType<typeof processRecords> {
+    let told = 0;
+    return processRecords({
+      user: this.#user,
+      lease: this.#lease,
+      processor,
+      records: stretch.records,
+      attempt: 1,
+      millisBehindLatest: stretch.read.millisBehindLatest,
+      lane,
+      until: this.until,
+      retired: use.retired,
+      onFinished: (finished) => {
+        this.#finish(stretch, told, finished);
+        told = Math.max(told, finished);
+      },
+    }, this.#deps.emit);
+  }
+
   /** The processor for what comes next, or why nothing does. */
-  async #useProcessor(): Promise<RecordProcessor | "drained" | "lost" | "processorFailed"> {
+  async #useProcessor(): Promise<Ready | Exclude<BatchOutcome, "done" | "recordFailed">> {
     for (let attempt = 1;; attempt++) {
       if (!this.#lease.isHeld) return "lost";
-      if (this.#drain.aborted) return "drained";
+      if (this.until.aborted) return "drained";
+      const use = this.#slot.use();
       try {
-        const processor = await this.#limited(() => this.#slot.use());
+        const made = use.processor;
+        const processor = made instanceof Promise ? await this.#user.limited(() => made) : made;
         // A factory may take its time, in which the shard can be lost.
-        if (this.#lease.isHeld) return processor;
-        await this.#slot.done();
+        if (this.#lease.isHeld) return { use, processor };
+        await use.done();
       } catch (error) {
-        await this.#slot.done();
-        this.#tellProcessorFailed("factory", error);
+        await use.done();
+        this.#user.tellFailed("factory", error);
         const mode = { kind: "retryAndStop", retries: FACTORY_ATTEMPTS_MAX - 1 } as const;
-        const next = await this.#afterFailure(attempt, mode);
+        const next = await this.#user.afterFailure(attempt, mode);
         if (next === "again") continue;
         return next === "skip" || next === "stop" ? "processorFailed" : next;
       }
     }
   }
 
-  /** Tries the records in hand, together, until they are processed or given up. */
-  async #finish(
-    records: readonly DeliveredRecord[],
-    processor: RecordProcessor,
-  ): Promise<BatchOutcome> {
-    const [first] = records;
-    const last = records.at(-1);
-    if (first === undefined || last === undefined) return "done";
-    let mode: ErrorHandlingMode | undefined;
-    for (let attempt = 1;; attempt++) {
-      try {
-        const running = this.#attempt(records, processor, attempt);
-        // Awaiting what is no promise costs more than many a processor.
-        if (running !== undefined) await running;
-        break;
-      } catch (error) {
-        if (!this.#lease.isHeld) return "lost";
-        const { shardId } = this.#lease;
-        const { sequenceNumber } = first;
-        const told = toEventError(error);
-        this.#deps.emit({ type: "record_failed", shardId, sequenceNumber, attempt, error: told });
-        mode ??= await this.#askMode(processor, first, error, attempt);
-        const next = await this.#afterFailure(attempt, mode);
-        if (next === "again") continue;
-        if (next === "lost" || next === "drained") return next;
-        await this.#tellGivenUp(records, processor, { mode, error, attempt });
-        if (next === "stop") return "recordFailed";
-        break;
-      }
+  /** Records of a stretch are finished, from an index on and before another one. */
+  #finish({ read, records, numbers }: Stretch, from: number, until: number): void {
+    if (until <= from) return;
+    let hasMoved = false;
+    for (let i = from; i < until; i++) {
+      hasMoved = this.#progress.finish(numbers[i] ?? NaN) || hasMoved;
+      read.finishedBytes += records[i]?.data.byteLength ?? 0;
     }
-    if (!this.#lease.isHeld) return "lost";
-    this.#lease.delivered(positionAfter(last));
-    if (this.#deps.checkpointMode === "auto") this.#markFinished(last);
-    return "done";
-  }
-
-  #attempt(
-    records: readonly DeliveredRecord[],
-    processor: RecordProcessor,
-    attempt: number,
-  ): void | Promise<void> {
-    const call = (signal: AbortSignal): void | Promise<void> => {
-      const context = this.#context(records, attempt, signal);
-      if (processor.processBatch !== undefined) return processor.processBatch(records, context);
-      const [record] = records;
-      return record && processor.process?.(record, context);
-    };
-    return this.#limited(call);
-  }
-
-  /** Runs code of the user's, for at most `processTimeout`. */
-  #limited<T>(call: (signal: AbortSignal) => T | Promise<T>): T | Promise<T> {
-    const { clock, processTimeout } = this.#deps;
-    if (processTimeout === 0) return call(this.#lease.signal);
-    return withTimeout(
-      clock,
-      processTimeout,
-      this.#lease.signal,
-      async (signal) => await call(signal),
-      () => new ProcessTimeoutError(processTimeout),
-    );
-  }
-
-  async #askMode(
-    processor: RecordProcessor,
-    record: KinesisRecord,
-    error: unknown,
-    attempt: number,
-  ): Promise<ErrorHandlingMode> {
-    if (processor.getErrorHandlingMode === undefined) return DEFAULT_MODE;
-    try {
-      const ask = processor.getErrorHandlingMode.bind(processor);
-      const mode = await this.#limited((signal) =>
-        ask(record, error, this.#context([record], attempt, signal))
-      );
-      if (isMode(mode)) return mode;
-      throw new TypeError("it must return retryAndSkip(n) or retryAndStop(n)");
-    } catch (failure) {
-      this.#tellProcessorFailed("getErrorHandlingMode", failure);
-      return DEFAULT_MODE;
+    read.finished += until - from;
+    if (read.finished === read.size) {
+      this.#reads = this.#reads.filter((other) => other !== read);
+      this.#tellBatch(read);
     }
-  }
-
-  /** Waits before the next attempt, unless there is none. */
-  async #afterFailure(
-    attempt: number,
-    mode: ErrorHandlingMode,
-  ): Promise<"again" | "skip" | "stop" | "lost" | "drained"> {
-    const decision = decide(attempt, mode, this.#deps.random.next());
-    if (decision.kind !== "retry") return decision.kind;
-    using scope = new Scope(this.#lease.signal, this.#drain);
-    // An abort ends the wait early; why is asked below.
-    await this.#deps.clock.sleep(decision.afterMs, scope.signal).catch(() => {});
-    if (!this.#lease.isHeld) return "lost";
-    return this.#drain.aborted ? "drained" : "again";
-  }
-
-  async #tellGivenUp(
-    records: readonly KinesisRecord[],
-    processor: RecordProcessor,
-    failure: {
-      readonly mode: ErrorHandlingMode;
-      readonly error: unknown;
-      readonly attempt: number;
-    },
-  ): Promise<void> {
-    const { mode, error, attempt } = failure;
-    for (const record of records) {
-      if (!this.#lease.isHeld) return;
-      try {
-        const tell = processor.onMaxRetryExceeded?.bind(processor);
-        if (tell !== undefined) {
-          await this.#limited((signal) =>
-            tell(record, mode, error, this.#context([record], attempt, signal))
-          );
-        }
-      } catch (failure) {
-        this.#tellProcessorFailed("onMaxRetryExceeded", failure);
-      }
-      if (mode.kind === "retryAndStop") continue;
-      this.#deps.emit({
-        type: "record_skipped",
-        shardId: this.#lease.shardId,
-        sequenceNumber: record.sequenceNumber,
-        attempts: attempt,
-      });
+    const { position } = this.#progress;
+    if (hasMoved && position !== undefined) {
+      this.#lease.delivered(position);
+      const { millisBehindLatest } = this.#reads[0] ?? this.#latest;
+      if (this.#deps.checkpointMode === "auto") this.#lease.finished(position, millisBehindLatest);
     }
+    this.#wake();
   }
 
-  #context(
-    records: readonly KinesisRecord[],
-    attempt: number,
-    signal: AbortSignal,
-  ): ProcessContext {
-    return {
+  /** Of the empty batches at the tip of the shard only the first one is worth telling. */
+  #tellBatch({ finished, finishedBytes, millisBehindLatest }: Read): void {
+    if (finished === 0 && this.#isTipTold) return;
+    this.#isTipTold = finished === 0;
+    this.#deps.emit({
+      type: "batch_processed",
       shardId: this.#lease.shardId,
-      workerId: this.#deps.workerId,
-      streamName: this.#deps.streamName,
-      attempt,
-      millisBehindLatest: this.#millisBehindLatest,
-      term: this.#lease.term,
-      signal,
-      checkpoint: (record) => this.#checkpoint(record ?? records.at(-1)),
-    };
+      records: finished,
+      bytes: finishedBytes,
+      millisBehindLatest,
+    });
   }
 
-  /** Throws at once in the mode `auto`: whoever calls it without waiting must learn of the mistake too. */
-  #checkpoint(record: KinesisRecord | undefined): Promise<void> {
-    if (this.#deps.checkpointMode === "auto") {
-      throw new TypeError(
-        'Cannot checkpoint by hand: the setting "checkpointMode" is "auto"; set it to "manual"',
-      );
-    }
-    // A processor that finishes its records in the background does so in any order; what is behind is finished already.
-    // At the end of a shard there is no record in hand: all that was given is meant.
-    const position = record === undefined ? this.#lease.readTo : positionAfter(record);
-    const isNews = compareCheckpoints(position, this.#lease.position) > 0;
-    if (isNews) this.#lease.finished(position, this.#millisBehindLatest);
-    return this.#lease.checkpointed();
+  /** A lane has ended. What is not "done" ends the others too, after the record in hand. */
+  #end(outcome: BatchOutcome): void {
+    if (OUTCOMES.indexOf(outcome) > OUTCOMES.indexOf(this.#outcome)) this.#outcome = outcome;
+    if (outcome !== "done") this.#until.abort();
+    this.#wake();
   }
 
-  #markFinished(record: KinesisRecord): void {
-    this.#lease.finished(positionAfter(record), this.#millisBehindLatest);
+  #wake(): void {
+    if (this.#hasRoom()) this.#room?.resolve();
   }
 
-  async #letOthersRun(): Promise<void> {
-    const { clock } = this.#deps;
-    if (clock.monotonic() - this.#yieldedAt < SYNC_STRETCH_MAX_MS) return;
-    // An abort is seen before the next record.
-    await clock.sleep(0, this.#lease.signal).catch(() => {});
-    this.#yieldedAt = clock.monotonic();
+  /** Half of what a read may bring: with the next one and the one that is fetched ahead, about two reads are in memory. */
+  #hasRoom(): boolean {
+    const { unfinished, span } = this.#progress;
+    const enough = Math.max(this.#deps.concurrency, this.#largestRead / 2);
+    return this.until.aborted || unfinished <= enough && span <= SPAN_MAX;
   }
-
-  #tellProcessorFailed(
-    operation: Extract<AppFact, { type: "processor_failed" }>["operation"],
-    error: unknown,
-  ): void {
-    const { shardId } = this.#lease;
-    this.#deps.emit({ type: "processor_failed", shardId, operation, error: toEventError(error) });
-  }
-}
-
-function isMode(mode: unknown): mode is ErrorHandlingMode {
-  if (typeof mode !== "object" || mode === null) return false;
-  const { kind, retries } = mode as Partial<ErrorHandlingMode>;
-  return (kind === "retryAndSkip" || kind === "retryAndStop") && Number.isInteger(retries) &&
-    Number(retries) >= 0;
 }

@@ -13,6 +13,7 @@ import type { StopReason } from "../events.ts";
 import type { Batch, ShardInfo, StreamSource } from "../ports.ts";
 import type { Lease } from "./lease_keeper.ts";
 import type { Processors, Slot } from "./processors.ts";
+import type { BatchOutcome } from "./record_attempts.ts";
 import { RecordRunner, type RecordRunnerDeps } from "./record_runner.ts";
 import { Scope, withTimeout } from "./tasks.ts";
 
@@ -46,10 +47,11 @@ export async function runShard(
   drain: AbortSignal,
 ): Promise<RunOutcome> {
   const slot = deps.processors.open(lease.shardId);
+  const records = new RecordRunner(deps, lease, slot, drain);
   try {
-    const records = new RecordRunner(deps, lease, slot, drain);
-    return await readToTheEnd(deps, lease, drain, records);
+    return await readToTheEnd(deps, lease, records);
   } finally {
+    await records.close();
     await closeInTime(deps, slot);
   }
 }
@@ -71,16 +73,14 @@ async function closeInTime(deps: ShardRunnerDeps, slot: Slot): Promise<void> {
 async function readToTheEnd(
   deps: ShardRunnerDeps,
   lease: Lease,
-  drain: AbortSignal,
   records: RecordRunner,
 ): Promise<RunOutcome> {
   const { clock, random, emit } = deps;
   let lastRead = clock.monotonic();
   let unlistedSince: number | undefined;
   for (let failures = 0;;) {
-    using scope = new Scope(lease.signal, drain);
     try {
-      for await (const batch of readAhead(deps.source, lease, scope.signal)) {
+      for await (const batch of readAhead(deps.source, lease.shardId, records)) {
         failures = 0;
         unlistedSince = undefined;
         const outcome = await processBatch(batch, records);
@@ -91,24 +91,26 @@ async function readToTheEnd(
         kind: "unavailable",
       });
     } catch (error) {
-      if (!lease.isHeld) return { kind: "lost" };
-      if (drain.aborted) return { kind: "drained" };
+      if (!lease.isHeld || records.until.aborted) return toRunOutcome(await records.leaveOff());
       if (!(error instanceof SourceError)) throw error;
       failures += 1;
       emit({ type: "read_failed", shardId: lease.shardId, error: toEventError(error) });
-      if (error.kind === "missing" && await isUnlisted(deps, lease.shardId, scope.signal)) {
+      if (error.kind === "missing" && await isUnlisted(deps, lease.shardId, records.until)) {
         unlistedSince ??= clock.monotonic();
         if (clock.monotonic() - unlistedSince >= deps.goneAfter) {
+          const outcome = await records.settled();
+          if (outcome !== "done") return toRunOutcome(outcome);
           return { kind: "ended", children: [], wasTrimmed: true };
         }
       } else {
         unlistedSince = undefined;
       }
       if (clock.monotonic() - lastRead >= deps.unreadableAfter) {
-        return { kind: "stopped", reason: "unreadable" };
+        const outcome = toRunOutcome(await records.leaveOff());
+        return outcome.kind === "drained" ? { kind: "stopped", reason: "unreadable" } : outcome;
       }
       // An abort ends the wait early, and is seen at the top of the next round.
-      await clock.sleep(backoffMs(failures, READ_BACKOFF, random.next()), scope.signal)
+      await clock.sleep(backoffMs(failures, READ_BACKOFF, random.next()), records.until)
         .catch(() => {});
     }
   }
@@ -120,14 +122,17 @@ async function processBatch(
 ): Promise<RunOutcome | "read on"> {
   let outcome = await records.run(batch);
   if (outcome === "done" && batch.end !== undefined) {
-    outcome = await records.shardEnded();
+    outcome = await records.settled();
+    if (outcome === "done") outcome = await records.shardEnded();
     if (outcome === "done") {
       return { kind: "ended", children: batch.end.children, wasTrimmed: false };
     }
   }
+  return outcome === "done" ? "read on" : toRunOutcome(outcome);
+}
+
+function toRunOutcome(outcome: Exclude<BatchOutcome, "done">): RunOutcome {
   switch (outcome) {
-    case "done":
-      return "read on";
     case "drained":
     case "lost":
       return { kind: outcome };
@@ -139,14 +144,14 @@ async function processBatch(
   }
 }
 
-/** The batches of a shard after what is finished; the next one is fetched while the caller works on one. */
+/** The batches of a shard after what is in hand; the next one is fetched while the caller works on one. */
 async function* readAhead(
   source: StreamSource,
-  lease: Lease,
-  signal: AbortSignal,
+  shardId: string,
+  records: RecordRunner,
 ): AsyncGenerator<Batch> {
-  using scope = new Scope(signal);
-  const batches = source.open(lease.shardId, lease.readTo, scope.signal)[Symbol.asyncIterator]();
+  using scope = new Scope(records.until);
+  const batches = source.open(shardId, records.readTo, scope.signal)[Symbol.asyncIterator]();
   try {
     let next = batches.next();
     while (true) {

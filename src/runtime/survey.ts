@@ -25,6 +25,7 @@ import {
   clearHandover,
   isEnded,
   type LeaseChange,
+  passOn,
   refuse,
   requestHandover,
   type ShardRow,
@@ -157,10 +158,26 @@ export class Survey {
     return (this.#heirs ?? heirs(this.#view(), [row])).get(row.id);
   }
 
-  /** Chooses who gets which of this worker's shards, before it gives up all of them. */
-  async chooseHeirs(signal: AbortSignal): Promise<void> {
+  /**
+   * Chooses who gets which of this worker's shards, before it gives up all of them. What was given to it, and it has not taken
+   * yet, is passed on now; returns who got some of that.
+   */
+  async chooseHeirs(signal: AbortSignal): Promise<ReadonlySet<string>> {
+    const { self, roster } = this.#deps;
     await this.#read(signal);
-    this.#heirs = heirs(this.#view(), this.#deps.roster.rows());
+    const given = this.#rows.filter((row) =>
+      row.owner === self && row.holder === null && !isEnded(row) && !roster.isHere(row.id)
+    );
+    const chosen = heirs(this.#view(), [...roster.rows(), ...given]);
+    this.#heirs = chosen;
+    const told = new Set<string>();
+    await forEachLimited(given, WRITES_AT_ONCE_MAX, async (row) => {
+      const heir = chosen.get(row.id);
+      if (heir === undefined) return;
+      const { kind } = await writePatiently(this.#deps, passOn(row, heir), signal);
+      if (kind === "written") told.add(heir);
+    });
+    return told;
   }
 
   /** Reads the rows: those of the workers last, so that whoever owns a shard is known. */

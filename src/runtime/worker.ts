@@ -66,6 +66,7 @@ export class Worker {
   #sync: ShardSync | undefined;
   /** A stop is not interrupted by anything but its time limits. */
   readonly #never = new AbortController().signal;
+  #registration: Promise<void> | undefined;
   #isRegistered = false;
   #isStopping = false;
 
@@ -133,7 +134,10 @@ export class Worker {
       // The stream first: a name with a typo must not leave a table behind.
       await source.listShards(signal);
       await store.prepare(signal);
-      await this.#heartbeat.register(signal);
+      // A stop does not interrupt it: a row that arrives after its sender left would be taken for a worker.
+      this.#registration = this.#heartbeat.register(this.#leaving.signal);
+      await this.#registration;
+      signal.throwIfAborted();
       this.#isRegistered = true;
       this.#live("heartbeat", () => this.#heartbeat.run(this.#leaving.signal));
       this.#live("fence", () => this.#heartbeat.watchFence(this.#leaving.signal));
@@ -268,13 +272,16 @@ export class Worker {
     } else if (this.#isRegistered) {
       this.#heartbeat.startDraining();
       await this.#within(DRAIN_SHARE, "finish what is in hand", (signal) => this.#drain(signal));
+    } else if (this.#registration !== undefined) {
+      const registered = this.#registration.catch(() => {}); // Whoever started this worker is told.
+      await this.#within(FAREWELL_SHARE, "register", () => registered);
     }
     await this.#within(GIVE_UP_SHARE, "give up the shards", () => this.#roster.giveUp());
     // Others take these as soon as this worker has left: whoever still has a record of them in hand is told.
     this.#roster.loseAll("the time to stop ran out");
     // A heartbeat after the row is gone would bring it back.
     this.#leaving.abort(new DOMException("The worker is leaving", "AbortError"));
-    if (this.#isRegistered) {
+    if (this.#registration !== undefined) {
       // What was given to this worker meanwhile is free once its row is gone.
       const leave = async (signal: AbortSignal): Promise<void> => {
         // Whoever was given a shard is told, or it would look for it a while later only.
@@ -294,7 +301,9 @@ export class Worker {
 
   async #drain(signal: AbortSignal): Promise<void> {
     try {
-      await this.#survey.chooseHeirs(signal);
+      for (const heir of await this.#survey.chooseHeirs(signal)) {
+        this.#membership.nudge(heir, this.#ended.signal);
+      }
     } catch (error) {
       // Without heirs the shards are freed, which costs their next owners a moment.
       const told = toEventError(error);

@@ -63,6 +63,8 @@ export interface SpawnOptions {
   readonly onEvent?: (event: AppEvent) => void;
   /** One record of so many takes longer to process. */
   readonly slow?: { readonly every: number; readonly ms: number };
+  /** The most records of one shard at the same time. */
+  readonly concurrency?: number;
 }
 
 /** How a cluster is started. */
@@ -150,8 +152,8 @@ export class Cluster implements AsyncDisposable {
   }
 
   /** Starts a worker process and waits until it runs. */
-  async worker(workerId: string): Promise<WorkerProcess> {
-    const worker = this.spawn(workerId);
+  async worker(workerId: string, options: SpawnOptions = {}): Promise<WorkerProcess> {
+    const worker = this.spawn(workerId, options);
     await waitFor(() => worker.events.some((event) => event.type === "worker_started"), {
       what: `${workerId} to start`,
       within: 20_000,
@@ -162,7 +164,7 @@ export class Cluster implements AsyncDisposable {
   /** Starts a worker process. */
   spawn(workerId: string, options: SpawnOptions = {}): WorkerProcess {
     const { kinesisEndpoint = "", dynamoDBEndpoint = "" } = { ...this.options, ...options };
-    const { slow, onEvent = () => {} } = options;
+    const { slow, concurrency = 1, onEvent = () => {} } = options;
     const cli = new URL("../../cli.ts", import.meta.url).pathname;
     const processor = new URL("./recording_processor.ts", import.meta.url).pathname;
     const flags = {
@@ -173,6 +175,7 @@ export class Cluster implements AsyncDisposable {
       "kinesis-endpoint": kinesisEndpoint,
       "dynamodb-endpoint": dynamoDBEndpoint,
       "log": "json",
+      concurrency,
     };
     const settings = Object.entries(SETTINGS).map(([name, value]) =>
       `--${name.replaceAll(/[A-Z]/g, (letter) => "-" + letter.toLowerCase())}=${value}ms`

@@ -114,6 +114,34 @@ Deno.test("split and merge under load: the order of each key is kept, nothing is
   assertEquals(ended, ["shardId-000000000000", "shardId-000000000001", "shardId-000000000003"]);
 });
 
+Deno.test("sixteen records of a shard at a time: through a split and a SIGTERM the order of each key is kept, and nothing is lost", async () => {
+  await using cluster = await Cluster.start({ shards: 2 });
+  const options = { concurrency: 16, slow: { every: 3, ms: 20 } };
+  const workers = [
+    await cluster.worker("alice", options),
+    await cluster.worker("bob", options),
+  ];
+  // One after the other, a third of them at 20 ms each would take more than 12 s in each shard.
+  const took = waitFor(async () => (await cluster.processed()).length >= 4_000, {
+    what: "the first records to be processed",
+    within: 12_000,
+  });
+  await cluster.putRecords(4_000, 200);
+  await took;
+  const half = (1n << 126n).toString();
+  cluster.kinesis.engine.call("SplitShard", {
+    StreamName: "ClusterStream",
+    ShardToSplit: "shardId-000000000000",
+    NewStartingHashKey: half,
+  });
+  await cluster.putRecords(2_000, 200);
+  workers[0]?.kill("SIGTERM");
+  await cluster.putRecords(2_000, 200);
+  const { repeated } = await cluster.settle(20_000);
+  tell(`${repeated.length} records beyond a gap came again after SIGTERM`);
+  assert(repeated.every(({ workerId }) => workerId === "bob"), "only what alice left");
+});
+
 Deno.test("a worker that was paused past its time-out delivers nothing of what others took", async () => {
   await using cluster = await Cluster.start({ shards: 4 });
   const alice = await cluster.worker("alice");

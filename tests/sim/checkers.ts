@@ -86,13 +86,18 @@ export class CheckpointOnlyMovesOn implements Checker {
   }
 }
 
-/** Within a turn, the records of a shard come in order and without a gap, from right after the checkpoint on. */
+/**
+ * Within a turn, the records of a shard come in order and without a gap, from right after the checkpoint on. When several come
+ * at once, each comes once, those of a key in order; `NoLoss` holds that none is left out.
+ */
 export class Order implements Checker {
   readonly #truth: Truth;
   /** For each shard and term, the place of the record that comes next. */
   readonly #next = new Map<string, number>();
   /** For each shard, the place of a record that failed, and comes again. */
   readonly #failed = new Map<string, number>();
+  /** For each shard and term, and each key, the place after the last record that came, if several come at once. */
+  readonly #nextOfKey = new Map<string, Map<string, number>>();
 
   constructor(truth: Truth) {
     this.#truth = truth;
@@ -111,9 +116,17 @@ export class Order implements Checker {
     this.#next.set(`${fact.shardId} ${fact.term}`, placeAfter(shard, row.checkpoint));
   }
 
+  /** A turn that goes on, because a request for the shard was taken back, begins anew at what is finished. */
+  onWrite({ isAccepted, before, after }: TableWrite): void {
+    if (!isAccepted || before?.kind !== "shard" || after?.kind !== "shard") return;
+    if (before.handover === null || after.handover !== null || before.term !== after.term) return;
+    this.#nextOfKey.delete(`${before.id} ${before.term}`);
+  }
+
   onDelivery(delivery: Delivery): void {
     const { process, shardId, term, records, attempt } = delivery;
     const { world, stream, config } = this.#truth;
+    if (config.concurrency > 1) return this.#checkKeys(delivery);
     const shard = stream.shard(shardId);
     const key = `${shardId} ${term}`;
     for (const [i, record] of records.entries()) {
@@ -137,6 +150,25 @@ export class Order implements Checker {
       }
       record.deliveries += attempt === 1 ? 1 : 0;
       this.#next.set(key, record.index + 1);
+    }
+  }
+
+  #checkKeys({ process, shardId, term, records, attempt }: Delivery): void {
+    const { world, stream, config } = this.#truth;
+    const turn = `${shardId} ${term}`;
+    const nextOfKey = this.#nextOfKey.get(turn) ?? new Map<string, number>();
+    this.#nextOfKey.set(turn, nextOfKey);
+    const start = this.#next.get(turn) ?? 0;
+    for (const [i, { shard, index, sequenceNumber, partitionKey }] of records.entries()) {
+      const key = config.orderBy === "none" ? sequenceNumber : partitionKey;
+      const next = nextOfKey.get(key) ?? start;
+      nextOfKey.set(key, Math.max(next, index + 1));
+      const isOfShard = shard === stream.shard(shardId);
+      if (isOfShard && (index >= next || attempt > 1 || i > 0 && index >= start)) continue;
+      return world.fail(
+        "order",
+        `${process.name} got ${sequenceNumber} of ${shardId} in term ${term}, after a later one of its key`,
+      );
     }
   }
 }
@@ -178,6 +210,7 @@ export class Lineage implements Checker {
       }
       this.#finishedParents.add(shardId);
     }
+    if (this.#truth.config.orderBy === "none") return;
     const inHand = new Set(records);
     for (const { previous, sequenceNumber, partitionKey } of records) {
       if (previous === null || inHand.has(previous) || isSettled(previous.shard, previous.index)) {
@@ -198,6 +231,8 @@ export class NoDuplicatesAtParting implements Checker {
   readonly #truth: Truth;
   /** For each shard and term, one more than the place of the last record that was finished. */
   readonly #finished = new Map<string, number>();
+  /** For each shard and term, the places of the records that were finished, if several come at once. */
+  readonly #places = new Map<string, Set<number>>();
 
   constructor(truth: Truth) {
     this.#truth = truth;
@@ -205,9 +240,13 @@ export class NoDuplicatesAtParting implements Checker {
 
   onReturn({ shardId, term, records }: Delivery, outcome: Outcome): void {
     const last = records.at(-1);
-    if (outcome === "finished" && last !== undefined) {
-      this.#finished.set(`${shardId} ${term}`, last.index + 1);
-    }
+    if (outcome !== "finished" || last === undefined) return;
+    const turn = `${shardId} ${term}`;
+    this.#finished.set(turn, last.index + 1);
+    if (this.#truth.config.concurrency === 1) return;
+    const places = this.#places.get(turn) ?? new Set();
+    this.#places.set(turn, places);
+    for (const { index } of records) places.add(index);
   }
 
   onWrite({ isAccepted, before, after, by, change }: TableWrite): void {
@@ -219,8 +258,12 @@ export class NoDuplicatesAtParting implements Checker {
     const { world, stream, config, processes } = this.#truth;
     const shard = stream.shard(before.id);
     if (!isParting || shard === undefined || config.checkpointMode === "manual") return;
-    const finished = this.#finished.get(`${before.id} ${before.term}`);
-    if (finished === undefined || finished <= placeAfter(shard, after.checkpoint)) return;
+    const turn = `${before.id} ${before.term}`;
+    const finished = this.#finished.get(turn);
+    const until = placeAfter(shard, after.checkpoint);
+    if (finished === undefined || finished <= until) return;
+    // What is finished beyond the first unfinished record comes again.
+    if (config.concurrency > 1 && this.#places.get(turn)?.has(until) !== true) return;
     const process = processes.get(by);
     // What a stop had to give up is processed again.
     if (process !== undefined && process.isOutOfTime(config.shutdownTimeout * 0.5)) return;
@@ -229,13 +272,18 @@ export class NoDuplicatesAtParting implements Checker {
       `${by} gave up ${before.id} in term ${before.term} at ${
         formatCheckpoint(after.checkpoint)
       }, ` +
-        `but had finished ${shard.records[finished - 1]?.sequenceNumber}`,
+        `but had finished ${
+          shard.records[config.concurrency > 1 ? until : finished - 1]?.sequenceNumber
+        }`,
     );
   }
 
   /** An old list may bring back the row of a shard that has left the stream: its terms begin anew, with nothing to read. */
   #forget({ id, term }: ShardRow): void {
-    for (let past = 0; past <= term; past++) this.#finished.delete(`${id} ${past}`);
+    for (let past = 0; past <= term; past++) {
+      this.#finished.delete(`${id} ${past}`);
+      this.#places.delete(`${id} ${past}`);
+    }
   }
 }
 

@@ -83,6 +83,8 @@ export class BoundedDuplicates implements Checker {
       `${process.name} got ${record.sequenceNumber} of ${record.shard.id} again, which ` +
       `${before.process.name} had ${before.outcome} in term ${before.term}`;
     if (end === undefined) return world.fail("duplicates", `${what} and did not give up`);
+    // Of several at once, what is finished beyond the first that is not comes again.
+    if (config.concurrency > 1) return;
     if (end.kind === "given up") {
       if (end.isInTime) world.fail("duplicates", `${what} and gave up in time`);
       else coverage.count("duplicate after a stop out of time");

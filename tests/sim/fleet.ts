@@ -9,8 +9,8 @@
 import type { AppFact } from "../../src/events.ts";
 import type { Checker, Delivery, Outcome, Truth } from "./checker.ts";
 import type { Journal } from "./journal.ts";
-import { type Fate, SimNetwork } from "./sim_network.ts";
-import type { PortObserver } from "./sim_ports.ts";
+import { type Fate, type NetworkOptions, SimNetwork } from "./sim_network.ts";
+import type { ClockError, PortObserver } from "./sim_ports.ts";
 import { SimProcess } from "./sim_process.ts";
 import type { Prng } from "./world.ts";
 
@@ -20,6 +20,8 @@ export interface FleetOptions extends Truth {
   readonly checkers: readonly Checker[];
   readonly journal: Journal;
   readonly random: Prng;
+  /** What a directed case decides about calls instead of chance. */
+  readonly direct?: NetworkOptions["direct"];
 }
 
 /** The processes. */
@@ -41,6 +43,7 @@ export class Fleet {
     const common = {
       world,
       timeoutMs: scenario.callTimeoutMs,
+      direct: options.direct,
       isFaulty: () => this.#isFaulty,
       onFault: (host: { readonly name: string }, task: string, what: Fate): void => {
         this.#note(host.name, "", () => `  ~ ${task}: ${what}`);
@@ -72,7 +75,7 @@ export class Fleet {
   }
 
   /** Starts a process under a new worker id, or the one that is given. */
-  start(workerId: string = `w${this.#workerIds++}`): SimProcess {
+  start(workerId: string = `w${this.#workerIds++}`, clockError?: ClockError): SimProcess {
     const { scenario, world, config, table, stream, processes } = this.#options;
     const lives = (this.#started.get(workerId) ?? 0) + 1;
     this.#started.set(workerId, lives);
@@ -90,7 +93,7 @@ export class Fleet {
       world,
       random: this.#random.fork(),
       config,
-      clockError: {
+      clockError: clockError ?? {
         rate: 1 + this.#random.between(-driftMax, driftMax),
         offsetMs: Math.round(this.#random.between(-1, 1) ** 5 * 600_000) * (driftMax > 0 ? 1 : 0),
       },
@@ -196,6 +199,8 @@ export class Fleet {
 
   /** No faults from now on. */
   heal(): void {
+    // A story that has ended is not told on.
+    if (this.#options.world.failure !== undefined) return;
     this.#note("", "", "=== no faults from now on");
     this.#isFaulty = false;
     this.#outageUntil = 0;

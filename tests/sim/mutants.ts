@@ -58,10 +58,10 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "checkpoint before finish: a record is marked before it is processed",
-    file: "runtime/record_runner.ts",
-    from: "    let mode: ErrorHandlingMode | undefined;\n    for (let attempt = 1;; attempt++) {",
+    file: "runtime/record_attempts.ts",
+    from: "  const result = await runRecords(run);\n  const { finished } = result;",
     to:
-      "    let mode: ErrorHandlingMode | undefined;\n    this.#markFinished(last);\n    for (let attempt = 1;; attempt++) {",
+      "  onFinished(records.length);\n  const result = await runRecords(run);\n  const { finished } = result;",
   },
   {
     name: "child before parent: a child is ready before its parents ended",
@@ -271,5 +271,36 @@ export const MUTANTS: readonly Mutant[] = [
     file: "runtime/shard_sync.ts",
     from: "const gone = unlisted.filter((row) => this.#unlisted.has(row.id));",
     to: "const gone = unlisted;",
+  },
+  {
+    name: "the progress passes an unfinished record",
+    file: "core/progress.ts",
+    from: "while (this.#isFinished[this.#head] === true) this.#head += 1;",
+    to:
+      "while (this.#isFinished[this.#head] === true || this.#isFinished[this.#head + 1] === true) {\n      this.#head += 1;\n    }",
+  },
+  {
+    name: "two lanes for one key",
+    file: "runtime/lanes.ts",
+    from: "const lane = laneOf(record.partitionKey, count);",
+    to: "const lane = (laneOf(record.partitionKey, count) + i) % count;",
+  },
+  {
+    name: "with lanes a failed read goes on after what is finished",
+    file: "runtime/record_runner.ts",
+    from: "return this.#readTo;",
+    to: "return this.#lease.readTo;",
+  },
+  {
+    name: "the end of a shard does not wait for the lanes",
+    file: "runtime/shard_runner.ts",
+    from: '    outcome = await records.settled();\n    if (outcome === "done") outcome',
+    to: '    if (outcome === "done") outcome',
+  },
+  {
+    name: "a shard is given up with records in hand",
+    file: "runtime/record_runner.ts",
+    from: "    await this.#lanes.settled();\n    if (this.#defect",
+    to: "    if (this.#defect",
   },
 ];

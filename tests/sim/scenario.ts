@@ -9,6 +9,7 @@
  */
 
 import type { ReactoKinesixConfig } from "../../src/core/config.ts";
+import type { Delivery } from "./checker.ts";
 import { Prng } from "./world.ts";
 
 /** How often calls go wrong; probabilities, unless said otherwise. */
@@ -49,6 +50,17 @@ export interface Happenings {
   readonly outage: number;
 }
 
+/** What a user's processor does in a directed case. Whatever throws is thrown at the worker. */
+export interface Behaviour {
+  /** How long an attempt takes; `Infinity` hangs. Undefined is left to chance. */
+  readonly workMs?: (delivery: Delivery) => number | undefined;
+  /** Whether an attempt fails. Undefined is left to chance. */
+  readonly fails?: (delivery: Delivery) => boolean | undefined;
+  /** Is called for each shard that the factory makes a processor for. */
+  readonly onMake?: (shardId: string) => void;
+  readonly onMaxRetryExceeded?: () => void;
+}
+
 /** How the users' processors behave. */
 export interface ProcessorHabits {
   readonly kind: "record" | "batch" | "factory";
@@ -58,6 +70,8 @@ export interface ProcessorHabits {
   readonly slowMsMax: number;
   readonly throws: number;
   readonly mode: { readonly kind: "retryAndSkip" | "retryAndStop"; readonly retries: number };
+  /** What a directed case has instead of chance. */
+  readonly behaviour?: Behaviour;
 }
 
 /** Everything that a seed decides. */
@@ -97,13 +111,6 @@ export interface Scenario {
   readonly processor: ProcessorHabits;
 }
 
-/** What a person may fix instead of leaving it to the seed. */
-export interface ScenarioOptions {
-  readonly workers?: number;
-  readonly shards?: number;
-  readonly calmMs?: number;
-}
-
 const MINUTE = 60_000;
 /** How many seeds have more than ten workers, who look at each other in turns. */
 const LARGE_FLEET = 0.05;
@@ -115,7 +122,7 @@ const RESHARDY = 0.12;
 const ITERATOR_MS = 5 * MINUTE;
 
 /** What a seed stands for. */
-export function makeScenario(seed: number, options: ScenarioOptions = {}): Scenario {
+export function makeScenario(seed: number): Scenario {
   const random = new Prng(seed);
   const isGentle = random.chance(0.25);
   const isDefault = random.chance(isGentle ? 0.5 : 0.1);
@@ -125,21 +132,20 @@ export function makeScenario(seed: number, options: ScenarioOptions = {}): Scena
     loadBalanceFrequency = 180_000,
     checkStreamChangesFrequency = 60_000,
   } = config;
-  const shards = options.shards ?? random.whole(1, random.chance(0.5) ? 4 : 12);
+  const shards = random.whole(1, random.chance(0.5) ? 4 : 12);
   const hasTrim = !isGentle && random.chance(0.2);
   const isStuck = random.chance(STUCK);
   const isReshardy = !isGentle && random.chance(RESHARDY);
   const hasClockJumps = !isGentle && random.chance(0.3);
-  return {
+  const scenario: Scenario = {
     seed,
-    workers: options.workers ??
-      (random.chance(LARGE_FLEET) ? random.whole(10, 14) : random.whole(1, isGentle ? 8 : 6)),
+    workers: random.chance(LARGE_FLEET) ? random.whole(10, 14) : random.whole(1, isGentle ? 8 : 6),
     shards,
     shardsMax: shards + (isReshardy ? 80 : random.whole(0, random.chance(0.2) ? 40 : 12)),
     keys: random.whole(1, 40),
     recordsPerSecond: random.between(0.2, 8),
     safetyMs: isDefault ? 20 * MINUTE : random.between(5, 20) * MINUTE,
-    calmMs: options.calmMs ?? Math.min(60 * MINUTE, 12 * loadBalanceFrequency),
+    calmMs: Math.min(60 * MINUTE, 12 * loadBalanceFrequency),
     config,
     isGentle,
     driftMax: random.pick([0, 0.0001, 0.01, 0.03]),
@@ -165,6 +171,7 @@ export function makeScenario(seed: number, options: ScenarioOptions = {}): Scena
     }),
     processor: drawProcessor(random.fork(), { isGentle, heartbeat, isStuck }),
   };
+  return { ...scenario, config: { ...config, ...drawLanes(random.fork(), config) } };
 }
 
 /** Settings in the proportions of the defaults, on a shorter scale. */
@@ -196,6 +203,15 @@ function drawConfig(random: Prng): ReactoKinesixConfig {
       : 0,
     initialPosition: random.pick(["TRIM_HORIZON", "TRIM_HORIZON", "LATEST"]),
     checkpointMode,
+  };
+}
+
+/** In a quarter of the seeds several records of a shard are processed at once. */
+function drawLanes(random: Prng, { checkpointMode }: ReactoKinesixConfig): ReactoKinesixConfig {
+  if (!random.chance(0.25) || checkpointMode === "manual") return {};
+  return {
+    concurrency: random.pick([2, 3, 16]),
+    orderBy: random.chance(0.2) ? "none" : "partitionKey",
   };
 }
 

@@ -6,6 +6,7 @@
  * @module
  */
 
+import type { Row, RowChange } from "../../src/core/lease.ts";
 import type { CallFaults } from "./scenario.ts";
 import type { Host, Prng, World } from "./world.ts";
 
@@ -42,20 +43,35 @@ export interface NetworkOptions {
   readonly isFaulty: () => boolean;
   /** Until when the service answers nothing, in virtual time. */
   readonly outageUntil: () => number;
+  /** What a directed case decides instead of chance. */
+  readonly direct?: ((call: Sent) => Direction | undefined) | undefined;
   /** Is told what went wrong. */
   readonly onFault: (host: NetworkHost, task: string, what: Fate) => void;
 }
 
-/** One call. */
-export interface Call<T> {
+/** A call as it can be told from others. */
+export interface Sent {
   readonly host: NetworkHost;
-  readonly signal: AbortSignal;
   readonly task: string;
   readonly isWrite: boolean;
+  /** What it writes. */
+  readonly change?: RowChange<Row>;
+}
+
+/** One call. */
+export interface Call<T> extends Sent {
+  readonly signal: AbortSignal;
   /** What the service does when the request arrives. */
   readonly serve: () => T;
   /** What the service does a little later, if the answer takes two looks. */
   readonly finish?: (first: T) => T;
+}
+
+/** What becomes of a call in a directed case. */
+export interface Direction {
+  readonly fate?: Fate;
+  /** Gets each look of the service at the request, to have it happen whenever it likes. */
+  readonly hold?: ((look: () => void) => void) | undefined;
 }
 
 /** How a call goes. */
@@ -105,9 +121,11 @@ export class SimNetwork {
     const onAbort = (): void => settle(() => reject(signal.reason));
     signal.addEventListener("abort", onAbort, { once: true });
     const timer = world.after(timeoutMs, () => fail("unavailable", true), host);
-    const fate = this.#fate(isWrite);
+    const direction = this.#options.direct?.(call);
+    const fate = direction?.fate ?? this.#fate(isWrite);
     if (fate !== "fine") onFault(host, task, fate);
     this.#travel(call, fate, {
+      hold: direction?.hold,
       onReply: (value) => settle(() => resolve(value)),
       onFailure: fail,
     });
@@ -115,6 +133,7 @@ export class SimNetwork {
   }
 
   #travel<T>(call: Call<T>, fate: Fate, back: {
+    readonly hold: Direction["hold"];
     readonly onReply: (value: T) => void;
     readonly onFailure: (kind: "throttled" | "unavailable", maybeApplied: boolean) => void;
   }): void {
@@ -127,7 +146,9 @@ export class SimNetwork {
         if (!host.isDeaf.replies) answer();
       }, host);
     };
-    world.after(this.#latencyMs(fate), () => {
+    const hold = back.hold ??
+      ((look: () => void, afterMs: number) => void world.after(afterMs, look));
+    hold(() => {
       if (world.now < outageUntil()) return;
       if (fate === "throttled") return reply(() => back.onFailure("throttled", false));
       if (fate === "5xx before") return reply(() => back.onFailure("unavailable", true));
@@ -139,11 +160,11 @@ export class SimNetwork {
       }
       if (fate === "5xx after") return reply(() => back.onFailure("unavailable", true));
       if (finish === undefined) return reply(() => back.onReply(value));
-      world.after(this.#nextPageMs(), () => {
+      hold(() => {
         const whole = finish(value);
         reply(() => back.onReply(whole));
-      });
-    });
+      }, this.#nextPageMs());
+    }, this.#latencyMs(fate));
   }
 
   #fate(isWrite: boolean): Fate {

@@ -178,6 +178,8 @@ export class SimLeaseStore implements LeaseStore {
   readonly #isTorn: () => boolean;
   /** When the table can be used, in virtual time. */
   readonly #readyAt: number;
+  /** The row at which the lists of a directed case are torn. */
+  tornAt: string | undefined;
 
   constructor(
     options: PortOptions,
@@ -215,7 +217,7 @@ export class SimLeaseStore implements LeaseStore {
     const pick = (ids: readonly string[]): RowKinds[K][] =>
       ids.flatMap((id) => table.read(kind, id) ?? []);
     const task = `list ${kind} rows`;
-    if (!this.#isTorn()) {
+    if (this.tornAt === undefined && !this.#isTorn()) {
       const serve = this.#serve(() => {
         observer.onTableRead(kind, true);
         return table.list(kind);
@@ -234,9 +236,10 @@ export class SimLeaseStore implements LeaseStore {
       serve: this.#serve(() => {
         observer.onTableRead(kind, true);
         const ids = table.ids(kind);
-        until = isAtEnd
-          ? laterId(ids.at(-1) ?? "", random.whole(1, 5))
-          : ids[Math.floor(ids.length * share)] ?? "";
+        until = this.tornAt ??
+          (isAtEnd
+            ? laterId(ids.at(-1) ?? "", random.whole(1, 5))
+            : ids[Math.floor(ids.length * share)] ?? "");
         return pick(ids.filter((id) => id < until));
       }),
       finish: (first) => [...first, ...pick(table.ids(kind).filter((id) => id >= until))],
@@ -261,7 +264,14 @@ export class SimLeaseStore implements LeaseStore {
     const task = `write ${change.kind} ${change.id}`;
     const serve = this.#serve(() => this.#table.write(change, host.name));
     try {
-      return await network.call({ host, signal, task, isWrite: true, serve });
+      return await network.call({
+        host,
+        signal,
+        task,
+        isWrite: true,
+        change: change as unknown as RowChange<Row>,
+        serve,
+      });
     } catch (error) {
       throw toStoreError(error, task);
     }

@@ -63,6 +63,7 @@ export class SimProcess implements PortHost {
   readonly name: string;
   readonly workerId: string;
   readonly worker: Worker;
+  readonly store: SimLeaseStore;
   isCrashed = false;
   pausedUntil = 0;
   isDeaf = { requests: false, replies: false };
@@ -98,7 +99,7 @@ export class SimProcess implements PortHost {
       random: random.fork(),
       observer: options.observer(this),
     };
-    const store = new SimLeaseStore(
+    this.store = new SimLeaseStore(
       { ...ports, network: options.toTable },
       options.table,
       { isTorn: options.isTorn, readyAt: tableReadyMs },
@@ -115,7 +116,7 @@ export class SimProcess implements PortHost {
       config,
       clock: this.#clock,
       random: new SimRandom(random.fork(), name),
-      store,
+      store: this.store,
       source: this.#source,
       emit: (fact) => options.onFact(this, fact),
       processor: this.makeProcessor(),
@@ -146,34 +147,43 @@ export class SimProcess implements PortHost {
   }
 
   /** A user's processor, or a factory of them. */
-  makeProcessor(): ProcessorSource {
-    const { habits, random } = this.#options;
-    if (habits.kind !== "factory") return this.#processor();
-    return async () => {
+  makeProcessor(habits: ProcessorHabits = this.#options.habits): ProcessorSource {
+    const { random } = this.#options;
+    if (habits.kind !== "factory") return this.#processor(habits);
+    return async (shardId) => {
+      habits.behaviour?.onMake?.(shardId);
       if (random.chance(0.3)) await this.#work(random.between(0, 2_000));
       if (this.#options.isFaulty() && random.chance(habits.throws)) {
         throw new Error("a factory that fails");
       }
-      return this.#processor();
+      return this.#processor(habits);
     };
   }
 
-  #processor(): RecordProcessor {
-    const { habits, config } = this.#options;
+  #processor(habits: ProcessorHabits): RecordProcessor {
+    const { config } = this.#options;
     const common: RecordProcessor = {
       getErrorHandlingMode: () => habits.mode,
+      onMaxRetryExceeded: () => habits.behaviour?.onMaxRetryExceeded?.(),
       shardEnded: async (context) => {
         if (config.checkpointMode === "manual") await context.checkpoint();
       },
     };
     if (habits.kind === "batch") {
-      return { ...common, processBatch: (records, context) => this.#process(records, context) };
+      return {
+        ...common,
+        processBatch: (records, context) => this.#process(records, context, habits),
+      };
     }
-    return { ...common, process: (record, context) => this.#process([record], context) };
+    return { ...common, process: (record, context) => this.#process([record], context, habits) };
   }
 
-  #process(records: readonly KinesisRecord[], context: ProcessContext): void | Promise<void> {
-    const { habits, random, config, stream, isFaulty, onDelivery } = this.#options;
+  #process(
+    records: readonly KinesisRecord[],
+    context: ProcessContext,
+    habits: ProcessorHabits,
+  ): void | Promise<void> {
+    const { random, config, stream, isFaulty, onDelivery } = this.#options;
     const delivery: Delivery = {
       process: this,
       shardId: context.shardId,
@@ -185,10 +195,10 @@ export class SimProcess implements PortHost {
     this.recordsInHand += 1;
     onDelivery(delivery);
     const isSlow = isFaulty() && random.chance(habits.slow);
-    const workMs = isSlow
-      ? random.between(0, habits.slowMsMax)
-      : random.between(0, habits.workMsMax);
-    const fails = isFaulty() && random.chance(habits.throws);
+    const { behaviour } = habits;
+    const workMs = behaviour?.workMs?.(delivery) ??
+      (isSlow ? random.between(0, habits.slowMsMax) : random.between(0, habits.workMsMax));
+    const fails = behaviour?.fails?.(delivery) ?? (isFaulty() && random.chance(habits.throws));
     if (workMs === 0 && config.checkpointMode === "auto") return this.#return(delivery, fails);
     return this.#workAndReturn(delivery, context, { workMs, fails });
   }

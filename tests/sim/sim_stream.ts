@@ -84,15 +84,21 @@ export class SimStream {
     return this.#records.get(sequenceNumber);
   }
 
+  /** The shard that records with a key go to. */
+  openShardOf(partitionKey: string): SimShard {
+    const hash = hashOf(partitionKey);
+    const shard = this.open.find(({ start, end }) => start <= hash && hash < end);
+    if (shard === undefined) throw new Error("The open shards must cover all hash keys");
+    return shard;
+  }
+
   /** Puts a record into the shard that its key belongs to. `stamp` is the stream's wall time. */
   put(
     partitionKey: string,
     stamp: number,
     data: Uint8Array<ArrayBuffer> = PAYLOAD,
   ): SimRecord {
-    const hash = hashOf(partitionKey);
-    const shard = this.open.find(({ start, end }) => start <= hash && hash < end);
-    if (shard === undefined) throw new Error("The open shards must cover all hash keys");
+    const shard = this.openShardOf(partitionKey);
     const record: SimRecord = {
       sequenceNumber: String(this.#sequence++),
       partitionKey,

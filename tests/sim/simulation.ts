@@ -19,20 +19,25 @@ import { BoundedDuplicates } from "./duplicates.ts";
 import { describeUnsettled, settlingMs } from "./convergence.ts";
 import { NoDefects, NothingLeft, RequestsEnd, StopDeadline, Takeover } from "./deadlines.ts";
 import { Coverage } from "./coverage.ts";
-import { Fleet } from "./fleet.ts";
+import { Fleet, type FleetOptions } from "./fleet.ts";
 import { Journal } from "./journal.ts";
-import { makeScenario, type Scenario, type ScenarioOptions } from "./scenario.ts";
+import { applyOverride, type ScenarioOverride } from "./override.ts";
+import { makeScenario, type Scenario } from "./scenario.ts";
 import { EPOCH_MS } from "./sim_ports.ts";
 import type { SimProcess } from "./sim_process.ts";
 import { SimStream } from "./sim_stream.ts";
 import { SimTable, type TableWrite } from "./sim_table.ts";
 import { withTripwires } from "./tripwires.ts";
-import { type Prng, World } from "./world.ts";
+import { HALT, type Prng, World } from "./world.ts";
 
 /** What came of a seed. */
 export interface SimulationResult {
   readonly seed: number;
+  /** The checker that a promise is broken for; null if none is. */
+  readonly checker: string | null;
+  /** The checker, and what it saw. */
   readonly failure: string | null;
+  /** The last lines of the story. */
   readonly journal: string;
   readonly traceHash: string;
   readonly events: number;
@@ -44,9 +49,16 @@ export interface SimulationResult {
   readonly worstPartingMs: number;
 }
 
-/** How much of a simulation is kept for people. */
-export interface SimulationOptions extends ScenarioOptions {
+/** What a person may want of a simulation. */
+export interface SimulationOptions {
+  /** What is otherwise than the seed says. */
+  readonly override?: ScenarioOverride;
+  /** How many lines of the story are kept. */
   readonly journalLines?: number;
+  /** The virtual time at which it ends, in milliseconds. */
+  readonly untilMs?: number;
+  /** A text; the first line of the story that contains it counts as a broken promise. */
+  readonly find?: string;
 }
 
 const EVENTS_MAX = 20_000_000;
@@ -60,14 +72,20 @@ export async function simulate(
   seed: number,
   options: SimulationOptions = {},
 ): Promise<SimulationResult> {
-  const simulation = new Simulation(makeScenario(seed, options), options.journalLines ?? 40);
-  return await withTripwires(
+  const { override = {}, journalLines = 40, untilMs = Infinity, find } = options;
+  const scenario = applyOverride(makeScenario(seed), override);
+  const simulation = new Simulation(scenario, journalLines);
+  simulation.haltAt(untilMs);
+  if (find !== undefined) simulation.failAt(find);
+  const result = await withTripwires(
     () => simulation.run(),
     (what) => simulation.fail("no stray failure", what),
   );
+  return { ...result, seed };
 }
 
-class Simulation {
+/** A cluster in its world, with every checker on. */
+export class Simulation {
   readonly #truth: Truth;
   readonly #scenario: Scenario;
   readonly #world: World;
@@ -80,7 +98,12 @@ class Simulation {
   /** When the last thing that was planned has happened. */
   #quietAt = 0;
 
-  constructor(scenario: Scenario, journalLines: number) {
+  /** @param directed What a directed case has beside the checkers, and instead of chance. */
+  constructor(
+    scenario: Scenario,
+    journalLines: number,
+    directed: Pick<FleetOptions, "checkers" | "direct"> = { checkers: [] },
+  ) {
     this.#scenario = scenario;
     this.#world = new World(scenario.seed, { eventsMax: EVENTS_MAX });
     this.#random = this.#world.random.fork();
@@ -117,9 +140,11 @@ class Simulation {
       new RequestsEnd(truth),
       new NoDefects(truth),
       this.#takeover,
+      ...directed.checkers,
     );
     this.#fleet = new Fleet({
       ...truth,
+      direct: directed.direct,
       processes,
       checkers: this.#checkers,
       journal: this.#journal,
@@ -127,8 +152,26 @@ class Simulation {
     });
   }
 
+  get truth(): Truth {
+    return this.#truth;
+  }
+
+  get fleet(): Fleet {
+    return this.#fleet;
+  }
+
   fail(checker: string, message: string): void {
     this.#world.fail(checker, message);
+  }
+
+  /** Ends the story at a virtual time. */
+  haltAt(ms: number): void {
+    this.#world.haltAt = ms;
+  }
+
+  /** Has the first line of the story that contains a text count as a broken promise. */
+  failAt(text: string): void {
+    this.#journal.watch((line) => line.includes(text) && this.fail("found", line.trim()));
   }
 
   async run(): Promise<SimulationResult> {
@@ -136,9 +179,15 @@ class Simulation {
     for (let i = 0; i < workers; i++) {
       this.#world.after(this.#random.between(0, 5_000), () => this.#fleet.start());
     }
-    this.#putRecords();
+    this.putRecords();
     this.#scheduleHappenings();
     await this.#world.runUntil(safetyMs);
+    await this.settle();
+    return this.result();
+  }
+
+  /** Ends the faults, and waits until all is settled; then nothing may move any more. */
+  async settle(): Promise<void> {
     this.#isHappening = false;
     this.#fleet.heal();
     // The last late writes arrive, and whoever ended by itself is started again.
@@ -147,16 +196,18 @@ class Simulation {
     await this.#settle();
     await this.#part();
     for (const checker of this.#checkers) checker.onEnd?.();
-    return this.#result();
   }
 
-  #result(): SimulationResult {
+  /** What came of it. */
+  result(): SimulationResult {
     const { failure, traceHash, events, now } = this.#world;
     const { worstCrashMs, worstPartingMs } = this.#takeover;
     const { shards } = this.#truth.stream;
+    const isBroken = failure !== undefined && failure.checker !== HALT;
     return {
       seed: this.#scenario.seed,
-      failure: failure?.message ?? null,
+      checker: isBroken ? failure.checker : null,
+      failure: isBroken ? failure.message : null,
       journal: this.#journal.format(),
       traceHash,
       events,
@@ -197,6 +248,7 @@ class Simulation {
         )
         .join();
     const before = terms();
+    if (this.#world.failure !== undefined) return;
     this.#note("=== all is settled; nothing may move from now on");
     for (const checker of this.#checkers) checker.onCalm?.();
     await this.#world.runUntil(this.#world.now + this.#scenario.calmMs);
@@ -252,7 +304,8 @@ class Simulation {
     for (let ms = 0; ms < lastMs; ms += heartbeatTimeout) this.#world.after(ms, again);
   }
 
-  #putRecords(): void {
+  /** Puts records from now on, until the faults end. */
+  putRecords(): void {
     const { keys, recordsPerSecond } = this.#scenario;
     const put = (): void => {
       if (!this.#isHappening) return;

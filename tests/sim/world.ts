@@ -88,6 +88,8 @@ export class SimulationFailure extends Error {
   }
 }
 
+/** What stands for a checker when a simulation ends at the time at which it was told to. */
+export const HALT = "halt";
 /** Beyond this an event never happens: nothing runs for so long. */
 const NEVER_MS = 1e12;
 /** How many events one turn of the event loop takes. */
@@ -96,6 +98,8 @@ const EVENTS_PER_TURN = 64;
 /** Virtual time and what happens in it. */
 export class World {
   readonly random: Prng;
+  /** The virtual time at which all of it halts. */
+  haltAt: number = Infinity;
   readonly #heap: Entry[] = [];
   readonly #ties: Prng;
   readonly #eventsMax: number;
@@ -177,8 +181,9 @@ export class World {
   #step(end: number): boolean {
     while (this.#failure === undefined) {
       const entry = this.#heap[0];
-      if (entry === undefined || entry.at > end) {
-        this.#now = Math.max(this.#now, end);
+      if (entry === undefined || entry.at > Math.min(end, this.haltAt)) {
+        this.#now = Math.max(this.#now, Math.min(end, this.haltAt));
+        if (end > this.haltAt) this.fail(HALT, `at ${this.haltAt} ms, as it was told`);
         return false;
       }
       this.#pop();

@@ -203,3 +203,13 @@ Deno.test("config: a processor that waits for its checkpoint must have the time 
   resolveConfig({ ...manual, processTimeout: 1_001 });
   resolveConfig({ ...manual, processTimeout: 0 });
 });
+
+Deno.test("config: several records at once need an order that allows it, and checkpoints that follow by themselves", () => {
+  for (const contradiction of [{ orderBy: "shard" }, { checkpointMode: "manual" }] as const) {
+    const { message } = failureOf({ ...contradiction, concurrency: 2 });
+    const [name = ""] = Object.keys(contradiction);
+    assertMatch(message, new RegExp(`"concurrency".*"${name}"`));
+    assertEquals(resolveConfig(contradiction).concurrency, 1);
+  }
+  assertEquals(resolveConfig({ concurrency: 1_000, orderBy: "none" }).concurrency, 1_000);
+});

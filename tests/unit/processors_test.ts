@@ -2,12 +2,22 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { AppFact } from "../../src/events.ts";
 import type { RecordProcessor } from "../../src/processor.ts";
-import { checkProcessorSource, Processors } from "../../src/runtime/processors.ts";
+import { checkProcessorSource, Processors, type Slot } from "../../src/runtime/processors.ts";
 import { settled } from "../virtual_clock.ts";
 
 /** A processor that says when it is disposed. */
 function processor(name: string, log: string[]): RecordProcessor {
   return { process: () => {}, [Symbol.asyncDispose]: () => void log.push(`dispose ${name}`) };
+}
+
+/** Uses the processor of a shard for a moment. */
+async function useOnce(slot: Slot): Promise<RecordProcessor> {
+  const use = slot.use();
+  try {
+    return await use.processor;
+  } finally {
+    await use.done();
+  }
 }
 
 Deno.test("B4: after a change the next record gets the new processor, the record in hand keeps the old one", async () => {
@@ -16,16 +26,18 @@ Deno.test("B4: after a change the next record gets the new processor, the record
   const facts: AppFact[] = [];
   const processors = new Processors(first, (fact) => facts.push(fact));
   const slot = processors.open("s");
-  assertEquals(await slot.use(), first);
+  const use = slot.use();
+  assertEquals(use.processor, first);
   let isChanged = false;
   const changed = processors.change(second).then(() => isChanged = true);
   await settled();
-  assertEquals([isChanged, log], [false, []]);
-  await slot.done();
+  assertEquals([isChanged, log, use.retired.aborted], [false, [], true]);
+  await use.done();
   await changed;
   assertEquals(log, ["dispose first"]);
-  assertEquals(await slot.use(), second);
-  await slot.done();
+  const next = slot.use();
+  assertEquals(next.processor, second);
+  await next.done();
   assertEquals(facts.map(({ type }) => type), ["processor_changed"]);
   await slot.close();
   await processors.close();
@@ -36,8 +48,7 @@ Deno.test("processors: an idle shard lets go of the old processor at once", asyn
   const log: string[] = [];
   const processors = new Processors(processor("first", log), () => {});
   const slot = processors.open("s");
-  await slot.use();
-  await slot.done();
+  await slot.use().done();
   await processors.change(processor("second", log));
   assertEquals(log, ["dispose first"]);
   await slot.close();
@@ -58,10 +69,10 @@ Deno.test("processors: several changes at once dispose each processor once, in t
   const log: string[] = [];
   const processors = new Processors(processor("0", log), () => {});
   const slots = ["s", "t"].map((id) => processors.open(id));
-  await Promise.all(slots.map((slot) => slot.use()));
+  const uses = slots.map((slot) => slot.use());
   const changes = ["1", "2", "3"].map((name) => processors.change(processor(name, log)));
   await settled();
-  await Promise.all(slots.map((slot) => slot.done()));
+  await Promise.all(uses.map((use) => use.done()));
   await Promise.all(changes);
   assertEquals([...log].sort(), ["dispose 0", "dispose 1", "dispose 2"]);
   await Promise.all(slots.map((slot) => slot.close()));
@@ -77,18 +88,15 @@ Deno.test("B23: a factory makes one processor per shard, disposed when the shard
   }, () => {});
   const slots = ["s", "t"].map((id) => processors.open(id));
   for (let record = 0; record < 3; record++) {
-    for (const slot of slots) {
-      await slot.use();
-      await slot.done();
-    }
+    for (const slot of slots) await useOnce(slot);
   }
   assertEquals(log, ["make s", "make t"]);
   await slots[0]?.close();
   assertEquals(log.splice(2), ["dispose s"]);
   await processors.change((shardId) => processor(`new ${shardId}`, log));
   assertEquals(log.splice(2), ["dispose t"]);
-  await slots[1]?.use();
-  await slots[1]?.done();
+  const [, second] = slots;
+  if (second !== undefined) await useOnce(second);
   await slots[1]?.close();
   await slots[1]?.close();
   await processors.close();
@@ -104,14 +112,54 @@ Deno.test("B10: a factory that throws is asked again, and leaves nothing behind"
   }, () => {});
   const slot = processors.open("s");
   for (let attempt = 0; attempt < 2; attempt++) {
-    await assertRejects(async () => await slot.use(), Error, "not yet");
-    await slot.done();
+    await assertRejects(() => useOnce(slot), Error, "not yet");
   }
-  assert(await slot.use());
-  await slot.done();
+  assert(await useOnce(slot));
   await processors.change(processor("next", log));
   assertEquals(log, ["dispose late"]);
   await slot.close();
+});
+
+Deno.test("processors: several records of a shard share one version, and one that began keeps the old one", async () => {
+  const log: string[] = [];
+  let made = 0;
+  const factory = (name: string) => () => processor(`${name} ${made += 1}`, log);
+  const processors = new Processors(factory("old"), () => {});
+  const slot = processors.open("s");
+  const [first, second] = [slot.use(), slot.use()];
+  assertEquals(await first.processor, await second.processor);
+  const changed = processors.change(factory("new"));
+  const third = slot.use();
+  assert(await third.processor !== await first.processor, "who comes later does not wait");
+  await first.done();
+  await third.done();
+  assertEquals(log, [], "the second one still uses the old version");
+  await second.done();
+  await changed;
+  assertEquals(log, ["dispose old 1"]);
+  await slot.close();
+  assertEquals([log, made], [["dispose old 1", "dispose new 2"], 2]);
+});
+
+Deno.test("processors: what a factory makes too late is disposed, and nobody waits for one that hangs", async () => {
+  const log: string[] = [];
+  const gate = Promise.withResolvers<RecordProcessor>();
+  let calls = 0;
+  const processors = new Processors(
+    () => ++calls === 1 ? gate.promise : processor("second", log),
+    () => {},
+  );
+  const slot = processors.open("s");
+  await slot.use().done(); // It was given up before the processor was there.
+  const use = slot.use();
+  const inUse = await use.processor;
+  gate.resolve(processor("first", log));
+  await settled();
+  assertEquals(log, ["dispose first"]);
+  await use.done();
+  assertEquals(await useOnce(slot), inUse, "the late one takes nobody's place");
+  await processors.change(processor("third", log));
+  assertEquals(log, ["dispose first", "dispose second"]);
 });
 
 Deno.test("processors: a dispose that throws is told, and disturbs nothing", async () => {
@@ -123,8 +171,7 @@ Deno.test("processors: a dispose that throws is told, and disturbs nothing", asy
   const processors = new Processors(bad, (fact) => facts.push(fact));
   await processors.change(() => bad);
   const slot = processors.open("s");
-  await slot.use();
-  await slot.done();
+  await useOnce(slot);
   await slot.close();
   assertEquals(
     facts.flatMap((fact) =>
@@ -149,7 +196,7 @@ Deno.test("processors: what is no processor is refused, and what was given is de
     const processors = new Processors({ process: () => {} }, () => {});
     await assertRejects(() => processors.change(source as RecordProcessor), TypeError, text);
     const slot = new Processors(() => source as RecordProcessor, () => {}).open("s");
-    await assertRejects(async () => await slot.use(), TypeError, text);
+    await assertRejects(() => useOnce(slot), TypeError, text);
   }
   assert(checkProcessorSource({ processBatch: () => {} }));
   assert(checkProcessorSource(() => ({ process: () => {} })));

@@ -3,62 +3,9 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { type Checkpoint, TRIM_HORIZON } from "../../src/core/checkpoint.ts";
 import { retryAndSkip, retryAndStop } from "../../src/core/policy.ts";
 import { LeaseLostError } from "../../src/errors.ts";
-import type { Batch } from "../../src/ports.ts";
-import type { ProcessContext, ProcessorSource, RecordProcessor } from "../../src/processor.ts";
-import { Lease, takeShard } from "../../src/runtime/lease_keeper.ts";
-import { Processors } from "../../src/runtime/processors.ts";
-import { RecordRunner, type RecordRunnerDeps } from "../../src/runtime/record_runner.ts";
+import type { ProcessContext, RecordProcessor } from "../../src/processor.ts";
 import { settled } from "../virtual_clock.ts";
-import { Bench } from "./runtime_testing.ts";
-
-interface Running {
-  readonly bench: Bench;
-  readonly lease: Lease;
-  readonly runner: RecordRunner;
-  readonly drain: AbortController;
-  readonly processors: Processors;
-}
-
-/** A shard in hand, and a runner of its records. */
-async function running(
-  source: ProcessorSource,
-  options: Partial<RecordRunnerDeps> = {},
-): Promise<Running> {
-  const bench = new Bench();
-  const row = await bench.addShard();
-  const lease = await takeShard(row, bench.deps({ checkpointFrequency: 0 }), bench.signal);
-  assert(lease instanceof Lease);
-  const drain = new AbortController();
-  const processors = new Processors(source, bench.emit);
-  const { clock, random, emit } = bench;
-  const deps: RecordRunnerDeps = {
-    clock,
-    random,
-    emit,
-    workerId: "A",
-    streamName: "orders",
-    checkpointMode: "auto",
-    processTimeout: 0,
-    ...options,
-  };
-  const runner = new RecordRunner(deps, lease, processors.open("s"), drain.signal);
-  return { bench, lease, runner, drain, processors };
-}
-
-/** The records from `first` to `last`, each with its number as its text. */
-function batch(first: number, last: number): Batch {
-  const records = Array.from({ length: last - first + 1 }, (_, i) => ({
-    sequenceNumber: String(first + i),
-    partitionKey: `key ${first + i}`,
-    data: new TextEncoder().encode(String(first + i)),
-    approximateArrivalTimestamp: 1_000,
-  }));
-  return { records, millisBehindLatest: 42 };
-}
-
-function at(sequence: number): Checkpoint {
-  return { kind: "sequence", sequenceNumber: String(sequence) };
-}
+import { at, batch, running } from "./runner_testing.ts";
 
 /** A processor that fails at some records for ever, and writes down what happens. */
 function failing(log: string[], broken: readonly number[], more: RecordProcessor = {}) {
@@ -356,6 +303,21 @@ Deno.test("B11: behind the fence no record is started, noticed by anybody or not
   });
   assertEquals(await runner.run(batch(1, 5)), "lost");
   assertEquals([log, lease.position], [["1", "2"], at(1)]);
+});
+
+Deno.test("B11: the fence goes down by time alone, on either clock, while records never wait", async () => {
+  for (const [at, wallAt] of [[-20_000_000, 0], [0, -20_000_000]] as const) {
+    const log: string[] = [];
+    const { bench, runner } = await running({
+      process(record) {
+        log.push(record.text());
+        if (record.text() !== "2") return;
+        bench.fence.raise({ at, wallAt: bench.clock.now() + wallAt }, 10_000_000);
+      },
+    });
+    assertEquals(await runner.run(batch(1, 5)), "lost");
+    assertEquals(log, ["1", "2"]);
+  }
 });
 
 Deno.test("record runner: a failure after the shard was lost is nobody's business any more", async () => {

@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { MemoryStream } from "../../src/adapters/memory.ts";
 import { clearHandover, requestHandover, type ShardRow } from "../../src/core/lease.ts";
+import { retryAndStop } from "../../src/core/policy.ts";
 import { SourceError } from "../../src/errors.ts";
 import type { StreamSource } from "../../src/ports.ts";
 import { Processors } from "../../src/runtime/processors.ts";
@@ -48,6 +49,8 @@ async function build(
     streamName: "orders",
     checkpointMode: "auto",
     processTimeout: 0,
+    concurrency: 1,
+    orderBy: "partitionKey",
     unreadableAfter: 60_000,
     goneAfter: 30_000,
     coolOff: 60_000,
@@ -342,4 +345,77 @@ Deno.test("roster: a defect in the middle of a turn ends the worker, not only th
   await settled();
   assertEquals(log, ["fatal TypeError: a defect"]);
   assertEquals(roster.isHere(SHARD), false);
+});
+
+/** A stream that gives two records of one key, and fails from then on. */
+function failingAfterTwo(makeError: () => Error): StreamSource {
+  let isFirst = true;
+  return {
+    listShards: () => Promise.resolve([]),
+    open: async function* () {
+      if (!isFirst) throw await Promise.resolve(makeError());
+      isFirst = false;
+      const records = ["1", "2"].map((text) => ({
+        sequenceNumber: text,
+        partitionKey: "key",
+        data: new TextEncoder().encode(text),
+        approximateArrivalTimestamp: 0,
+      }));
+      yield { records, millisBehindLatest: 0 };
+    },
+  };
+}
+
+const ENDS: Readonly<Record<string, { readonly error: () => Error; readonly told: string }>> = {
+  "cannot be read": {
+    error: () => new SourceError("Cannot read: no answer", { kind: "unavailable" }),
+    told: "stopped unreadable",
+  },
+  "left the stream": {
+    error: () => new SourceError("Cannot read: no such shard", { kind: "missing" }),
+    told: "ended",
+  },
+  "meets a defect": { error: () => new TypeError("a defect"), told: "fatal" },
+};
+
+for (const [what, { error, told }] of Object.entries(ENDS)) {
+  Deno.test(`roster: a shard that ${what} while other lanes are at work waits for the records in hand`, async () => {
+    const gate = Promise.withResolvers<void>();
+    const { bench, roster, row, log, seen } = await build(() => gate.promise, {
+      source: failingAfterTwo(error),
+      concurrency: 16,
+    });
+    const ends = (): readonly string[] => [
+      ...bench.told("shard_stopped").map(({ reason }) => `stopped ${reason}`),
+      ...bench.told("shard_ended").map(() => "ended"),
+      ...log.filter((line) => line.startsWith("fatal")).map(() => "fatal"),
+    ];
+    await roster.take(row, bench.signal);
+    await bench.clock.advance(200_000);
+    assertEquals([roster.isHere(SHARD), ends()], [true, []]);
+    gate.resolve();
+    await bench.clock.advance(100);
+    assertEquals([roster.isHere(SHARD), ends()], [false, [told]]);
+    const { kind } = (await bench.store.shard(SHARD)).checkpoint;
+    if (told !== "fatal") assertEquals(kind, told === "ended" ? "shardEnd" : "sequence");
+    assertEquals(seen, told === "ended" ? ["1", "2"] : ["1"], "what comes after the end is lost");
+  });
+}
+
+Deno.test("roster: a record that stops the shard counts more than that it cannot be read", async () => {
+  const gate = Promise.withResolvers<void>();
+  const processors = new Processors({
+    process: () => gate.promise,
+    getErrorHandlingMode: () => retryAndStop(0),
+  }, () => {});
+  const { bench, roster, row } = await build(() => {}, {
+    source: failingAfterTwo(() => new SourceError("Cannot read", { kind: "unavailable" })),
+    concurrency: 16,
+    processors,
+  });
+  await roster.take(row, bench.signal);
+  await bench.clock.advance(200_000);
+  gate.reject(new Error("broken"));
+  await bench.clock.advance(100);
+  assertEquals(bench.told("shard_stopped").map(({ reason }) => reason), ["recordFailed"]);
 });

@@ -1,0 +1,159 @@
+/**
+ * Owns: which lane processes which record: the lanes of a shard, what waits in each, and who is at work.
+ * Must not: process anything.
+ * Called by: `runtime/record_runner.ts`.
+ *
+ * A lane does one thing after the other; lanes run at the same time. By partition key each lane has a queue of its own, so that
+ * the records of one key stay in order; without an order all lanes share one.
+ *
+ * @module
+ */
+
+import type { DeliveredRecord } from "./delivered_record.ts";
+import { TaskGroup } from "./tasks.ts";
+
+/** What came in one read, and how much of it is finished. */
+export interface Read {
+  readonly size: number;
+  readonly millisBehindLatest: number;
+  finished: number;
+  finishedBytes: number;
+}
+
+/** Records of one read that a lane processes one after the other. */
+export interface Stretch {
+  readonly read: Read;
+  readonly records: readonly DeliveredRecord[];
+  /** The number of each record in the order of the shard. */
+  readonly numbers: readonly number[];
+}
+
+/** What waits for a lane, in order. */
+export class StretchQueue {
+  readonly #stretches: Stretch[] = [];
+  /** How many records of the first stretch were taken. */
+  #taken = 0;
+
+  get isEmpty(): boolean {
+    return this.#stretches.length === 0;
+  }
+
+  add(stretch: Stretch): void {
+    if (stretch.records.length > 0) this.#stretches.push(stretch);
+  }
+
+  /** The next records of one read, at most so many; undefined if there are none. */
+  take(countOf: (read: Read) => number): Stretch | undefined {
+    const [first] = this.#stretches;
+    if (first === undefined) return undefined;
+    const from = this.#taken;
+    const until = from + countOf(first.read);
+    this.#taken = until;
+    if (until >= first.records.length) {
+      this.#stretches.shift();
+      this.#taken = 0;
+    }
+    return cut(first, from, until);
+  }
+
+  /** What was taken and not processed comes next. */
+  putBack(rest: Stretch): void {
+    if (rest.records.length === 0) return;
+    const [first] = this.#stretches;
+    if (first !== undefined) this.#stretches[0] = cut(first, this.#taken);
+    this.#taken = 0;
+    this.#stretches.unshift(rest);
+  }
+}
+
+/** The records of a stretch from an index on, and before another one. */
+export function cut(stretch: Stretch, from: number, until: number = Infinity): Stretch {
+  const { read, records, numbers } = stretch;
+  if (from === 0 && until >= records.length) return stretch;
+  return { read, records: records.slice(from, until), numbers: numbers.slice(from, until) };
+}
+
+/** The lanes of one shard. */
+export class Lanes {
+  readonly #count: number;
+  readonly #queues: readonly StretchQueue[];
+  readonly #atWork = new Set<number>();
+  readonly #tasks: TaskGroup;
+  readonly #work: (lane: number, queue: StretchQueue) => Promise<void>;
+
+  /** @param work Processes what is in the queue, until it is empty or the turn is over. */
+  constructor(
+    options: {
+      readonly concurrency: number;
+      readonly orderBy: "partitionKey" | "shard" | "none";
+    },
+    work: (lane: number, queue: StretchQueue) => Promise<void>,
+    onDefect: (error: unknown) => void,
+  ) {
+    const { concurrency, orderBy } = options;
+    this.#count = concurrency;
+    const queues = orderBy === "partitionKey" ? concurrency : 1;
+    this.#queues = Array.from({ length: queues }, () => new StretchQueue());
+    this.#tasks = new TaskGroup((_lane, error) => onDefect(error));
+    this.#work = work;
+  }
+
+  /** Shares records out, and puts the lanes to work that have any. */
+  add(stretch: Stretch): void {
+    const [shared] = this.#queues;
+    if (this.#queues.length === 1 && shared !== undefined) {
+      shared.add(stretch);
+      // A lane for each record, as far as there are idle ones.
+      let left = stretch.records.length;
+      for (let lane = 0; left > 0 && lane < this.#count; lane++) {
+        if (this.#start(lane, shared)) left -= 1;
+      }
+      return;
+    }
+    for (const [lane, part] of splitByKey(stretch, this.#count)) {
+      const queue = this.#queues[lane];
+      queue?.add(part);
+      if (queue !== undefined) this.#start(lane, queue);
+    }
+  }
+
+  /** Resolves when no lane is at work. */
+  settled(): Promise<void> {
+    return this.#tasks.settled();
+  }
+
+  #start(lane: number, queue: StretchQueue): boolean {
+    if (this.#atWork.has(lane)) return false;
+    this.#atWork.add(lane);
+    this.#tasks.start(`lane ${lane}`, async () => {
+      try {
+        await this.#work(lane, queue);
+      } finally {
+        this.#atWork.delete(lane);
+      }
+    });
+    return true;
+  }
+}
+
+function splitByKey(stretch: Stretch, count: number): ReadonlyMap<number, Stretch> {
+  const { read, records, numbers } = stretch;
+  const parts = new Map<number, { records: DeliveredRecord[]; numbers: number[]; read: Read }>();
+  for (const [i, record] of records.entries()) {
+    const lane = laneOf(record.partitionKey, count);
+    const part = parts.get(lane) ?? { read, records: [], numbers: [] };
+    if (part.records.length === 0) parts.set(lane, part);
+    part.records.push(record);
+    part.numbers.push(numbers[i] ?? NaN);
+  }
+  return parts;
+}
+
+/** The lane of a partition key: FNV-1a, which spreads similar keys well. */
+function laneOf(partitionKey: string, count: number): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < partitionKey.length; i++) {
+    hash = Math.imul(hash ^ partitionKey.charCodeAt(i), 0x01000193);
+  }
+  return (hash >>> 0) % count;
+}

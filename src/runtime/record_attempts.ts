@@ -1,0 +1,86 @@
+/**
+ * Owns: records through a processor until they are finished, skipped, or the shard must stop: attempts and what follows a failure.
+ * Must not: choose the records, or remember how far the shard is finished.
+ * Called by: `runtime/record_runner.ts`.
+ *
+ * @module
+ */
+
+import type { ErrorHandlingMode } from "../core/policy.ts";
+import { toEventError } from "../errors.ts";
+import type { EventSink } from "../events.ts";
+import type { KinesisRecord } from "../processor.ts";
+import { type Run, runRecords } from "./record_run.ts";
+
+/**
+ * How it went: every record is `done`; some were left off because the shard is to be given up (`drained`) or was `lost`; or the
+ * shard must stop, because the record or the processor failed.
+ */
+export type BatchOutcome = "done" | "drained" | "lost" | "processorFailed" | "recordFailed";
+
+/** How far the records came. With `done` and some left, those are for another version of the processor. */
+export interface Processed {
+  readonly finished: number;
+  readonly outcome: BatchOutcome;
+}
+
+/** Processes records up to the first that has to be left off, or, with one failure dealt with, the one after it. */
+export async function processRecords(run: Run, emit: EventSink): Promise<Processed> {
+  const { records, lease, processor, until, onFinished } = run;
+  const result = await runRecords(run);
+  const { finished } = result;
+  onFinished(finished);
+  if (!lease.isHeld) return { finished, outcome: "lost" };
+  if (finished === records.length) return { finished, outcome: "done" };
+  if (!("error" in result)) return { finished, outcome: until.aborted ? "drained" : "done" };
+  // A batch fails as a whole.
+  const failed = processor.processBatch === undefined
+    ? records.slice(finished, finished + 1)
+    : records;
+  const outcome = await tryAgain({ ...run, records: failed, onFinished: () => {} }, {
+    emit,
+    error: result.error,
+  });
+  if (outcome !== "done") return { finished, outcome };
+  onFinished(finished + failed.length);
+  return { finished: finished + failed.length, outcome };
+}
+
+/** Tries records again that failed, together, until they are processed or given up. */
+async function tryAgain(
+  run: Run,
+  options: { readonly emit: EventSink; readonly error: unknown },
+): Promise<BatchOutcome> {
+  const { user, lease, processor, records, millisBehindLatest } = run;
+  const [first] = records;
+  if (first === undefined) return "done";
+  let mode: ErrorHandlingMode | undefined;
+  let { error } = options;
+  for (let attempt = 1;; attempt++) {
+    if (!lease.isHeld) return "lost";
+    tellRecordFailed(options.emit, first, { attempt, error });
+    mode ??= await user.askMode(processor, first, { error, attempt, millisBehindLatest });
+    const next = await user.afterFailure(attempt, mode);
+    if (next === "lost" || next === "drained") return next;
+    if (next !== "again") {
+      const last = { mode, error, attempt, millisBehindLatest };
+      await user.tellGivenUp(processor, records, last);
+      if (next === "stop") return "recordFailed";
+      return lease.isHeld ? "done" : "lost";
+    }
+    const result = await runRecords({ ...run, attempt: attempt + 1 });
+    if (!lease.isHeld) return "lost";
+    if (result.finished === records.length) return "done";
+    if (!("error" in result)) return "drained";
+    error = result.error;
+  }
+}
+
+function tellRecordFailed(
+  emit: EventSink,
+  { shardId, sequenceNumber }: KinesisRecord,
+  failure: { readonly attempt: number; readonly error: unknown },
+): void {
+  const error = toEventError(failure.error);
+  emit({ type: "record_failed", shardId, sequenceNumber, attempt: failure.attempt, error });
+}

@@ -1,0 +1,205 @@
+/**
+ * Owns: calling the user's code: what it is given, how long it may take, and what follows when it throws.
+ * Must not: know which records come next.
+ * Called by: `runtime/record_run.ts`, `runtime/record_runner.ts`.
+ *
+ * @module
+ */
+
+import { compareCheckpoints } from "../core/checkpoint.ts";
+import { decide, DEFAULT_MODE, type ErrorHandlingMode } from "../core/policy.ts";
+import { ProcessTimeoutError, toEventError } from "../errors.ts";
+import type { AppFact, EventSink } from "../events.ts";
+import type { Clock, Random } from "../ports.ts";
+import type { KinesisRecord, ProcessContext, RecordProcessor } from "../processor.ts";
+import { positionAfter } from "./delivered_record.ts";
+import type { Lease } from "./lease_keeper.ts";
+import { withTimeout } from "./tasks.ts";
+
+/** What calling the user's code needs of the worker. */
+export interface UserCodeDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly emit: EventSink;
+  readonly workerId: string;
+  readonly streamName: string;
+  readonly checkpointMode: "auto" | "manual";
+  /** In milliseconds; 0 is no limit. */
+  readonly processTimeout: number;
+}
+
+/** What a call is about. */
+export interface InHand {
+  /** The record that `context.checkpoint()` means if none is named; undefined for everything that was given. */
+  readonly last: KinesisRecord | undefined;
+  readonly attempt: number;
+  readonly millisBehindLatest: number;
+}
+
+/** The last attempt of a record. */
+export interface LastAttempt {
+  readonly mode: ErrorHandlingMode;
+  readonly error: unknown;
+  readonly attempt: number;
+  readonly millisBehindLatest: number;
+}
+
+/** A processor that never waits must not keep heartbeats from being sent for longer than this. */
+const SYNC_STRETCH_MAX_MS = 100;
+
+/** The user's code, as one turn on a shard calls it. */
+export class UserCode {
+  readonly #deps: UserCodeDeps;
+  readonly #lease: Lease;
+  readonly #until: AbortSignal;
+  #yieldedAt: number;
+
+  /** @param until Aborts when no further attempt is to be started. */
+  constructor(deps: UserCodeDeps, lease: Lease, until: AbortSignal) {
+    this.#deps = deps;
+    this.#lease = lease;
+    this.#until = until;
+    this.#yieldedAt = deps.clock.monotonic();
+  }
+
+  /** Makes a call, for at most `processTimeout`. It gives a promise only if the user's code does, or there is a limit. */
+  call<T>(
+    inHand: InHand,
+    work: (context: ProcessContext) => T | Promise<T>,
+  ): T | Promise<T> {
+    if (this.#deps.processTimeout === 0) return work(this.context(inHand, this.#lease.signal));
+    return this.limited(async (signal) => await work(this.context(inHand, signal)));
+  }
+
+  /** Waits for code of the user's, for at most `processTimeout`. */
+  async limited<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const { clock, processTimeout } = this.#deps;
+    const { signal } = this.#lease;
+    if (processTimeout === 0) return await work(signal);
+    const onTimeout = (): Error => new ProcessTimeoutError(processTimeout);
+    return await withTimeout(clock, processTimeout, signal, work, onTimeout);
+  }
+
+  context(inHand: InHand, signal: AbortSignal): ProcessContext {
+    const { last, attempt, millisBehindLatest } = inHand;
+    return {
+      shardId: this.#lease.shardId,
+      workerId: this.#deps.workerId,
+      streamName: this.#deps.streamName,
+      attempt,
+      millisBehindLatest,
+      term: this.#lease.term,
+      signal,
+      checkpoint: (record) => this.#checkpoint(record ?? last, millisBehindLatest),
+    };
+  }
+
+  /** What to do with a record whose first attempt failed. */
+  async askMode(
+    processor: RecordProcessor,
+    record: KinesisRecord,
+    failure: Omit<LastAttempt, "mode">,
+  ): Promise<ErrorHandlingMode> {
+    if (processor.getErrorHandlingMode === undefined) return DEFAULT_MODE;
+    const ask = processor.getErrorHandlingMode.bind(processor);
+    try {
+      const mode = await this.call(
+        { ...failure, last: record },
+        (context) => ask(record, failure.error, context),
+      );
+      if (isMode(mode)) return mode;
+      throw new TypeError("it must return retryAndSkip(n) or retryAndStop(n)");
+    } catch (error) {
+      this.tellFailed("getErrorHandlingMode", error);
+      return DEFAULT_MODE;
+    }
+  }
+
+  /** Waits before the next attempt, unless there is none. */
+  async afterFailure(
+    attempt: number,
+    mode: ErrorHandlingMode,
+  ): Promise<"again" | "skip" | "stop" | "lost" | "drained"> {
+    const decision = decide(attempt, mode, this.#deps.random.next());
+    if (decision.kind !== "retry") return decision.kind;
+    // An abort ends the wait early; why is asked below.
+    await this.#deps.clock.sleep(decision.afterMs, this.#until).catch(() => {});
+    if (!this.#lease.isHeld) return "lost";
+    return this.#until.aborted ? "drained" : "again";
+  }
+
+  /** Tells the processor of each record that it is given up. */
+  async tellGivenUp(
+    processor: RecordProcessor,
+    records: readonly KinesisRecord[],
+    last: LastAttempt,
+  ): Promise<void> {
+    const { mode, error, attempt } = last;
+    const tell = processor.onMaxRetryExceeded?.bind(processor);
+    for (const record of records) {
+      if (!this.#lease.isHeld) return;
+      try {
+        const inHand = { ...last, last: record };
+        if (tell !== undefined) {
+          await this.call(inHand, (context) => tell(record, mode, error, context));
+        }
+      } catch (failure) {
+        this.tellFailed("onMaxRetryExceeded", failure);
+      }
+      if (mode.kind === "retryAndStop") continue;
+      this.#deps.emit({
+        type: "record_skipped",
+        shardId: this.#lease.shardId,
+        sequenceNumber: record.sequenceNumber,
+        attempts: attempt,
+      });
+    }
+  }
+
+  tellFailed(
+    operation: Extract<AppFact, { type: "processor_failed" }>["operation"],
+    error: unknown,
+  ): void {
+    const { shardId } = this.#lease;
+    this.#deps.emit({ type: "processor_failed", shardId, operation, error: toEventError(error) });
+  }
+
+  /** This moment, for {@linkcode Lease.isHeldAt} and {@linkcode letOthersRun}. */
+  now(): number {
+    return this.#deps.clock.monotonic();
+  }
+
+  /** A wait that lets heartbeats through, when one is due. */
+  letOthersRun(monotonic: number): Promise<void> | undefined {
+    return monotonic - this.#yieldedAt < SYNC_STRETCH_MAX_MS ? undefined : this.#yield();
+  }
+
+  async #yield(): Promise<void> {
+    const { clock } = this.#deps;
+    // An abort is seen before the next record.
+    await clock.sleep(0, this.#lease.signal).catch(() => {});
+    this.#yieldedAt = clock.monotonic();
+  }
+
+  /** Throws at once in the mode `auto`: whoever calls it without waiting must learn of the mistake too. */
+  #checkpoint(record: KinesisRecord | undefined, millisBehindLatest: number): Promise<void> {
+    if (this.#deps.checkpointMode === "auto") {
+      throw new TypeError(
+        'Cannot checkpoint by hand: the setting "checkpointMode" is "auto"; set it to "manual"',
+      );
+    }
+    // A processor that finishes its records in the background does so in any order; what is behind is finished already.
+    // At the end of a shard there is no record in hand: all that was given is meant.
+    const position = record === undefined ? this.#lease.readTo : positionAfter(record);
+    const isNews = compareCheckpoints(position, this.#lease.position) > 0;
+    if (isNews) this.#lease.finished(position, millisBehindLatest);
+    return this.#lease.checkpointed();
+  }
+}
+
+function isMode(mode: unknown): mode is ErrorHandlingMode {
+  if (typeof mode !== "object" || mode === null) return false;
+  const { kind, retries } = mode as Partial<ErrorHandlingMode>;
+  return (kind === "retryAndSkip" || kind === "retryAndStop") && Number.isInteger(retries) &&
+    Number(retries) >= 0;
+}

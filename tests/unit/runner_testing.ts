@@ -1,0 +1,68 @@
+// Owns: a shard in hand with a runner of its records, and batches of records with numbers for names.
+// Must not: assert what the runner does.
+// Called by: the tests of the record runner and of its lanes.
+import { assert } from "@std/assert";
+import type { Checkpoint } from "../../src/core/checkpoint.ts";
+import type { Batch } from "../../src/ports.ts";
+import type { ProcessorSource } from "../../src/processor.ts";
+import { Lease, takeShard } from "../../src/runtime/lease_keeper.ts";
+import { Processors } from "../../src/runtime/processors.ts";
+import { RecordRunner, type RecordRunnerDeps } from "../../src/runtime/record_runner.ts";
+import { Bench } from "./runtime_testing.ts";
+
+/** What a test of the runner holds in its hands. */
+export interface Running {
+  readonly bench: Bench;
+  readonly lease: Lease;
+  readonly runner: RecordRunner;
+  readonly drain: AbortController;
+  readonly processors: Processors;
+}
+
+/** A shard in hand, and a runner of its records. */
+export async function running(
+  source: ProcessorSource,
+  options: Partial<RecordRunnerDeps> = {},
+): Promise<Running> {
+  const bench = new Bench();
+  const row = await bench.addShard();
+  const lease = await takeShard(row, bench.deps({ checkpointFrequency: 0 }), bench.signal);
+  assert(lease instanceof Lease);
+  const drain = new AbortController();
+  const processors = new Processors(source, bench.emit);
+  const { clock, random, emit } = bench;
+  const deps: RecordRunnerDeps = {
+    clock,
+    random,
+    emit,
+    workerId: "A",
+    streamName: "orders",
+    checkpointMode: "auto",
+    processTimeout: 0,
+    concurrency: 1,
+    orderBy: "partitionKey",
+    ...options,
+  };
+  const runner = new RecordRunner(deps, lease, processors.open("s"), drain.signal);
+  return { bench, lease, runner, drain, processors };
+}
+
+/** The records from `first` to `last`, each with its number as its text; the key is the number too, unless said otherwise. */
+export function batch(
+  first: number,
+  last: number,
+  keyOf: (number: number) => string = (number) => `key ${number}`,
+): Batch {
+  const records = Array.from({ length: last - first + 1 }, (_, i) => ({
+    sequenceNumber: String(first + i),
+    partitionKey: keyOf(first + i),
+    data: new TextEncoder().encode(String(first + i)),
+    approximateArrivalTimestamp: 1_000,
+  }));
+  return { records, millisBehindLatest: 42 };
+}
+
+/** The position after a record. */
+export function at(sequence: number): Checkpoint {
+  return { kind: "sequence", sequenceNumber: String(sequence) };
+}
