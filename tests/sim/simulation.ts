@@ -183,6 +183,8 @@ export class Simulation {
     this.#scheduleHappenings();
     await this.#world.runUntil(safetyMs);
     await this.settle();
+    await this.#part();
+    for (const checker of this.#checkers) checker.onEnd?.();
     return this.result();
   }
 
@@ -194,8 +196,6 @@ export class Simulation {
     this.#quietAt = this.#world.now + 5 * this.#scenario.callTimeoutMs + RESTART_MS;
     this.#bringBack();
     await this.#settle();
-    await this.#part();
-    for (const checker of this.#checkers) checker.onEnd?.();
   }
 
   /** What came of it. */
