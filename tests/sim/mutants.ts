@@ -303,4 +303,10 @@ export const MUTANTS: readonly Mutant[] = [
     from: "    await this.#lanes.settled();\n    if (this.#defect",
     to: "    if (this.#defect",
   },
+  {
+    name: "what was given to a worker that left waits",
+    file: "runtime/membership.ts",
+    from: 'if (kind === "conflict") this.#deps.onGone(workerId);',
+    to: "void kind;",
+  },
 ];
