@@ -167,13 +167,15 @@ export class Heartbeat {
 
   /** Tells when the fence goes down, as long as the signal is not aborted. */
   async watchFence(signal: AbortSignal): Promise<void> {
-    const { clock, fence, heartbeat, onFenced } = this.#deps;
+    const { clock, fence, heartbeat, heartbeatTimeout, onFenced } = this.#deps;
+    // Timers stand still on a machine that is suspended: what its wall clock says then is to be seen soon after.
+    const period = Math.min(heartbeat, heartbeatTimeout / 20);
     while (true) {
       if (fence.isUntold) {
         fence.lower();
         onFenced();
       }
-      await clock.sleep(fence.isUp ? Math.min(fence.leftMs, heartbeat) : heartbeat, signal);
+      await clock.sleep(fence.isUp ? Math.min(fence.leftMs, period) : period, signal);
     }
   }
 

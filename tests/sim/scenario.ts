@@ -118,6 +118,8 @@ const LARGE_FLEET = 0.05;
 const STUCK = 0.08;
 /** In how many seeds shards are split and merged all the time, faster than anybody looks. */
 const RESHARDY = 0.12;
+/** In how many seeds namesakes start all the time while replies are lost. */
+const TWINNED = 0.08;
 /** Iterators expire after 5 minutes: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetShardIterator.html */
 const ITERATOR_MS = 5 * MINUTE;
 
@@ -171,7 +173,15 @@ export function makeScenario(seed: number): Scenario {
     }),
     processor: drawProcessor(random.fork(), { isGentle, heartbeat, isStuck }),
   };
-  return { ...scenario, config: { ...config, ...drawLanes(random.fork(), config) } };
+  const lanes = { ...scenario, config: { ...config, ...drawLanes(random.fork(), config) } };
+  if (isGentle || !random.chance(TWINNED)) return lanes;
+  // A namesake starts while it is open what became of a write: then whose row it is counts, not what it says.
+  const { store, happenings } = lanes;
+  return {
+    ...lanes,
+    store: { ...store, replyLost: 0.15 },
+    happenings: { ...happenings, twin: 15_000, crash: 0, pause: 0, partition: 0 },
+  };
 }
 
 /** Settings in the proportions of the defaults, on a shorter scale. */

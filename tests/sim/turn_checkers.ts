@@ -201,11 +201,13 @@ export class OneAtATime implements Checker {
   onWrite({ isAccepted, after, by }: TableWrite): void {
     if (!isAccepted || after?.kind !== "shard" || after.holder === null) return;
     if (processOf(after.holder) !== by) return;
-    const { world, processes } = this.#truth;
+    const { world, processes, config } = this.#truth;
+    // Whoever slept meanwhile learns of it when it has been awake for a moment.
+    const awakeAt = world.now - config.heartbeatTimeout * 0.06;
     const taker = processes.get(by);
     for (const { process, signal, term } of this.#inHand.get(after.id) ?? []) {
       if (process.name === by || process.workerId === taker?.workerId || signal.aborted) continue;
-      if (process.pausedUntil > world.now || process.isReplaced) continue;
+      if (process.pausedUntil > awakeAt || process.isReplaced) continue;
       world.fail(
         "one at a time",
         `${by} took ${after.id} in term ${after.term}, while ${process.name} has a record of term ` +
