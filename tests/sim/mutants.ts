@@ -309,4 +309,10 @@ export const MUTANTS: readonly Mutant[] = [
     from: 'if (kind === "conflict") this.#deps.onGone(workerId);',
     to: "void kind;",
   },
+  {
+    name: "a worker that wakes up looks at its fence a heartbeat later",
+    file: "runtime/heartbeat.ts",
+    from: "const period = Math.min(heartbeat, heartbeatTimeout / 20);",
+    to: "const period = heartbeat;",
+  },
 ];
