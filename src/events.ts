@@ -83,11 +83,33 @@ export type AppFact =
       | "getErrorHandlingMode"
       | "onMaxRetryExceeded"
       | "shardEnded"
-      | "dispose";
+      | "dispose"
+      /** No method: something that was started and not waited for. Told of a processor in a thread of its own. */
+      | "background";
     readonly error: EventError;
   }
   /** The processor of this worker was replaced by `changeProcessor`. */
   | { readonly type: "processor_changed" }
+  /** The command line loaded a version of the processor, which processes from now on. */
+  | {
+    readonly type: "processor_loaded";
+    readonly url: string;
+    /** Tells one content of its modules from another: 12 hexadecimal digits. */
+    readonly version: string;
+    readonly modules: number;
+    /** Why it was taken from the cache instead of its source; null if it was not. */
+    readonly standInFor: string | null;
+  }
+  /** The command line cannot change to a new version of the processor, or find out whether there is one; the old one goes on. */
+  | {
+    readonly type: "processor_kept";
+    readonly url: string;
+    /** The version that goes on. */
+    readonly version: string;
+    /** The version that does not start; null if it cannot be had at all. */
+    readonly refusedVersion: string | null;
+    readonly error: EventError;
+  }
   /** A checkpoint was written. */
   | {
     readonly type: "checkpoint_written";

@@ -153,8 +153,16 @@ export interface RunOptions {
   readonly progressed: (finished: number) => void;
 }
 
-/** A processor that takes many records at once, in another thread, one after the other. It keeps to `processTimeout` by itself. */
-export interface RunProcessor extends RecordProcessor {
+/**
+ * A processor that keeps to `processTimeout` by itself, in every method: what it needs to begin is not to count. A factory may
+ * have the same member.
+ */
+export interface TimedProcessor extends RecordProcessor {
+  readonly keepsTime: true;
+}
+
+/** A processor that takes many records at once, in another thread, one after the other. */
+export interface RunProcessor extends TimedProcessor {
   /**
    * Processes the records one after the other, up to the first that fails. It does not throw for a record. `context` is the
    * one of every record of the run; its `checkpoint` is to be called with the record.

@@ -8,6 +8,8 @@
 
 import { SETTINGS } from "../core/config.ts";
 import { type Flag, HTTP_URL, matching, oneOf, wholeNumber } from "./flags.ts";
+import { PROCESSOR_FLAGS } from "./processor_flags.ts";
+import { THREAD_FLAGS } from "./thread_flags.ts";
 import type { Terminal } from "./terminal.ts";
 import type { Accepted, Values } from "./values.ts";
 
@@ -90,17 +92,12 @@ const RUN: Command = {
   examples: [
     "kinesix run --app TestApp --stream TestStream --processor ./processor.ts --region us-east-1",
     "kinesix run --app TestApp --stream TestStream --processor ./processor.ts --log json > events.jsonl",
+    "kinesix run --app TestApp --stream TestStream --processor https://example.com/processor.ts --lock kinesix.lock --frozen",
   ],
   flags: [
     APP,
     STREAM,
-    {
-      name: "processor",
-      placeholder: "MODULE",
-      doc: "the processor module: a path, a file: URL or a data: URL",
-      isRequired: true,
-      isInEnvironment: true,
-    },
+    ...PROCESSOR_FLAGS,
     {
       name: "worker-id",
       placeholder: "W",
@@ -108,6 +105,7 @@ const RUN: Command = {
       accepts: matching(/^[^\p{Cc}]{1,128}$/u, "1 to 128 characters"),
       isInEnvironment: true,
     },
+    ...THREAD_FLAGS,
     REGION,
     ENDPOINT,
     KINESIS_ENDPOINT,

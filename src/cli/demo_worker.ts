@@ -75,7 +75,7 @@ const LAST_WORDS_MAX = 20;
 
 /** Starts a worker process. */
 export function startDemoWorker(options: DemoWorkerOptions): DemoWorker {
-  const child = new Deno.Command(Deno.execPath(), {
+  const child = new Deno.Command(ownPath(), {
     args: [...programArguments(), ...runArguments(options)],
     env: quietEnvironment(),
     stdin: "null",
@@ -111,6 +111,19 @@ export function startDemoWorker(options: DemoWorkerOptions): DemoWorker {
     },
     kill: () => ask("SIGKILL"),
   };
+}
+
+/** The program of this process; a compiled one may run nothing but itself, on Linux by the name that every process has for that. */
+function ownPath(): string {
+  if (!Deno.build.standalone) return Deno.execPath();
+  const path = [Deno.execPath(), "/proc/self/exe"].find((command) =>
+    Deno.permissions.querySync({ name: "run", command }).state === "granted"
+  );
+  if (path !== undefined) return path;
+  throw new Error(
+    `Cannot start the workers of the demo: "${Deno.execPath()}" may run only "kinesix"; ` +
+      `give it this name in a folder of PATH`,
+  );
 }
 
 function programArguments(): readonly string[] {

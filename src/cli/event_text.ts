@@ -8,6 +8,7 @@
 
 import { formatDuration } from "../core/duration.ts";
 import type { AppEvent, StopReason } from "../events.ts";
+import { shorten } from "./flags.ts";
 
 /** How loudly to say something. */
 export type Tone = "plain" | "good" | "quiet" | "warning" | "bad";
@@ -42,6 +43,8 @@ export function eventText(event: AppEvent): EventText | undefined {
     case "record_skipped":
     case "processor_failed":
     case "processor_changed":
+    case "processor_loaded":
+    case "processor_kept":
       return recordText(event);
     case "shard_found":
     case "shard_forgotten":
@@ -107,7 +110,12 @@ function ownershipText(event: OwnershipEvent): EventText {
 }
 
 type RecordEvent = EventNamed<
-  "record_failed" | "record_skipped" | "processor_failed" | "processor_changed"
+  | "record_failed"
+  | "record_skipped"
+  | "processor_failed"
+  | "processor_changed"
+  | "processor_loaded"
+  | "processor_kept"
 >;
 
 function recordText(event: RecordEvent): EventText {
@@ -127,13 +135,30 @@ function recordText(event: RecordEvent): EventText {
       };
     case "processor_failed": {
       const where = event.shardId === null ? "" : ` for ${event.shardId}`;
-      return {
-        tone: "bad",
-        text: `the processor's ${event.operation} failed${where}: ${errorText(event.error)}`,
-      };
+      const what = event.operation === "background"
+        ? "something that the processor did not wait for"
+        : `the processor's ${event.operation}`;
+      return { tone: "bad", text: `${what} failed${where}: ${errorText(event.error)}` };
     }
     case "processor_changed":
       return { tone: "plain", text: "the processor was changed" };
+    case "processor_loaded": {
+      const { url, version, modules, standInFor } = event;
+      const what = `processes with version ${version} of ${shorten(url)} (${
+        count(modules, "module")
+      })`;
+      return standInFor === null
+        ? { tone: "good", text: what }
+        : { tone: "warning", text: `${what} from the cache: ${standInFor}` };
+    }
+    case "processor_kept": {
+      const { version, refusedVersion, error } = event;
+      const why = refusedVersion === null ? "" : `version ${refusedVersion} does not start: `;
+      return {
+        tone: "bad",
+        text: `goes on with version ${version} of the processor: ${why}${errorText(error)}`,
+      };
+    }
     default:
       return event satisfies never;
   }

@@ -27,6 +27,8 @@ export interface Flag {
   readonly defaultValue?: string;
   /** Whether the command needs a value. */
   readonly isRequired?: boolean;
+  /** Whether no message may show the value. */
+  readonly isSecret?: boolean;
   /** Whether `KINESIX_<NAME>` gives the value when the flag is not there. */
   readonly isInEnvironment?: boolean;
 }
@@ -137,8 +139,9 @@ export async function parseFlags(
  */
 export function checkValue(flag: Flag, value: string, source: string): string {
   if (!flag.accepts || flag.accepts.test(value)) return value;
+  const shown = flag.isSecret ? "" : ` "${shorten(value)}"`;
   throw new UsageError(
-    `Cannot use ${source} "${shorten(value)}": it must be ${flag.accepts.words} (${flag.doc})`,
+    `Cannot use ${source}${shown}: it must be ${flag.accepts.words} (${flag.doc})`,
   );
 }
 
@@ -162,10 +165,9 @@ function singleValue(flag: Flag, given: readonly string[]): string | undefined {
   const [value] = given;
   if (value === undefined) return undefined;
   if (given.length > 1) {
+    const shown = given.map((text) => `"${shorten(text)}"`).join(" and ");
     throw new UsageError(
-      `Cannot use --${flag.name} twice: given ${
-        given.map((text) => `"${shorten(text)}"`).join(" and ")
-      }`,
+      `Cannot use --${flag.name} twice${flag.isSecret ? "" : `: given ${shown}`}`,
     );
   }
   if (value === "") {

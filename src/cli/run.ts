@@ -7,14 +7,24 @@
  */
 
 import { type AppOptions, ReactoKinesixApp } from "../app.ts";
-import { messageOf } from "../errors.ts";
+import type { ReactoKinesixConfig } from "../core/config.ts";
+import { messageOf, toEventError } from "../errors.ts";
+import type { AppFact } from "../events.ts";
 import { connection } from "./connection.ts";
 import { type EventLog, openJsonLog, openPrettyLog } from "./event_log.ts";
-import { loadProcessor } from "./load_processor.ts";
+import { fetchGraph } from "./load_processor/graph.ts";
+import { type LoadedProcessor, startProcessor } from "./load_processor/load_processor.ts";
+import type { ModuleGraph } from "./load_processor/module_graph.ts";
+import { checkForNewVersion } from "./load_processor/new_version.ts";
+import type { LoadOptions } from "./load_processor/options.ts";
+import { loadOptions, watchInterval } from "./processor_flags.ts";
 import { sendConsoleToStderr } from "./processor_output.ts";
-import { aborted, listenForStop, type StopSignals } from "./stop_signals.ts";
+import { startInThreads } from "./processor_threads.ts";
+import { aborted, listenForReload, listenForStop, type StopSignals } from "./stop_signals.ts";
 import { sayError, type Terminal } from "./terminal.ts";
+import { planThreads } from "./thread_flags.ts";
 import type { Values } from "./values.ts";
+import { loadedFact, ProcessorWatch } from "./watch_processor.ts";
 
 /** Runs a worker until a signal, or until it cannot go on. */
 export async function run(values: Values, terminal: Terminal): Promise<number> {
@@ -26,21 +36,63 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
       terminal.say(`${signals.signal.reason}: stopping cleanly; once more to stop at once`);
     }
   });
-  const processor = await loadProcessor(values.need("processor"));
-  const log = isJson ? openJsonLog(terminal) : await openPrettyLog(terminal);
-  const workerId = values.text("worker-id");
+  const processing = await startProcessing(values, terminal, signals.signal);
+  if (processing === undefined) return 0;
   try {
-    return await runWorker({ signals, log, terminal }, {
-      ...connection(values, terminal, ["kinesis", "dynamodb"]),
-      ...workerId !== undefined && { workerId },
-      appName: values.need("app"),
-      streamName: values.need("stream"),
-      processor,
-      config: values.config,
-      onEvent: log.onEvent,
-    });
+    const log = isJson ? openJsonLog(terminal) : await openPrettyLog(terminal);
+    const workerId = values.text("worker-id");
+    try {
+      return await runWorker({ signals, log, terminal, processing }, {
+        ...connection(values, terminal, ["kinesis", "dynamodb"]),
+        ...workerId !== undefined && { workerId },
+        appName: values.need("app"),
+        streamName: values.need("stream"),
+        processor: processing.first.source,
+        config: processing.config,
+        onEvent: log.onEvent,
+      });
+    } finally {
+      await log.close();
+    }
   } finally {
-    await log.close();
+    await processing.first.dispose();
+  }
+}
+
+/** The processor, and how to go on to the next version of it. */
+interface Processing {
+  readonly first: LoadedProcessor;
+  readonly options: LoadOptions;
+  readonly intervalMs: number | undefined;
+  readonly start: (graph: ModuleGraph) => Promise<LoadedProcessor>;
+  /** The settings, with what its threads need. */
+  readonly config: ReactoKinesixConfig;
+  /** Is told what failed in a thread of its own without anybody waiting for it. */
+  tellStray: (error: unknown) => void;
+}
+
+/** Loads the processor; undefined if the process was told to stop in the meantime. */
+async function startProcessing(
+  values: Values,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<Processing | undefined> {
+  const options = { ...loadOptions(values), signal };
+  const intervalMs = watchInterval(values);
+  const plan = planThreads(values);
+  const strays = { tellStray: (error: unknown): void => sayError(error, terminal) };
+  const start = (graph: ModuleGraph): Promise<LoadedProcessor> =>
+    plan === undefined ? startProcessor(graph, options) : startInThreads(graph, plan, {
+      isConsoleOnStderr: values.need("log") === "json",
+      onStray: (error) => strays.tellStray(error),
+    });
+  try {
+    const first = await start(await fetchGraph(values.need("processor"), options));
+    const config = plan?.config ?? values.config;
+    return Object.assign(strays, { first, options, intervalMs, start, config });
+  } catch (error) {
+    if (signal.aborted) return undefined;
+    throw error;
   }
 }
 
@@ -49,15 +101,26 @@ interface Surroundings {
   readonly signals: StopSignals;
   readonly log: EventLog;
   readonly terminal: Terminal;
+  readonly processing: Processing;
 }
 
 async function runWorker(
-  { signals, log, terminal }: Surroundings,
+  { signals, log, terminal, processing }: Surroundings,
   options: AppOptions,
 ): Promise<number> {
   using strays = catchStrays();
   await using app = await startUnless(signals.signal, options);
   if (app === undefined) return 0;
+  const { workerId } = app;
+  const tell = (fact: AppFact): void =>
+    log.onEvent({ ...fact, time: new Date().toISOString(), workerId });
+  processing.tellStray = (error) => {
+    const told = toEventError(error);
+    tell({ type: "processor_failed", shardId: null, operation: "background", error: told });
+  };
+  await using watch = watchUnlessNever(app, processing, tell);
+  // Only now: whoever waits for this may send SIGHUP next, which would end the process if nobody listened.
+  tell(loadedFact(processing.first));
   const trouble = await Promise.race([
     aborted(signals.signal).then(() => undefined),
     app.finished.then(() => undefined),
@@ -68,10 +131,35 @@ async function runWorker(
     sayError(trouble, terminal);
     terminal.say("stopping cleanly");
   }
+  watch?.stop();
   await app.stop();
   // A failure while stopping is a failure of the run.
   await app.finished;
   return trouble === undefined ? 0 : 1;
+}
+
+function watchUnlessNever(
+  app: ReactoKinesixApp,
+  { first, intervalMs, options, start }: Processing,
+  tell: (fact: AppFact) => void,
+): AsyncDisposable & { stop(): void } | undefined {
+  if (intervalMs === undefined) return undefined;
+  const watch = new ProcessorWatch({
+    app,
+    first,
+    intervalMs,
+    check: (current, signal) => checkForNewVersion(current, { ...options, signal }),
+    start,
+    tell,
+  });
+  const reload = listenForReload(() => watch.lookNow());
+  return {
+    stop: () => watch.stop(),
+    async [Symbol.asyncDispose]() {
+      reload[Symbol.dispose]();
+      await watch[Symbol.asyncDispose]();
+    },
+  };
 }
 
 /** Starts the worker; undefined if it was told to stop before it ran. */

@@ -1,5 +1,6 @@
 /**
- * Owns: SIGINT and SIGTERM: the first one asks for a clean stop, the second one ends the process at once.
+ * Owns: SIGINT and SIGTERM: the first one asks for a clean stop, the second one ends the process at once. SIGHUP asks to look for
+ * something new.
  * Must not: stop anything itself.
  * Called by: every command that runs until it is told to stop.
  *
@@ -45,6 +46,15 @@ export function listenForStop(onSecond: () => void = () => {}): StopSignals {
     [Symbol.dispose]() {
       for (const { name, listener } of listeners) Deno.removeSignalListener(name, listener);
     },
+  };
+}
+
+/** Calls a function at each SIGHUP until it is disposed; Windows has none. */
+export function listenForReload(onReload: () => void): Disposable {
+  if (Deno.build.os === "windows") return { [Symbol.dispose]() {} };
+  Deno.addSignalListener("SIGHUP", onReload);
+  return {
+    [Symbol.dispose]: () => Deno.removeSignalListener("SIGHUP", onReload),
   };
 }
 

@@ -150,7 +150,7 @@ function splitByKey(stretch: Stretch, count: number): ReadonlyMap<number, Stretc
 }
 
 /** The lane of a partition key: FNV-1a, which spreads similar keys well. */
-function laneOf(partitionKey: string, count: number): number {
+export function laneOf(partitionKey: string, count: number): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < partitionKey.length; i++) {
     hash = Math.imul(hash ^ partitionKey.charCodeAt(i), 0x01000193);

@@ -1,8 +1,7 @@
 /**
- * Owns: the turn of this worker on a shard: taking it, moving its checkpoint on, giving it up. The only place that writes a
- * row as its owner.
- * Must not: decide which shard to take or when to give it up.
- * Called by: `runtime/worker.ts` takes and gives up; `runtime/shard_runner.ts` reports what is finished.
+ * Owns: the turn of this worker on a shard: moving its checkpoint on, giving it up. The only place that writes a row as its owner.
+ * Must not: take a shard (`take_shard.ts` does), or decide when to give it up.
+ * Called by: `runtime/shard_roster.ts` gives up; `runtime/record_runner.ts` reports what is finished.
  *
  * All writes of a turn go through one queue, so that none of them can overtake another. A write is sent again when its
  * reply was lost; the row that comes back with the conflict then tells whether the first one was applied.
@@ -13,7 +12,6 @@
 import { type Checkpoint, compareCheckpoints, formatCheckpoint } from "../core/checkpoint.ts";
 import {
   advance,
-  claim,
   type Claimant,
   end,
   give,
@@ -28,7 +26,7 @@ import {
 import { type Backoff, backoffMs } from "../core/policy.ts";
 import { invariant, LeaseLostError, StoreError } from "../errors.ts";
 import type { Fence } from "./heartbeat.ts";
-import { tellWriteFailure, type WriteDeps, writePatiently } from "./patient_write.ts";
+import { tellWriteFailure, type WriteDeps } from "./patient_write.ts";
 import { Bell, SerialQueue, type TaskGroup } from "./tasks.ts";
 
 /** What a lease needs of the worker. */
@@ -49,31 +47,6 @@ const WRITE_BACKOFF: Backoff = { baseMs: 100, maxMs: 10_000 };
 /** How often the row of a held shard may have changed under one write: only a request for it can come in between. */
 const CONFLICTS_MAX = 10;
 
-/**
- * Takes a shard; null if somebody else was faster. `"too late"`: it is this worker's, but its fence was down in between; it has
- * to be taken again, in another term.
- */
-export async function takeShard(
-  row: ShardRow,
-  deps: LeaseDeps,
-  signal: AbortSignal,
-): Promise<Lease | "too late" | null> {
-  const { falls } = deps.fence;
-  // A conflict may come from an earlier try whose reply was lost: what counts is whose the row is now.
-  const { row: now } = await writePatiently(deps, claim(row, deps.claimant), signal);
-  if (now === null || !isHeldBy(now, deps.claimant) || now.term !== row.term + 1) return null;
-  // Whoever found this worker dead meanwhile may have a claim on its way that expects this very term.
-  if (!deps.fence.isUp || deps.fence.falls !== falls) return "too late";
-  deps.emit({
-    type: "shard_claimed",
-    shardId: now.id,
-    term: now.term,
-    from: now.previousOwner,
-    checkpoint: formatCheckpoint(now.checkpoint),
-  });
-  return new Lease(now, deps);
-}
-
 /** One turn of this worker on a shard. */
 export class Lease {
   readonly shardId: string;
@@ -85,6 +58,9 @@ export class Lease {
   readonly #moved = new Bell();
   readonly #hurry = new Bell();
   #isHurried = false;
+  /** Aborts when nothing that the processor does counts any more. */
+  readonly #inVain = new AbortController();
+  /** Aborts when this worker does not write for the shard any more. */
   readonly #over = new AbortController();
   #row: ShardRow;
   #finished: Checkpoint;
@@ -127,19 +103,19 @@ export class Lease {
     this.#readTo = position;
   }
 
-  /** Aborts when this turn is over, for whatever reason. */
+  /** Aborts when this turn is over for the processor, for whatever reason. */
   get signal(): AbortSignal {
-    return this.#over.signal;
+    return this.#inVain.signal;
   }
 
   /** Whether records may be delivered. False as soon as others may take over, whether anybody noticed or not. */
   get isHeld(): boolean {
-    return !this.#over.signal.aborted && this.#deps.fence.isUp;
+    return !this.#inVain.signal.aborted && this.#deps.fence.isUp;
   }
 
   /** As {@linkcode isHeld}, for a caller that has just read the monotonic clock. */
   isHeldAt(monotonic: number): boolean {
-    return !this.#over.signal.aborted && this.#deps.fence.isUpAt(monotonic);
+    return !this.#inVain.signal.aborted && this.#deps.fence.isUpAt(monotonic);
   }
 
   /** Whether the write that ends this turn is under way. */
@@ -149,7 +125,7 @@ export class Lease {
 
   /** Says that everything up to a position is finished. It is written when the next checkpoint is due. */
   finished(position: Checkpoint, millisBehindLatest: number): void {
-    if (this.#over.signal.aborted) return;
+    if (this.#inVain.signal.aborted) return;
     invariant(
       compareCheckpoints(position, this.#finished) >= 0,
       "a checkpoint never goes back",
@@ -190,10 +166,10 @@ export class Lease {
 
   /** Resolves when what is finished now is written. Rejects with {@linkcode LeaseLostError} if the turn ends before. */
   checkpointed(): Promise<void> {
-    const isOver = this.#over.signal.aborted;
+    const isOver = this.signal.aborted;
     if (!isOver && this.#isWritten()) return Promise.resolve();
     const waiting = this.#waiting ?? Promise.withResolvers<void>();
-    if (isOver) waiting.reject(this.#over.signal.reason);
+    if (isOver) waiting.reject(this.signal.reason);
     else this.#waiting = waiting;
     // Whoever does not wait for it learns of a lost lease from the signal.
     waiting.promise.catch(() => {});
@@ -229,6 +205,19 @@ export class Lease {
     return parting;
   }
 
+  /**
+   * Tells whoever still has a record in hand that it will not count. The shard is given up at what is finished now: told only
+   * when that is written, the next owner could be at work before.
+   */
+  abandon(reason: string): void {
+    this.#inVain.abort(new LeaseLostError(this.shardId, reason));
+  }
+
+  /** Whether the turn was cut short here, and its end is being written. */
+  get isAbandoned(): boolean {
+    return this.#inVain.signal.aborted && !this.#over.signal.aborted;
+  }
+
   /** Ends the turn without a write: somebody else has the shard, or may have it soon. */
   lose(reason: string): void {
     if (this.#over.signal.aborted) return;
@@ -255,7 +244,7 @@ export class Lease {
   async #advance(): Promise<void> {
     if (this.#over.signal.aborted || this.#isWritten()) return;
     this.#wroteAt = this.#deps.clock.monotonic();
-    const outcome = await this.#write((row) => advance(row, this.#progress()), this.signal);
+    const outcome = await this.#write((row) => advance(row, this.#progress()));
     if (outcome !== "written") return;
     const { checkpoint, millisBehindLatest } = this.#row;
     this.#deps.emit({
@@ -274,7 +263,7 @@ export class Lease {
     return this.#queue.run(async () => {
       if (this.#over.signal.aborted) return "lost";
       this.#isParting = true;
-      const outcome = await this.#write(makeChange, this.signal);
+      const outcome = await this.#write(makeChange);
       this.#isParting = false;
       if (outcome !== "written") return outcome;
       this.#tellWaiting();
@@ -289,15 +278,15 @@ export class Lease {
    */
   async #write(
     makeChange: (row: ShardRow) => LeaseChange | null,
-    signal: AbortSignal,
   ): Promise<"written" | "lost" | "withdrawn"> {
-    const { store, clock, random, claimant } = this.#deps;
+    const { store, clock, random, claimant, fence } = this.#deps;
+    const { signal } = this.#over;
     let inDoubt: LeaseChange | null = null;
     let failures = 0;
     for (let conflicts = 0; conflicts < CONFLICTS_MAX;) {
       const change = makeChange(this.#row);
       if (change === null) return "withdrawn";
-      if (!this.isHeld) return this.#lost("no heartbeat was acknowledged in time");
+      if (signal.aborted || !fence.isUp) return this.#lost("no heartbeat was acknowledged in time");
       try {
         const { kind, row } = await store.write(change, signal);
         if (kind === "written") {
@@ -354,6 +343,7 @@ export class Lease {
   }
 
   #finish(reason: LeaseLostError): void {
+    this.#inVain.abort(reason);
     this.#over.abort(reason);
     this.#waiting?.reject(reason);
     this.#waiting = undefined;

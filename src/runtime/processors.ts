@@ -87,6 +87,8 @@ class Generation {
 export class Use {
   /** Rejects with whatever the user's factory throws. */
   readonly processor: RecordProcessor | Promise<RecordProcessor>;
+  /** Whether the factory keeps to `processTimeout` by itself. */
+  readonly keepsTime: boolean;
   readonly #shardId: string;
   readonly #generation: Generation;
   readonly #emit: EventSink;
@@ -108,6 +110,7 @@ export class Use {
     this.#onRetired = onRetired;
     const { source } = generation;
     generation.enter();
+    this.keepsTime = "keepsTime" in source;
     this.#isMade = typeof source !== "function";
     this.processor = typeof source === "function" ? this.#make(source) : source;
   }

@@ -45,6 +45,7 @@ async function runBatch(run: Run): Promise<RunResult> {
   const { user, processor, records } = run;
   try {
     await user.call(
+      processor,
       { ...run, last: records.at(-1) },
       (context) => processor.processBatch?.(records, context),
     );
@@ -81,6 +82,7 @@ async function runHere(run: Run): Promise<RunResult> {
     // The shard is held here: whoever starts a run asks, and each round does at its end.
     try {
       const running: unknown = user.call(
+        processor,
         { last: record, attempt, millisBehindLatest },
         (context) => processor.process?.(record, context),
       );

@@ -155,7 +155,8 @@ export class RecordRunner {
     for (let attempt = 1; processor.shardEnded !== undefined; attempt++) {
       try {
         const call = processor.shardEnded.bind(processor);
-        await this.#user.call({ last: undefined, attempt, millisBehindLatest }, call);
+        const inHand = { last: undefined, attempt, millisBehindLatest };
+        await this.#user.call(processor, inHand, call);
         break;
       } catch (error) {
         this.#user.tellFailed("shardEnded", error);
@@ -246,7 +247,9 @@ export class RecordRunner {
       const use = this.#slot.use();
       try {
         const made = use.processor;
-        const processor = made instanceof Promise ? await this.#user.limited(() => made) : made;
+        const processor = made instanceof Promise
+          ? await (use.keepsTime ? made : this.#user.limited(() => made))
+          : made;
         // A factory may take its time, in which the shard can be lost.
         if (this.#lease.isHeld) return { use, processor };
         await use.done();

@@ -10,8 +10,9 @@ import { formatCheckpoint } from "../core/checkpoint.ts";
 import type { HandoverRequest, ShardRow } from "../core/lease.ts";
 import type { StopReason } from "../events.ts";
 import type { ShardInfo } from "../ports.ts";
-import { type Lease, type LeaseDeps, type Parting, takeShard } from "./lease_keeper.ts";
+import type { Lease, LeaseDeps, Parting } from "./lease_keeper.ts";
 import { type RunOutcome, runShard, type ShardRunnerDeps } from "./shard_runner.ts";
+import { takeShard } from "./take_shard.ts";
 
 /** A shard that this worker processes. */
 export interface OwnShard {
@@ -150,7 +151,10 @@ export class ShardRoster {
   /** Gives up every shard now, at what is finished; what is in hand will be processed again by the next owner. */
   async giveUp(): Promise<void> {
     this.#isClosing = true;
-    await Promise.all([...this.#here.values()].map((here) => this.#part(here.lease)));
+    await Promise.all([...this.#here.values()].map(({ lease }) => {
+      lease.abandon("the time to stop ran out");
+      return this.#part(lease);
+    }));
   }
 
   /** Forgets the shards that others have by now, as their rows say. */
@@ -224,7 +228,7 @@ export class ShardRoster {
     const { shardId } = lease;
     switch (outcome.kind) {
       case "lost":
-        lease.lose("no heartbeat was acknowledged in time");
+        if (!lease.isAbandoned) lease.lose("no heartbeat was acknowledged in time");
         return "lost";
       case "ended": {
         // The rows of the children are there before the shard counts as finished, so that nobody finds a gap.

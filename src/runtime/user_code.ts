@@ -64,10 +64,12 @@ export class UserCode {
 
   /** Makes a call, for at most `processTimeout`. It gives a promise only if the user's code does, or there is a limit. */
   call<T>(
+    processor: RecordProcessor,
     inHand: InHand,
     work: (context: ProcessContext) => T | Promise<T>,
   ): T | Promise<T> {
-    if (this.#deps.processTimeout === 0) return work(this.context(inHand, this.#lease.signal));
+    const isUnlimited = this.#deps.processTimeout === 0 || "keepsTime" in processor;
+    if (isUnlimited) return work(this.context(inHand, this.#lease.signal));
     return this.limited(async (signal) => await work(this.context(inHand, signal)));
   }
 
@@ -104,6 +106,7 @@ export class UserCode {
     const ask = processor.getErrorHandlingMode.bind(processor);
     try {
       const mode = await this.call(
+        processor,
         { ...failure, last: record },
         (context) => ask(record, failure.error, context),
       );
@@ -141,7 +144,7 @@ export class UserCode {
       try {
         const inHand = { ...last, last: record };
         if (tell !== undefined) {
-          await this.call(inHand, (context) => tell(record, mode, error, context));
+          await this.call(processor, inHand, (context) => tell(record, mode, error, context));
         }
       } catch (failure) {
         this.tellFailed("onMaxRetryExceeded", failure);
@@ -184,9 +187,7 @@ export class UserCode {
   /** Throws at once in the mode `auto`: whoever calls it without waiting must learn of the mistake too. */
   #checkpoint(record: KinesisRecord | undefined, millisBehindLatest: number): Promise<void> {
     if (this.#deps.checkpointMode === "auto") {
-      throw new TypeError(
-        'Cannot checkpoint by hand: the setting "checkpointMode" is "auto"; set it to "manual"',
-      );
+      throw checkpointsFollow();
     }
     // A processor that finishes its records in the background does so in any order; what is behind is finished already.
     // At the end of a shard there is no record in hand: all that was given is meant.
@@ -195,6 +196,13 @@ export class UserCode {
     if (isNews) this.#lease.finished(position, millisBehindLatest);
     return this.#lease.checkpointed();
   }
+}
+
+/** What is wrong with a checkpoint by hand in the mode `auto`. */
+export function checkpointsFollow(): TypeError {
+  return new TypeError(
+    'Cannot checkpoint by hand: the setting "checkpointMode" is "auto"; set it to "manual"',
+  );
 }
 
 function isMode(mode: unknown): mode is ErrorHandlingMode {

@@ -50,16 +50,54 @@ export function fakeTerminal(
   };
 }
 
-const CLI = new URL("../../cli.ts", import.meta.url).href;
+/** A program and its first arguments. */
+export interface Program {
+  readonly command: string;
+  readonly args: readonly string[];
+}
+
 const PERMISSIONS = [
   "--no-prompt",
   "--allow-net=127.0.0.1",
   "--allow-env",
   "--allow-read",
+  "--allow-write",
   "--allow-sys",
   "--allow-ffi",
   "--allow-run",
 ];
+
+/** `cli.ts` through this Deno. */
+export function sourceProgram(permissions: readonly string[] = PERMISSIONS): Program {
+  const cli = new URL("../../cli.ts", import.meta.url).href;
+  return { command: Deno.execPath(), args: ["run", "--quiet", ...permissions, cli] };
+}
+
+/** The command line: the executable in `KINESIX_BINARY`, or, without one, `cli.ts`. */
+export function commandLine(): Program {
+  const binary = Deno.env.get("KINESIX_BINARY");
+  return binary ? { command: binary, args: [] } : sourceProgram();
+}
+
+/** How a process is started, if not in the usual way. */
+export interface CliOptions {
+  readonly stdin?: string;
+  /** Added to the environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Nothing of this process's environment. */
+  readonly clearEnv?: boolean;
+  /** @default {Deno.cwd()} */
+  readonly cwd?: string;
+  /** @default {commandLine()} */
+  readonly program?: Program;
+}
+
+const ENVIRONMENT = {
+  AWS_ACCESS_KEY_ID: "",
+  AWS_PROFILE: "",
+  KINESIX_DEBUG: "1",
+  NO_COLOR: "1",
+};
 
 /** The command line as a process of its own. */
 export class CliProcess implements AsyncDisposable {
@@ -71,10 +109,14 @@ export class CliProcess implements AsyncDisposable {
   readonly stdout: string[] = [];
   readonly stderr: string[] = [];
 
-  constructor(args: readonly string[], options: { readonly stdin?: string } = {}) {
-    this.#child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "--quiet", ...PERMISSIONS, CLI, ...args],
-      env: { AWS_ACCESS_KEY_ID: "", AWS_PROFILE: "", KINESIX_DEBUG: "1", NO_COLOR: "1" },
+  constructor(args: readonly string[], options: CliOptions = {}) {
+    const { command, args: first } = options.program ?? commandLine();
+    const { clearEnv = false, cwd } = options;
+    this.#child = new Deno.Command(command, {
+      args: [...first, ...args],
+      env: { ...!clearEnv && ENVIRONMENT, ...options.env },
+      clearEnv,
+      ...cwd !== undefined && { cwd },
       stdin: options.stdin === undefined ? "null" : "piped",
       stdout: "piped",
       stderr: "piped",
@@ -97,6 +139,10 @@ export class CliProcess implements AsyncDisposable {
   async closeStdout(): Promise<void> {
     this.#closing.abort();
     await this.#stdoutRead;
+  }
+
+  get pid(): number {
+    return this.#child.pid;
   }
 
   kill(signal: Deno.Signal): void {

@@ -97,7 +97,18 @@ const WRONG_CALLS: readonly (readonly [string, readonly string[], RegExp])[] = [
     ["demo", "--shards", "0"],
     /--shards "0": it must be a whole number from 1 to 64/,
   ],
-  ["https processor", [...RUN.slice(0, -1), "https://a/b.ts"], /only a path, file: and data: are/],
+  ["ftp processor", [...RUN.slice(0, -1), "ftp://a/b.ts"], /are supported, not ftp:/],
+  ["lock", [...RUN, "--frozen"], /--frozen without --lock FILE/],
+  ["two uses of a lock", [...RUN, "--lock=a", "--frozen", "--lock-write"], /one changes the file/],
+  ["bad hash", [...RUN, "--integrity", "md5-x"], /--integrity "md5-x": it must be sha256- or/],
+  ["bad host", [...RUN, "--allow-host", "a.b,https://c"], /--allow-host .*names of hosts/],
+  ["bad header", [...RUN, "--header", "Bearer x"], /Cannot use --header: it must be a header/],
+  ["header twice", [...RUN, "--header", "a: b", "--header", "c: d"], /--header twice$/m],
+  [
+    "registry",
+    [...RUN, "--jsr-url", "http://jsr.io"],
+    /--jsr-url .*with http:\/\/ on this machine/,
+  ],
 ];
 
 for (const [name, args, expected] of WRONG_CALLS) {

@@ -264,6 +264,7 @@ Deno.test("lanes: records that never wait let heartbeats through, in all lanes t
 
 /** A processor in another thread, as far as the runner can tell: it says what it was given, and answers as told. */
 class Elsewhere implements RunProcessor {
+  readonly keepsTime = true;
   readonly runs: string[] = [];
   readonly answers: ((records: number, options: RunOptions) => RunResult | Promise<RunResult>)[] =
     [];

@@ -3,7 +3,8 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Checkpoint, SHARD_END } from "../../src/core/checkpoint.ts";
 import { claim, clearHandover, requestHandover, type ShardRow } from "../../src/core/lease.ts";
 import { LeaseLostError } from "../../src/errors.ts";
-import { Lease, type LeaseDeps, takeShard } from "../../src/runtime/lease_keeper.ts";
+import { Lease, type LeaseDeps } from "../../src/runtime/lease_keeper.ts";
+import { takeShard } from "../../src/runtime/take_shard.ts";
 import { settled } from "../virtual_clock.ts";
 import { Bench, claimantOf, type Fate } from "./runtime_testing.ts";
 
@@ -298,4 +299,22 @@ Deno.test("lease: a claim during which the fence was down does not count, even i
   assertEquals(await takeShard(row, bench.deps(), bench.signal), "too late");
   assertEquals((await bench.store.shard(row.id)).holder, bench.deps().claimant.incarnation);
   assertEquals(bench.told("shard_claimed"), []);
+});
+
+Deno.test("lease keeper: what is in hand is told that it is in vain before the write that cuts the turn short", async () => {
+  const { bench: { clock, store }, lease } = await holding();
+  lease.finished(at(1), 0);
+  await settled();
+  const gate = Promise.withResolvers<Fate>();
+  store.fate = () => gate.promise;
+  lease.abandon("the time to stop ran out");
+  const parting = lease.give("B");
+  await settled();
+  assert(lease.signal.aborted && lease.isAbandoned && !lease.isHeld);
+  lease.finished(at(2), 0);
+  await assertRejects(() => lease.checkpointed(), LeaseLostError, "the time to stop ran out");
+  gate.resolve("made");
+  assertEquals(await clock.until(parting), "done");
+  const { owner, checkpoint } = await store.shard("s");
+  assertEquals([owner, checkpoint], ["B", at(1)]);
 });

@@ -1,0 +1,143 @@
+/**
+ * Owns: what threads cost, and what they bring: a batch to a thread and back next to a call in the same thread; a processor that
+ * computes, in one thread and in several.
+ * Called by: `deno task bench:threads`; `tests/sandbox/threads_bench_test.ts` with little work. `--rounds 5` is how many rounds
+ * the median is of; with `--check` the exit code is 1 when two threads do less than 1.6 times the work of one.
+ */
+
+import { parseArgs } from "@std/cli/parse-args";
+import { MemoryLeaseStore, MemoryStream } from "../src/adapters/memory.ts";
+import { ReactoKinesixApp } from "../src/app.ts";
+import { fetchGraph } from "../src/cli/load_processor/graph.ts";
+import { type LoadedProcessor, startProcessor } from "../src/cli/load_processor/load_processor.ts";
+import { startInThreads } from "../src/cli/processor_threads.ts";
+import type { ProcessContext, RecordProcessor, RunProcessor } from "../src/processor.ts";
+import { DeliveredRecord } from "../src/runtime/delivered_record.ts";
+
+const SPEEDUP_MIN = 1.6;
+const BATCH = 1_000;
+const PAYLOAD_BYTES = 1_024;
+
+const IDLE =
+  `let bytes = 0; export default { process(record) { bytes += record.data.byteLength } }`;
+const PARSE = `export default { process(record) { JSON.stringify(record.json()) } }`;
+const COMPUTE = `import { createHash } from "node:crypto";
+  export default { process(record) {
+    for (let i = 0; i < 50; i++) createHash("sha256").update(record.data).digest("hex") } }`;
+
+async function load(code: string, threads: number | undefined): Promise<LoadedProcessor> {
+  const graph = await fetchGraph(`data:text/javascript,${encodeURIComponent(code)}`);
+  if (threads === undefined) return await startProcessor(graph);
+  const plan = { count: threads, sandbox: undefined, config: {} };
+  return await startInThreads(graph, plan, { isConsoleOnStderr: false, onStray: reportError });
+}
+
+/** The time of one batch of 1,000 records of 1 KB, in milliseconds, for each round. */
+export async function timeBatches(
+  code: string,
+  { threads, rounds }: { readonly threads: number | undefined; readonly rounds: number },
+): Promise<readonly number[]> {
+  const { source, dispose } = await load(code, threads);
+  const json = JSON.stringify({ id: 7, name: "x".repeat(PAYLOAD_BYTES - 20) });
+  const data = new TextEncoder().encode(json);
+  const records = Array.from({ length: BATCH }, (_, i) =>
+    new DeliveredRecord("shard", {
+      sequenceNumber: `4965${String(i).padStart(52, "0")}`,
+      partitionKey: `key ${i % 100}`,
+      data,
+      approximateArrivalTimestamp: 0,
+    }));
+  const { signal } = new AbortController();
+  const context: ProcessContext = {
+    shardId: "shard",
+    workerId: "bench",
+    streamName: "bench",
+    attempt: 1,
+    millisBehindLatest: 0,
+    term: 1,
+    signal,
+    checkpoint: () => Promise.resolve(),
+  };
+  const processor = source as RecordProcessor & Partial<RunProcessor>;
+  const times: number[] = [];
+  try {
+    for (let round = 0; round < rounds; round++) {
+      const startedAt = performance.now();
+      if (processor.processRun !== undefined) {
+        const options = { lane: 0, until: signal, progressed: () => {} };
+        const { finished } = await processor.processRun(records, context, options);
+        if (finished !== BATCH) throw new Error(`only ${finished} records are finished`);
+      } else {
+        for (const record of records) await processor.process?.(record, { ...context });
+      }
+      times.push(performance.now() - startedAt);
+    }
+    return times;
+  } finally {
+    await dispose();
+  }
+}
+
+/** The records a second of a whole worker whose processor computes 50 SHA-256 for each. */
+export async function computeRate(threads: number, records: number): Promise<number> {
+  const loaded = await load(COMPUTE, threads);
+  const source = new MemoryStream({ shards: 4 });
+  for (let i = 0; i < records; i++) source.put(`key ${i % 1_000}`, new Uint8Array(PAYLOAD_BYTES));
+  const all = Promise.withResolvers<void>();
+  let left = records;
+  const startedAt = performance.now();
+  const app = await ReactoKinesixApp.createNew({
+    appName: "Bench",
+    streamName: "Bench",
+    workerId: "bench",
+    processor: loaded.source,
+    config: { concurrency: threads },
+    ports: { store: new MemoryLeaseStore(), source },
+    onEvent(event) {
+      if (event.type !== "batch_processed") return;
+      left -= event.records;
+      if (left === 0) all.resolve();
+    },
+  });
+  await all.promise;
+  const seconds = (performance.now() - startedAt) / 1_000;
+  await app.stop();
+  await loaded.dispose();
+  return records / seconds;
+}
+
+function quantile(values: readonly number[], part: number): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(part * (values.length - 1))] ?? NaN;
+}
+
+async function main(): Promise<number> {
+  const flags = parseArgs(Deno.args, { string: ["rounds", "records"], boolean: ["check"] });
+  const rounds = Number(flags.rounds ?? 5);
+  const records = Number(flags.records ?? 20_000);
+  for (const [name, code] of [["reads the payload", IDLE], ["parses JSON", PARSE]] as const) {
+    for (const threads of [undefined, 1]) {
+      const times = (await timeBatches(code, { threads, rounds: 60 * rounds })).slice(10);
+      const where = threads === undefined ? "same thread" : "a thread   ";
+      const [half, most] = [quantile(times, 0.5).toFixed(2), quantile(times, 0.95).toFixed(2)];
+      await say(`${BATCH} x 1 KB, ${name}, ${where}: p50 ${half} ms, p95 ${most} ms`);
+    }
+  }
+  const ratios: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const [one, two] = [await computeRate(1, records), await computeRate(2, records)];
+    ratios.push(two / one);
+    await say(
+      `50 x SHA-256 a record: ${one.toFixed(0)} records/s in 1 thread, ${two.toFixed(0)} in 2: ` +
+        `${(two / one).toFixed(2)} x`,
+    );
+  }
+  const speedup = quantile(ratios, 0.5);
+  await say(`median ${speedup.toFixed(2)} x, on ${navigator.hardwareConcurrency} cores`);
+  return flags.check && speedup < SPEEDUP_MIN ? 1 : 0;
+}
+
+async function say(line: string): Promise<void> {
+  await Deno.stdout.write(new TextEncoder().encode(`${line}\n`));
+}
+
+if (import.meta.main) Deno.exit(await main());

@@ -1,0 +1,80 @@
+/**
+ * Owns: what was thrown in one thread, as the other one gets it: bounded in size, whatever it was.
+ * Must not: call code of the user's more than it takes to read an error.
+ * Called by: both sides of `sandbox/`.
+ *
+ * @module
+ */
+
+import { toEventError } from "../errors.ts";
+
+/** What was thrown, as a message between threads. */
+export type PackedError =
+  & (
+    | {
+      readonly name: string;
+      readonly message: string;
+      readonly stack?: string;
+      readonly cause?: PackedError;
+    }
+    /** A value that is simple enough to be sent. */
+    | { readonly value: unknown }
+  )
+  & {
+    /** The number under which the thread keeps the very thing that was thrown, for a while. */
+    readonly kept?: number;
+  };
+
+const MESSAGE_LENGTH_MAX = 8_192;
+const STACK_LENGTH_MAX = 16_384;
+const CAUSES_MAX = 4;
+
+/** What a name of an error stands for in any thread. */
+const BUILT_IN: Readonly<Record<string, ErrorConstructor>> = {
+  Error,
+  EvalError,
+  RangeError,
+  ReferenceError,
+  SyntaxError,
+  TypeError,
+  URIError,
+};
+
+/** Packs whatever was thrown. */
+export function packError(error: unknown, causes: number = CAUSES_MAX): PackedError {
+  if (typeof error === "string") return { value: shorten(error, MESSAGE_LENGTH_MAX) };
+  if (error === null || !/^(object|function|symbol)$/.test(typeof error)) return { value: error };
+  const { name, message } = toEventError(error);
+  const stack = read(error, "stack");
+  const cause = causes > 0 ? read(error, "cause") : undefined;
+  return {
+    name: shorten(name, MESSAGE_LENGTH_MAX),
+    message: shorten(message, MESSAGE_LENGTH_MAX),
+    ...typeof stack === "string" && { stack: shorten(stack, STACK_LENGTH_MAX) },
+    ...cause !== undefined && { cause: packError(cause, causes - 1) },
+  };
+}
+
+/** The simple value again, or an error with the name, message, stack and cause of what was thrown. */
+export function unpackError(packed: PackedError): unknown {
+  if ("value" in packed) return packed.value;
+  const { name, message, stack, cause } = packed;
+  const options = cause === undefined ? {} : { cause: unpackError(cause) };
+  const error = new (BUILT_IN[name] ?? Error)(message, options);
+  const hide = { enumerable: false, configurable: true, writable: true };
+  if (error.name !== name) Object.defineProperty(error, "name", { ...hide, value: name });
+  Object.defineProperty(error, "stack", { ...hide, value: stack ?? `${name}: ${message}` });
+  return error;
+}
+
+function read(error: unknown, member: "stack" | "cause"): unknown {
+  try {
+    return error instanceof Error ? error[member] : undefined;
+  } catch {
+    return undefined; // A getter or a proxy of the user's may throw; then there is nothing to tell.
+  }
+}
+
+function shorten(text: string, max: number): string {
+  return text.length <= max ? text : `${text.slice(0, max)}...`;
+}

@@ -1,0 +1,75 @@
+/**
+ * Owns: the threads of one processor module, from the start of the first to the end of the last.
+ * Must not: know what the module is, or how a Worker gets it.
+ * Called by: the command line.
+ *
+ * @module
+ */
+
+import type { ProcessorSource } from "../processor.ts";
+import { CheckpointRequests } from "./checkpoint_requests.ts";
+import type { ThreadDeps } from "./live_thread.ts";
+import { ProcessorThread } from "./processor_thread.ts";
+import { type ProcessorMethod, SHARED } from "./protocol.ts";
+import { disposeIn, remoteProcessor } from "./remote_processor.ts";
+
+/** What the threads of a processor need. */
+export interface ProcessorThreadsOptions extends Omit<ThreadDeps, "onCheckpoint"> {
+  /** How many threads there are: 1 or more. */
+  readonly count: number;
+}
+
+/** Threads with one and the same processor module. */
+export interface ProcessorThreads extends Disposable {
+  /** The processor, or a factory if the module has one: each shard then has a processor in each thread. */
+  readonly source: ProcessorSource;
+}
+
+/**
+ * Starts the threads of a processor; `using` ends them at once.
+ *
+ * @throws {Error} If the processor cannot be loaded; as the thread says it.
+ */
+export async function startProcessorThreads(
+  options: ProcessorThreadsOptions,
+): Promise<ProcessorThreads> {
+  const checkpoints = new CheckpointRequests(options.settings.checkpointMode);
+  const deps: ThreadDeps = {
+    ...options,
+    onCheckpoint: (...request) => checkpoints.request(...request),
+  };
+  const threads = Array.from({ length: options.count }, () => new ProcessorThread(deps));
+  const close = (): void => threads.forEach((thread) => thread.close());
+  try {
+    const [methods = null] = await Promise.all(threads.map((thread) => thread.start()));
+    let number = SHARED;
+    const source: ProcessorSource = methods !== null
+      ? remoteProcessor({ threads, number, checkpoints }, methods)
+      : Object.assign(async (shardId: string) => {
+        const own = number += 1;
+        const methods = await makeIn(threads, own, shardId);
+        return remoteProcessor({ threads, number: own, checkpoints }, methods);
+      }, { keepsTime: true });
+    return { source, [Symbol.dispose]: close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** Makes the processor of a shard in every thread, or in none. */
+async function makeIn(
+  threads: readonly ProcessorThread[],
+  number: number,
+  shardId: string,
+): Promise<readonly ProcessorMethod[]> {
+  const made = await Promise.allSettled(threads.map((thread) => thread.make(number, shardId)));
+  for (const result of made) {
+    if (result.status === "fulfilled") continue;
+    // What the factory threw counts; those that were made have nothing to dispose of yet that could matter more.
+    await disposeIn(threads, number).catch(() => {});
+    throw result.reason;
+  }
+  const [first] = made;
+  return first?.status === "fulfilled" ? first.value : [];
+}

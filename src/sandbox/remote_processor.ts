@@ -1,0 +1,269 @@
+/**
+ * Owns: a processor in other threads as a processor like any other: which thread gets what, and what follows when a thread
+ * ended before it answered.
+ * Must not: start a thread, or know what its processor is.
+ * Called by: `sandbox/processor_threads.ts`; the runtime, as a processor.
+ *
+ * @module
+ */
+
+import type { ErrorHandlingMode } from "../core/policy.ts";
+import { invariant } from "../errors.ts";
+import type {
+  KinesisRecord,
+  ProcessContext,
+  RunOptions,
+  RunProcessor,
+  RunResult,
+  TimedProcessor,
+} from "../processor.ts";
+import { laneOf } from "../runtime/lanes.ts";
+import type { CheckpointRequests } from "./checkpoint_requests.ts";
+import { ThreadEnd } from "./live_thread.ts";
+import { packRecords } from "./packing.ts";
+import type { ProcessorThread, Task } from "./processor_thread.ts";
+import { type PackedContext, type ProcessorMethod, Progress } from "./protocol.ts";
+
+/** What a processor in other threads works with. */
+export interface RemoteDeps {
+  readonly threads: readonly ProcessorThread[];
+  /** Which processor of the threads it is: 0 for the one that all shards share. */
+  readonly number: number;
+  readonly checkpoints: CheckpointRequests;
+}
+
+/** What of a run is sent at once: enough to make the way worth it, and not much to be copied and kept. */
+const PART_RECORDS_MAX = 2_000;
+const PART_BYTES_MAX = 1_048_576;
+
+/** A processor with the methods that the one in the threads has. */
+export function remoteProcessor(
+  deps: RemoteDeps,
+  methods: readonly ProcessorMethod[],
+): TimedProcessor {
+  const remote = new Remote(deps);
+  const has = (method: ProcessorMethod): boolean => methods.includes(method);
+  return {
+    keepsTime: true,
+    ...has("process") && {
+      process: remote.process.bind(remote),
+      processRun: remote.processRun.bind(remote),
+    },
+    ...has("processBatch") && { processBatch: remote.processBatch.bind(remote) },
+    ...has("getErrorHandlingMode") && {
+      getErrorHandlingMode: remote.getErrorHandlingMode.bind(remote),
+    },
+    ...has("onMaxRetryExceeded") && { onMaxRetryExceeded: remote.onMaxRetryExceeded.bind(remote) },
+    ...has("shardEnded") && { shardEnded: remote.shardEnded.bind(remote) },
+    ...has("dispose") && { [Symbol.asyncDispose]: () => disposeIn(deps.threads, deps.number) },
+  } satisfies TimedProcessor & Partial<RunProcessor>;
+}
+
+/**
+ * Disposes a processor in every thread.
+ *
+ * @throws What the first one throws, when all are done.
+ */
+export async function disposeIn(
+  threads: readonly ProcessorThread[],
+  number: number,
+): Promise<void> {
+  const results = await Promise.allSettled(threads.map((thread) => thread.dispose(number)));
+  for (const result of results) if (result.status === "rejected") throw result.reason;
+}
+
+class Remote implements RunProcessor {
+  readonly keepsTime = true;
+  readonly #deps: RemoteDeps;
+  /** Where records of a shard were processed: there is something to end there. */
+  readonly #workedOn = new Map<string, Set<ProcessorThread>>();
+  /** What follows a failure is asked where it failed. */
+  readonly #failedIn = new WeakMap<KinesisRecord, ProcessorThread>();
+
+  constructor(deps: RemoteDeps) {
+    this.#deps = deps;
+  }
+
+  async process(record: KinesisRecord, context: ProcessContext): Promise<void> {
+    const result = await this.processRun([record], context, {
+      lane: laneOf(record.partitionKey, this.#deps.threads.length),
+      until: context.signal,
+      progressed: () => {},
+    });
+    if ("error" in result) throw result.error;
+    context.signal.throwIfAborted();
+  }
+
+  async processRun(
+    records: readonly KinesisRecord[],
+    context: ProcessContext,
+    { lane, until, progressed }: RunOptions,
+  ): Promise<RunResult> {
+    const thread = this.#threadOf(lane, context);
+    let finished = 0;
+    while (finished < records.length && !until.aborted) {
+      const part = nextPart(records, finished);
+      const result = await this.#runPart(thread, part, { context, until });
+      finished += result.finished;
+      if ("error" in result) {
+        const failed = records[finished];
+        if (failed !== undefined) this.#failedIn.set(failed, thread);
+        return { finished, error: result.error };
+      }
+      progressed(finished);
+    }
+    return { finished };
+  }
+
+  /** Some records in a thread, until one fails, or the thread ends or has been at it for a while. */
+  async #runPart(
+    thread: ProcessorThread,
+    records: readonly KinesisRecord[],
+    { context, until }: { readonly context: ProcessContext; readonly until: AbortSignal },
+  ): Promise<RunResult> {
+    const progress = new Progress();
+    const stop = (): void => progress.stop();
+    until.addEventListener("abort", stop, { once: true });
+    try {
+      const answer = await thread.call({
+        ...this.#task(context),
+        patience: until,
+        progress,
+        makeWork: () => ({
+          kind: "run",
+          ...packed(records, context),
+          progress: progress.memory,
+        }),
+      });
+      const finished = Number(answer.value ?? 0);
+      return answer.thrown === undefined ? { finished } : { finished, error: answer.thrown.error };
+    } catch (error) {
+      if (!(error instanceof ThreadEnd)) {
+        return until.aborted ? { finished: 0 } : { finished: 0, error };
+      }
+      const { finished, reason } = error;
+      return error.isToBlame ? { finished, error: reason } : { finished };
+    } finally {
+      until.removeEventListener("abort", stop);
+    }
+  }
+
+  async processBatch(records: readonly KinesisRecord[], context: ProcessContext): Promise<void> {
+    const { threads } = this.#deps;
+    const [first] = records;
+    if (first === undefined) return;
+    const thread = this.#threadOf(laneOf(first.partitionKey, threads.length), context);
+    try {
+      await this.#ask(thread, context, () => ({ kind: "batch", ...packed(records, context) }));
+    } catch (error) {
+      for (const record of records) this.#failedIn.set(record, thread);
+      throw error;
+    }
+  }
+
+  async getErrorHandlingMode(
+    record: KinesisRecord,
+    error: unknown,
+    context: ProcessContext,
+  ): Promise<ErrorHandlingMode> {
+    // Whether it is a mode is for the caller to see, as with every processor.
+    return await this.#ask(this.#threadThatFailed(record), context, (thread) => ({
+      kind: "askMode",
+      ...packed([record], context),
+      error: thread.pack(error),
+    })) as ErrorHandlingMode;
+  }
+
+  async onMaxRetryExceeded(
+    record: KinesisRecord,
+    mode: ErrorHandlingMode,
+    error: unknown,
+    context: ProcessContext,
+  ): Promise<void> {
+    await this.#ask(this.#threadThatFailed(record), context, (thread) => ({
+      kind: "giveUp",
+      ...packed([record], context),
+      mode: { kind: mode.kind, retries: mode.retries },
+      error: thread.pack(error),
+    }));
+  }
+
+  /** In each thread that had records of the shard; once at least, as with every processor. */
+  async shardEnded(context: ProcessContext): Promise<void> {
+    const { shardId } = context;
+    if (!this.#workedOn.has(shardId)) this.#threadOf(0, context);
+    const threads = this.#workedOn.get(shardId) ?? new Set();
+    for (const thread of threads) {
+      await this.#ask(thread, context, () => ({ kind: "shardEnded", context: fields(context) }));
+      threads.delete(thread);
+    }
+    this.#workedOn.delete(shardId);
+  }
+
+  /** Has something done that is no run, and done again when a thread ended because of something else. */
+  async #ask(
+    thread: ProcessorThread,
+    context: ProcessContext,
+    makeWork: Task["makeWork"],
+  ): Promise<unknown> {
+    const patience = context.signal;
+    for (;;) {
+      try {
+        const { value, thrown } = await thread.call({ ...this.#task(context), patience, makeWork });
+        if (thrown === undefined) return value;
+        throw thrown.error;
+      } catch (error) {
+        if (!(error instanceof ThreadEnd)) throw error;
+        if (error.isToBlame) throw error.reason;
+        patience.throwIfAborted();
+      }
+    }
+  }
+
+  #task(context: ProcessContext): Pick<Task, "processor" | "signal"> {
+    this.#deps.checkpoints.note(context);
+    return { processor: this.#deps.number, signal: context.signal };
+  }
+
+  #threadOf(lane: number, { shardId }: ProcessContext): ProcessorThread {
+    const thread = at(this.#deps.threads, lane);
+    const threads = this.#workedOn.get(shardId) ?? new Set();
+    this.#workedOn.set(shardId, threads.add(thread));
+    return thread;
+  }
+
+  #threadThatFailed(record: KinesisRecord): ProcessorThread {
+    const { threads } = this.#deps;
+    return this.#failedIn.get(record) ?? at(threads, laneOf(record.partitionKey, threads.length));
+  }
+}
+
+function at(threads: readonly ProcessorThread[], lane: number): ProcessorThread {
+  const thread = threads[lane % threads.length];
+  invariant(thread !== undefined, "there is a thread");
+  return thread;
+}
+
+function nextPart(records: readonly KinesisRecord[], from: number): readonly KinesisRecord[] {
+  let to = from;
+  let bytes = 0;
+  const max = Math.min(records.length, from + PART_RECORDS_MAX);
+  // One record at least, however large.
+  while (to < max && (to === from || bytes < PART_BYTES_MAX)) {
+    bytes += records[to]?.data.byteLength ?? 0;
+    to += 1;
+  }
+  return records.slice(from, to);
+}
+
+function packed(
+  records: readonly KinesisRecord[],
+  context: ProcessContext,
+): { readonly context: PackedContext; readonly records: ArrayBuffer } {
+  return { context: fields(context), records: packRecords(records) };
+}
+
+function fields(context: ProcessContext): PackedContext {
+  const { shardId, workerId, streamName, attempt, millisBehindLatest, term } = context;
+  return { shardId, workerId, streamName, attempt, millisBehindLatest, term };
+}

@@ -1,0 +1,176 @@
+// Owns: `kinesix run --sandbox` and `--threads` as users meet them: a process of its own, on the local stack.
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { type LocalStack, startLocalStack } from "../../src/cli/local_stack.ts";
+import { CliProcess, sourceProgram } from "../cli/cli_testing.ts";
+
+/** A worker with a processor, given as the text of its module. */
+function runWorker(
+  stack: LocalStack,
+  processor: string,
+  flags: readonly string[],
+): CliProcess {
+  return new CliProcess([
+    "run",
+    "--app=A",
+    "--stream=S",
+    "--log=json",
+    "--worker-id=w",
+    "--empty-receive-delay=200ms",
+    `--processor=data:text/javascript,${encodeURIComponent(processor)}`,
+    `--kinesis-endpoint=${stack.kinesisEndpoint}`,
+    `--dynamodb-endpoint=${stack.dynamoDBEndpoint}`,
+    ...flags,
+  ]);
+}
+
+async function startStack(lines: readonly string[]): Promise<LocalStack> {
+  const stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
+  stack.createStream("S", 2);
+  await using put = new CliProcess(
+    ["put", "--stream=S", `--endpoint-url=${stack.kinesisEndpoint}`],
+    { stdin: lines.map((line) => `${line}\n`).join("") },
+  );
+  assertEquals(await put.ended(), 0, put.stderr.join("\n"));
+  return stack;
+}
+
+interface LoggedEvent {
+  readonly type: string;
+  readonly records?: number;
+  readonly operation?: string;
+  readonly workerId?: string;
+  readonly error?: { readonly name: string; readonly message: string };
+}
+
+function eventsOf(lines: readonly string[]): readonly LoggedEvent[] {
+  return lines.map((line) => JSON.parse(line));
+}
+
+function processed(lines: readonly string[]): number {
+  return eventsOf(lines).reduce((sum, { records = 0 }) => sum + records, 0);
+}
+
+Deno.test("run --sandbox: the processor cannot read the environment; what it prints and what nobody waits for is told", async () => {
+  await using stack = await startStack(["1", "2", "3"]);
+  const worker = runWorker(
+    stack,
+    `export default {
+      process(record) {
+        console.log("got", record.text());
+        console.table([{ a: 1 }]);
+        if (record.text() === "1") Promise.reject(new RangeError("late"));
+        if (record.text() === "2") Deno.env.get("HOME") },
+      getErrorHandlingMode: () => ({ kind: "retryAndSkip", retries: 0 }) }`,
+    ["--sandbox"],
+  );
+  await using _ = worker;
+  await worker.until((lines) =>
+    processed(lines) === 3 && eventsOf(lines).some(({ operation }) => operation !== undefined)
+  );
+  worker.kill("SIGTERM");
+  assertEquals(await worker.ended(), 0, worker.stderr.join("\n"));
+  const events = eventsOf(worker.stdout);
+  const failed = events.find(({ type }) => type === "record_failed");
+  assertMatch(failed?.error?.message ?? "", /env access to "HOME"/);
+  const stray = events.find(({ operation }) => operation === "background");
+  assertEquals([stray?.error?.name, stray?.workerId], ["RangeError", "w"]);
+  for (const text of ["got 1", "got 2", "got 3"]) {
+    assertStringIncludes(worker.stderr.join("\n"), text);
+  }
+});
+
+Deno.test("run --sandbox: a file is not read by importing it", async () => {
+  await using stack = await startStack(["1", "2", "3"]);
+  const secret = await Deno.makeTempFile({ suffix: ".json" });
+  await Deno.writeTextFile(secret, `"the secret"`);
+  const worker = runWorker(
+    stack,
+    `const options = { 1: {}, 2: { with: { type: "json" } }, 3: { with: { type: "text" } } };
+    export default {
+      async process(record) {
+        const url = ["file:", "", ${JSON.stringify(secret)}].join("/");
+        throw new Error((await import(url, options[record.text()])).default) },
+      getErrorHandlingMode: () => ({ kind: "retryAndSkip", retries: 0 }) }`,
+    ["--sandbox"],
+  );
+  try {
+    await using _ = worker;
+    await worker.until((lines) => processed(lines) === 3);
+    worker.kill("SIGTERM");
+    assertEquals(await worker.ended(), 0);
+    assertEquals(worker.stdout.filter((line) => line.includes("the secret")), []);
+    const failed = eventsOf(worker.stdout).filter(({ type }) => type === "record_failed");
+    for (const { error } of failed) assertMatch(error?.message ?? "", /cannot import|refused/);
+    assertEquals(failed.length, 3);
+  } finally {
+    await Deno.remove(secret);
+  }
+});
+
+Deno.test("run --sandbox: SIGTERM ends a worker whose processor is in an endless loop", async () => {
+  await using stack = await startStack(["1"]);
+  const worker = runWorker(
+    stack,
+    `export default { process() { console.log("looping"); for (;;); } }`,
+    ["--sandbox", "--process-timeout=0ms", "--shutdown-timeout=2s"],
+  );
+  await using _ = worker;
+  await worker.until((lines) => eventsOf(lines).some(({ type }) => type === "shard_claimed"));
+  while (!worker.stderr.join("").includes("looping")) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  const startedAt = Date.now();
+  worker.kill("SIGTERM");
+  await worker.ended();
+  assert(Date.now() - startedAt < 10_000, `${Date.now() - startedAt} ms`);
+});
+
+Deno.test("run --threads 2: all is processed, and the exit code is 0", async () => {
+  const lines = Array.from({ length: 300 }, (_, i) => String(i));
+  await using stack = await startStack(lines);
+  await using worker = runWorker(
+    stack,
+    `export default { process(record) { console.log("got " + record.text()) } }`,
+    ["--threads=2"],
+  );
+  await worker.until((lines) => processed(lines) === 300);
+  worker.kill("SIGTERM");
+  assertEquals(await worker.ended(), 0, worker.stderr.join("\n"));
+  const got = worker.stderr.filter((line) => line.startsWith("got ")).map((line) => line.slice(4));
+  assertEquals(got.toSorted((a, b) => Number(a) - Number(b)), lines);
+});
+
+Deno.test("run --sandbox: flags that contradict each other, and what the process itself may not do", async () => {
+  await using stack = await startStack([]);
+  const module = `export default { process() {} }`;
+  for (
+    const [flags, message] of [
+      [["--sandbox-allow-net=example.com"], /Cannot use --sandbox-allow-net without --sandbox/],
+      [["--threads=0"], /--threads "0": it must be a whole number from 1 to 64/],
+      [["--threads=2", "--checkpoint-mode=manual"], /--threads 2 with --checkpoint-mode manual/],
+    ] as const
+  ) {
+    await using worker = runWorker(stack, module, flags);
+    assertEquals(await worker.ended(), 2);
+    assertMatch(worker.stderr.join("\n"), message);
+  }
+});
+
+Deno.test("run --sandbox: what the process may not do itself it cannot allow", async () => {
+  await using stack = await startStack([]);
+  const permissions = ["--no-prompt", "--allow-net=127.0.0.1", "--allow-env", "--allow-read"];
+  await using worker = new CliProcess([
+    "run",
+    "--app=A",
+    "--stream=S",
+    `--processor=data:text/javascript,export default { process() {} }`,
+    `--endpoint-url=${stack.kinesisEndpoint}`,
+    "--sandbox",
+    "--sandbox-allow-net=example.com",
+  ], { program: sourceProgram(permissions) });
+  assertEquals(await worker.ended(), 1);
+  assertMatch(
+    worker.stderr.join("\n"),
+    /Cannot start a thread .*the process itself must be allowed what --sandbox-allow/,
+  );
+});
