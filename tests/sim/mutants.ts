@@ -154,7 +154,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "the checkpoint is the one that was read before the claim",
-    file: "runtime/lease_keeper.ts",
+    file: "runtime/take_shard.ts",
     from: "  return new Lease(now, deps);",
     to: "  return new Lease({ ...now, checkpoint: row.checkpoint }, deps);",
   },
@@ -244,7 +244,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a claim counts although the fence was down in between",
-    file: "runtime/lease_keeper.ts",
+    file: "runtime/take_shard.ts",
     from: 'if (!deps.fence.isUp || deps.fence.falls !== falls) return "too late";',
     to: "",
   },
@@ -302,17 +302,5 @@ export const MUTANTS: readonly Mutant[] = [
     file: "runtime/record_runner.ts",
     from: "    await this.#lanes.settled();\n    if (this.#defect",
     to: "    if (this.#defect",
-  },
-  {
-    name: "what was given to a worker that left waits",
-    file: "runtime/membership.ts",
-    from: 'if (kind === "conflict") this.#deps.onGone(workerId);',
-    to: "void kind;",
-  },
-  {
-    name: "a worker that wakes up looks at its fence a heartbeat later",
-    file: "runtime/heartbeat.ts",
-    from: "const period = Math.min(heartbeat, heartbeatTimeout / 20);",
-    to: "const period = heartbeat;",
   },
 ];
