@@ -237,22 +237,10 @@ export const MUTANTS: readonly Mutant[] = [
     to: "",
   },
   {
-    name: "nobody tells the others of what is free",
-    file: "runtime/survey.ts",
-    from: "if (workerId !== view.self) this.#deps.membership.nudge(workerId, signal);",
-    to: "if (workerId === view.self) this.#deps.membership.nudge(workerId, signal);",
-  },
-  {
     name: "a claim counts although the fence was down in between",
     file: "runtime/take_shard.ts",
     from: 'if (!deps.fence.isUp || deps.fence.falls !== falls) return "too late";',
     to: "",
-  },
-  {
-    name: "a shard is read on from the beginning after a failure",
-    file: "runtime/shard_runner.ts",
-    from: "source.open(lease.shardId, lease.readTo, scope.signal)",
-    to: "source.open(lease.shardId, lease.row.checkpoint, scope.signal)",
   },
   {
     name: "checkpoints are written as soon as possible",
