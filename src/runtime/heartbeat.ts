@@ -89,12 +89,16 @@ export interface HeartbeatDeps extends WriteDeps {
 
 const RETRY_BACKOFF: Backoff = { baseMs: 250, maxMs: 5_000 };
 const REGISTER_ATTEMPTS_MAX = 10;
+/** How often a beat is sent again because an earlier one, whose reply was lost, turns out to have arrived. */
+const BEAT_CONFLICTS_MAX = 3;
 
 /** Keeps the row of this worker. */
 export class Heartbeat {
   readonly #deps: HeartbeatDeps;
   readonly #now = new Bell();
   #beat = 0;
+  /** The beat that the row shows, as far as it is known. */
+  #shownBeat = 0;
   #attention: string | null = null;
   #isDraining = false;
   /** Until when a process that had this row before may hold shards under the same name, on the monotonic clock. */
@@ -128,6 +132,7 @@ export class Heartbeat {
       );
       if (row?.incarnation === claimant.incarnation) {
         this.#attention = row.attention;
+        this.#shownBeat = row.beat;
         fence.raise(sent, heartbeatTimeout);
         if (before !== null && before.incarnation !== claimant.incarnation) {
           this.#predecessorUntil = clock.monotonic() + before.heartbeatTimeout;
@@ -162,13 +167,15 @@ export class Heartbeat {
 
   /** Tells when the fence goes down, as long as the signal is not aborted. */
   async watchFence(signal: AbortSignal): Promise<void> {
-    const { clock, fence, heartbeat, onFenced } = this.#deps;
+    const { clock, fence, heartbeat, heartbeatTimeout, onFenced } = this.#deps;
+    // Timers stand still on a machine that is suspended: what its wall clock says then is to be seen soon after.
+    const period = Math.min(heartbeat, heartbeatTimeout / 20);
     while (true) {
       if (fence.isUntold) {
         fence.lower();
         onFenced();
       }
-      await clock.sleep(fence.isUp ? Math.min(fence.leftMs, heartbeat) : heartbeat, signal);
+      await clock.sleep(fence.isUp ? Math.min(fence.leftMs, period) : period, signal);
     }
   }
 
@@ -196,29 +203,22 @@ export class Heartbeat {
   }
 
   async #write(signal: AbortSignal): Promise<void> {
-    const { store, clock, claimant, fence, heartbeat, heartbeatTimeout } = this.#deps;
+    const { clock, fence, heartbeat, heartbeatTimeout } = this.#deps;
     this.#beat += 1;
     const sent = { at: clock.monotonic(), wallAt: clock.now() };
     // Short enough for another try before the fence goes down.
     const timeout = Math.max(1_000, Math.min(heartbeat, heartbeatTimeout / 5));
-    const { kind, row } = await withTimeout(
+    const row = await withTimeout(
       clock,
       timeout,
       signal,
-      (signal) =>
-        store.write<WorkerRow>({
-          kind: "worker",
-          id: claimant.workerId,
-          expect: { incarnation: claimant.incarnation },
-          set: this.#fields(),
-        }, signal),
+      (signal) => this.#sendBeat(signal),
       () =>
         new StoreError(`Cannot write the heartbeat: no answer within ${timeout} ms`, {
           kind: "unavailable",
           maybeApplied: true,
         }),
     );
-    if (kind === "conflict" && row !== null) throw new WorkerReplacedError(claimant.workerId);
     if (row === null) {
       // Others found this worker dead and removed its row; its shards may be theirs by now.
       fence.lower();
@@ -239,6 +239,32 @@ export class Heartbeat {
       this.#attention = row.attention;
       this.#deps.onAttention();
     }
+  }
+
+  /**
+   * Writes the beat and returns the row, or null if there is none. A beat expects the one before it: a copy of an old one that
+   * arrives late would else show what others saw long ago, and they would take this worker for dead.
+   */
+  async #sendBeat(signal: AbortSignal): Promise<WorkerRow | null> {
+    const { store, claimant: { workerId, incarnation } } = this.#deps;
+    for (let conflicts = 0; conflicts <= BEAT_CONFLICTS_MAX; conflicts++) {
+      const { kind, row } = await store.write<WorkerRow>({
+        kind: "worker",
+        id: workerId,
+        expect: { incarnation, beat: this.#shownBeat },
+        set: this.#fields(),
+      }, signal);
+      if (row === null) return null;
+      if (row.incarnation !== incarnation) throw new WorkerReplacedError(workerId);
+      this.#shownBeat = row.beat;
+      if (kind === "written") return row;
+    }
+    throw new StoreError(
+      `Cannot write the heartbeat: other beats of "${workerId}" arrived ${
+        BEAT_CONFLICTS_MAX + 1
+      } times in between`,
+      { kind: "unavailable" },
+    );
   }
 
   #fields(): RowFields<WorkerRow> & Pick<WorkerRow, "beat" | "beatAt" | "shards" | "isDraining"> {

@@ -87,14 +87,15 @@ export class Survey {
     this.#bell.ring();
   }
 
+  /** Looks after the shards of a worker that left, such as those that were given to it too late. */
+  seeTo(workerId: string): void {
+    this.#watch.seeTo(workerId);
+    this.ring();
+  }
+
   /** Takes these shards here as soon as they are free and ready. */
   adopt(shardIds: readonly string[]): void {
     for (const shardId of shardIds) this.#adopted.add(shardId);
-  }
-
-  /** The rows of the shards as they were last read. */
-  rows(): readonly ShardRow[] {
-    return this.#rows;
   }
 
   /** Looks whenever there is a reason to, until the signal is aborted. */

@@ -107,6 +107,32 @@ Deno.test("heartbeat: a write without an answer raises no fence, and is tried ag
   await settled();
 });
 
+Deno.test("heartbeat: a beat that arrives once more, late, does not bring back one that others saw", async () => {
+  const started = build();
+  const { bench: { clock, store }, stop } = started;
+  await run(started);
+  await clock.advance(HEARTBEAT);
+  const copy = store.sent.at(-1);
+  assert(copy !== undefined);
+  await clock.advance(2 * HEARTBEAT);
+  await store.table.write(copy, stop.signal);
+  assertEquals((await started.row())?.beat, 3);
+  stop.abort();
+  await settled();
+});
+
+Deno.test("heartbeat: after a lost reply the next beat is written all the same", async () => {
+  const started = build();
+  const { bench: { clock, store }, stop, log } = started;
+  await run(started);
+  store.willBe("worker", "reply lost");
+  await clock.advance(2 * HEARTBEAT);
+  assertEquals((await started.row())?.beat, 2);
+  assertEquals(log, []);
+  stop.abort();
+  await settled();
+});
+
 Deno.test("heartbeat: an answer that never comes does not stop the next beat", async () => {
   const started = build();
   const { bench, bench: { clock, store }, stop, fence } = started;
