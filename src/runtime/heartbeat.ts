@@ -7,10 +7,9 @@
  * @module
  */
 
-import type { Claimant, RowFields, WorkerRow } from "../core/lease.ts";
+import type { Claimant, RowChange, RowFields, WorkerRow } from "../core/lease.ts";
 import { type Backoff, backoffMs } from "../core/policy.ts";
 import { StoreError, toEventError, WorkerReplacedError } from "../errors.ts";
-
 import type { Clock } from "../ports.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
 import { Bell, withTimeout } from "./tasks.ts";
@@ -109,42 +108,49 @@ export class Heartbeat {
     this.#deps = deps;
   }
 
-  /** Writes this worker's row. A process that runs under the same worker id loses it, and stops. */
+  /**
+   * Writes this worker's row. A process that runs under the same worker id loses it, and stops. Every try shows another beat:
+   * whoever found this worker dead after an earlier one, whose reply was lost, may have its removal on its way, and would
+   * else remove the new row with it.
+   */
   async register(signal: AbortSignal): Promise<void> {
-    const { store, claimant, clock, fence, heartbeatTimeout, version } = this.#deps;
+    const { store, claimant, clock, fence, heartbeatTimeout } = this.#deps;
+    let predecessor: WorkerRow | null = null;
     for (let attempt = 1; attempt <= REGISTER_ATTEMPTS_MAX; attempt++) {
       const before = await store.read("worker", claimant.workerId, signal);
-      const { kind, id, ...fields }: WorkerRow = {
-        kind: "worker",
-        id: claimant.workerId,
-        incarnation: claimant.incarnation,
-        attention: null,
-        heartbeatTimeout,
-        version,
-        ...this.#fields(),
-      };
-      const expect = before === null ? "no row" : { incarnation: before.incarnation };
+      if (before !== null && before.incarnation !== claimant.incarnation) predecessor = before;
       const sent = { at: clock.monotonic(), wallAt: clock.now() };
-      const { row } = await writePatiently<WorkerRow>(
+      const { kind, row } = await writePatiently<WorkerRow>(
         this.#deps,
-        { kind, id, expect, set: fields },
+        () => this.#registration(before),
         signal,
       );
-      if (row?.incarnation === claimant.incarnation) {
-        this.#attention = row.attention;
-        this.#shownBeat = row.beat;
-        fence.raise(sent, heartbeatTimeout);
-        if (before !== null && before.incarnation !== claimant.incarnation) {
-          this.#predecessorUntil = clock.monotonic() + before.heartbeatTimeout;
-        }
-        return;
+      // After a conflict nobody knows when the others began to count, even if the row is this worker's.
+      if (kind === "conflict" || row === null) continue;
+      this.#attention = row.attention;
+      this.#shownBeat = row.beat;
+      fence.raise(sent, heartbeatTimeout);
+      if (predecessor !== null) {
+        this.#predecessorUntil = clock.monotonic() + predecessor.heartbeatTimeout;
       }
+      return;
     }
     throw new StoreError(
       `Cannot register worker "${claimant.workerId}": other processes took its row ${REGISTER_ATTEMPTS_MAX} times; ` +
         `give each process its own worker id`,
       { kind: "invalid" },
     );
+  }
+
+  #registration(before: WorkerRow | null): RowChange<WorkerRow> {
+    const { claimant: { workerId, incarnation }, heartbeatTimeout, version } = this.#deps;
+    this.#beat += 1;
+    return {
+      kind: "worker",
+      id: workerId,
+      expect: before === null ? "no row" : { incarnation: before.incarnation, beat: before.beat },
+      set: { incarnation, attention: null, heartbeatTimeout, version, ...this.#fields() },
+    };
   }
 
   /** Writes heartbeats until the signal is aborted. */

@@ -230,11 +230,17 @@ export class Fleet {
     this.#note(process.name, "", "=== has stopped");
     for (const checker of checkers) checker.onStopped?.(process);
     // Something starts a process again that ended by itself, unless a namesake runs.
-    if (!wasAsked && !process.isReplaced) {
+    if (!wasAsked && !this.#runs(workerId)) {
       world.after(this.#random.between(1_000, 10_000), () => {
-        if (!process.isReplaced) this.start(workerId);
+        if (!this.#runs(workerId)) this.start(workerId);
       });
     }
+  }
+
+  #runs(workerId: string): boolean {
+    return [...this.#options.processes.values()].some((process) =>
+      process.workerId === workerId && !process.isCrashed && process.state !== "stopped"
+    );
   }
 
   #onFact(process: SimProcess, fact: AppFact): void {

@@ -243,6 +243,12 @@ export const MUTANTS: readonly Mutant[] = [
     to: "",
   },
   {
+    name: "a registration that is sent again shows the same beat",
+    file: "runtime/heartbeat.ts",
+    from: "    this.#beat += 1;\n    return {",
+    to: "    return {",
+  },
+  {
     name: "checkpoints are written as soon as possible",
     file: "runtime/lease_keeper.ts",
     from: "const wait = this.#wroteAt + checkpointFrequency - clock.monotonic();",

@@ -323,6 +323,8 @@ export interface StreamHabits {
   readonly iteratorMs: number;
 }
 
+const FUTURE_WAIT_MS = 2_000;
+
 /** The shared stream, far away. */
 export class SimStreamSource implements StreamSource {
   readonly #options: PortOptions;
@@ -354,10 +356,13 @@ export class SimStreamSource implements StreamSource {
     const shard = this.#stream.shard(shardId);
     if (shard === undefined || shard.isGone) throw missing(shardId);
     let position = after;
-    let iterator = { place: placeAfter(shard, after), issuedAt: world.now };
-    const notBefore = after.kind === "timestamp" ? after.timestamp : -Infinity;
     this.openReaders += 1;
     try {
+      // Kinesis gives no iterator for a time in its future: the reader waits until it has come.
+      while (after.kind === "timestamp" && after.timestamp > EPOCH_MS + world.now) {
+        await clock.sleep(FUTURE_WAIT_MS, signal);
+      }
+      let iterator = { place: placeAfter(shard, after), issuedAt: world.now };
       for (let nextReadAt = clock.monotonic();;) {
         const wait = nextReadAt - clock.monotonic();
         if (wait > 0) await clock.sleep(wait, signal);
@@ -371,7 +376,6 @@ export class SimStreamSource implements StreamSource {
             return readFrom(shard, iterator.place, {
               recordsMax: config.maxBatchSize,
               stampOfNow: EPOCH_MS + world.now,
-              notBefore,
             });
           },
         });

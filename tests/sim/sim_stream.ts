@@ -216,16 +216,13 @@ export function readFrom(
   options: {
     readonly recordsMax: number;
     readonly stampOfNow: number;
-    readonly notBefore: number;
   },
 ): { readonly batch: Batch; readonly next: number } | null {
   const { records, trimmedTo, children, isGone } = shard;
   if (isGone) return null;
   const from = Math.max(place, trimmedTo);
-  const read = records.slice(from, from + options.recordsMax);
-  const next = from + read.length;
-  // A position in the future leaves out what arrives before it.
-  const batch = read.filter((record) => record.approximateArrivalTimestamp >= options.notBefore);
+  const batch = records.slice(from, from + options.recordsMax);
+  const next = from + batch.length;
   const rest = records[next];
   const millisBehindLatest = rest === undefined
     ? 0
