@@ -9,7 +9,7 @@
 import { isEnded, type Row, type ShardRow } from "../../src/core/lease.ts";
 import type { AppFact } from "../../src/events.ts";
 import type { Checker, Delivery, Truth } from "./checker.ts";
-import { processOf } from "./sim_ports.ts";
+import { EPOCH_MS, FUTURE_WAIT_MS, processOf } from "./sim_ports.ts";
 import type { SimProcess } from "./sim_process.ts";
 import type { TableWrite } from "./sim_table.ts";
 
@@ -206,8 +206,9 @@ export class Takeover implements Checker {
     else this.worstPartingMs = Math.max(this.worstPartingMs, ms);
   }
 
-  #wait(shardId: string, why: Why, boundMs: number): void {
+  #wait(shardId: string, why: Why, withinMs: number): void {
     const { world } = this.#truth;
+    const boundMs = withinMs + this.#notYetMs(shardId);
     const wait = { why, since: world.now, boundMs, by: null };
     this.#waiting.set(shardId, wait);
     const before = this.#fleet();
@@ -222,6 +223,15 @@ export class Takeover implements Checker {
         } ms${wait.by === null ? "" : `; ${wait.by} has taken it, and does not read`}`,
       );
     });
+  }
+
+  /** A shard that begins at a time that has not come yet is not read before. */
+  #notYetMs(shardId: string): number {
+    const { world, table } = this.#truth;
+    const checkpoint = table.read("shard", shardId)?.checkpoint;
+    if (checkpoint?.kind !== "timestamp") return 0;
+    const leftMs = checkpoint.timestamp - (EPOCH_MS + world.now);
+    return leftMs > 0 ? leftMs + 2 * FUTURE_WAIT_MS : 0;
   }
 
   /** Who there is to take a shard. Whoever is on its way out has told so, and makes no difference when it is gone. */

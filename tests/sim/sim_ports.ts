@@ -323,7 +323,8 @@ export interface StreamHabits {
   readonly iteratorMs: number;
 }
 
-const FUTURE_WAIT_MS = 2_000;
+/** How often a reader asks whether a time has come. */
+export const FUTURE_WAIT_MS = 2_000;
 
 /** The shared stream, far away. */
 export class SimStreamSource implements StreamSource {
