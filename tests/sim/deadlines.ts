@@ -234,11 +234,16 @@ export class Takeover implements Checker {
     return leftMs > 0 ? leftMs + 2 * FUTURE_WAIT_MS : 0;
   }
 
-  /** Who there is to take a shard. Whoever is on its way out has told so, and makes no difference when it is gone. */
+  /**
+   * Who there is to take a shard, and how many there ever were: somebody may have come and gone. Whoever is on its way out has
+   * told so, and makes no difference when it is gone.
+   */
   #fleet(): string {
-    return [...this.#truth.processes.values()].flatMap(({ name, state }) =>
+    const { processes } = this.#truth;
+    const takers = [...processes.values()].flatMap(({ name, state }) =>
       state === "starting" || state === "running" ? `${name} ${state}` : []
-    ).join();
+    );
+    return `${processes.size}: ${takers}`;
   }
 }
 
