@@ -240,8 +240,10 @@ export class NoDuplicatesAtParting implements Checker {
 
   /** A turn that was interrupted goes on after the first unfinished record; what was finished beyond it comes again. */
   onDelivery({ shardId, term, records }: Delivery): void {
-    const places = this.#places.get(`${shardId} ${term}`);
-    for (const { index } of records) places?.delete(index);
+    const places = this.#places.get(`${shardId} ${term}`) ?? new Set();
+    const again = records.find(({ index }) => places.has(index));
+    if (again === undefined) return;
+    for (const place of places) if (place >= again.index) places.delete(place);
   }
 
   onReturn({ shardId, term, records }: Delivery, outcome: Outcome): void {
