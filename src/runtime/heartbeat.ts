@@ -118,7 +118,11 @@ export class Heartbeat {
     let predecessor: WorkerRow | null = null;
     for (let attempt = 1; attempt <= REGISTER_ATTEMPTS_MAX; attempt++) {
       const before = await store.read("worker", claimant.workerId, signal);
-      if (before !== null && before.incarnation !== claimant.incarnation) predecessor = before;
+      if (before !== null && before.incarnation !== claimant.incarnation) {
+        predecessor = before;
+        // Until it is certain since when that process cannot beat any more.
+        this.#predecessorUntil = Infinity;
+      }
       const sent = { at: clock.monotonic(), wallAt: clock.now() };
       const { kind, row } = await writePatiently<WorkerRow>(
         this.#deps,

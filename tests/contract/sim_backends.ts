@@ -67,6 +67,7 @@ class LivingWorld implements AsyncDisposable {
         onFault: () => {},
         onGetRecords: () => {},
         onBatch: () => {},
+        onOpen: () => {},
         onTableRead: () => {},
       },
     };

@@ -257,6 +257,7 @@ export class Fleet {
     return {
       onFault: (what) => coverage.count(what),
       onGetRecords: (shardId) => checkers.forEach((one) => one.onGetRecords?.(process, shardId)),
+      onOpen: (shardId) => checkers.forEach((one) => one.onOpen?.(process, shardId)),
       onBatch: (shardId, records) =>
         checkers.forEach((one) => one.onBatch?.(process, shardId, records)),
       onTableRead: (kind, isList) =>

@@ -229,6 +229,7 @@ export class ScaleFleet {
       onFault: () => {},
       onGetRecords: () => {},
       onBatch: () => {},
+      onOpen: () => {},
       onTableRead: () => {},
     };
     const ports = {

@@ -151,6 +151,8 @@ export interface PortObserver {
   /** The stream is asked for records; a moment later the process has a batch. */
   onGetRecords(shardId: string): void;
   onBatch(shardId: string, records: number): void;
+  /** A reader of a shard begins. */
+  onOpen(shardId: string): void;
   /** The table is asked for the rows of a kind, or for one of them. */
   onTableRead(kind: Row["kind"], isList: boolean): void;
 }
@@ -357,6 +359,7 @@ export class SimStreamSource implements StreamSource {
     const shard = this.#stream.shard(shardId);
     if (shard === undefined || shard.isGone) throw missing(shardId);
     let position = after;
+    observer.onOpen(shardId);
     this.openReaders += 1;
     try {
       // Kinesis gives no iterator for a time in its future: the reader waits until it has come.

@@ -303,6 +303,22 @@ Deno.test("heartbeat: a registration that was applied without an answer is made 
   );
 });
 
+Deno.test("heartbeat: a registration that fails half-way leaves the row, in whose name another process may hold shards", async () => {
+  const { bench, bench: { clock, store, signal }, heart, row } = build();
+  const { kind, id, ...set } = workerRow("A", { incarnation: "predecessor" });
+  await store.table.write<WorkerRow>({ kind, id, expect: "no row", set }, signal);
+  let reads = 0;
+  store.read = (kind, id, signal) => {
+    reads += 1;
+    const error = new StoreError("Cannot read: no answer", { kind: "unavailable" });
+    return reads > 1 ? Promise.reject(error) : store.table.read(kind, id, signal);
+  };
+  store.willBe("worker", "reply lost");
+  await assertRejects(() => clock.until(heart.register(signal)), StoreError, "Cannot read");
+  await heart.deregister(bench.signal);
+  assertEquals((await row())?.incarnation, "A-1");
+});
+
 Deno.test("heartbeat: a table that is gone ends the worker", async () => {
   const started = build();
   const { bench: { clock, store, signal }, heart } = started;
