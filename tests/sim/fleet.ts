@@ -239,7 +239,7 @@ export class Fleet {
 
   #runs(workerId: string): boolean {
     return [...this.#options.processes.values()].some((process) =>
-      process.workerId === workerId && !process.isCrashed && process.state !== "stopped"
+      process.workerId === workerId && (process.isLive || process.state === "starting")
     );
   }
 
