@@ -10,6 +10,7 @@
 import { type Checkpoint, formatCheckpoint } from "../core/checkpoint.ts";
 import type { ErrorHandlingMode } from "../core/policy.ts";
 import { ShardProgress } from "../core/progress.ts";
+import { invariant } from "../errors.ts";
 import type { Batch } from "../ports.ts";
 import type { RecordProcessor } from "../processor.ts";
 import { DeliveredRecord, positionAfter } from "./delivered_record.ts";
@@ -147,6 +148,7 @@ export class RecordRunner {
 
   /** Tells the processor that every record of the closed shard was processed. */
   async shardEnded(): Promise<BatchOutcome> {
+    invariant(this.#progress.unfinished === 0, "the end of a shard comes after its records");
     const ready = await this.#useProcessor();
     if (typeof ready === "string") return ready;
     const { use, processor } = ready;
@@ -185,27 +187,21 @@ export class RecordRunner {
     }
   }
 
-  /** A lane at work: what waits in its queue, until there is nothing left or the turn is over. */
-  async #work(lane: number, queue: StretchQueue): Promise<void> {
-    let outcome: BatchOutcome = "done";
-    while (!queue.isEmpty && outcome === "done") {
-      const ready = await this.#useProcessor();
-      if (typeof ready === "string") {
-        outcome = ready;
-        break;
-      }
-      try {
-        const stretch = queue.take((read) => this.#shareOf(read, ready.processor));
-        if (stretch !== undefined) {
-          const { finished, ...ended } = await this.#process(stretch, ready, lane);
-          outcome = ended.outcome;
-          queue.putBack(cut(stretch, finished));
-        }
-      } finally {
-        await ready.use.done();
-      }
+  /** Has a lane process what is next in its queue; gives whether it goes on. */
+  async #work(lane: number, queue: StretchQueue): Promise<boolean> {
+    const ready = await this.#useProcessor();
+    if (typeof ready === "string") return this.#end(ready);
+    try {
+      const stretch = queue.take((read) => this.#shareOf(read, ready.processor));
+      if (stretch === undefined) return true;
+      const { finished, outcome } = await this.#process(stretch, ready, lane);
+      // Before the old processor is disposed: no other lane is to go on meanwhile, least of all with these records.
+      if (outcome !== "done") return this.#end(outcome);
+      queue.putBack(cut(stretch, finished));
+      return true;
+    } finally {
+      await ready.use.done();
     }
-    this.#end(outcome);
   }
 
   /** How many records of a read a lane takes at once. */
@@ -299,11 +295,12 @@ export class RecordRunner {
     });
   }
 
-  /** A lane has ended. What is not "done" ends the others too, after the record in hand. */
-  #end(outcome: BatchOutcome): void {
+  /** Ends all lanes, each after the record in hand. */
+  #end(outcome: Exclude<BatchOutcome, "done">): false {
     if (OUTCOMES.indexOf(outcome) > OUTCOMES.indexOf(this.#outcome)) this.#outcome = outcome;
-    if (outcome !== "done") this.#until.abort();
+    this.#until.abort();
     this.#wake();
+    return false;
   }
 
   #wake(): void {

@@ -446,3 +446,44 @@ Deno.test("lanes: a read that fails opens the shard after what is in hand, so th
   assertEquals(gates.started.map(Number).sort((a, b) => a - b), upTo(10));
   await cluster.clock.until(app.stop());
 });
+
+Deno.test("lanes: a record that comes in the very moment in which its lane ends does not wait for the next one", async () => {
+  for (let ticks = 0; ticks < 40; ticks++) {
+    const done: string[] = [];
+    const { runner, lease } = await running({
+      process: (record) => void done.push(record.text()),
+    }, { concurrency: 2 });
+    await runner.run(batch(1, 1));
+    for (let i = 0; i < ticks; i++) await undefined;
+    await runner.run(batch(2, 2, () => "key 1"));
+    assertEquals(await runner.settled(), "done");
+    assertEquals([done, lease.position], [["1", "2"], at(2)], `${ticks} moments later`);
+  }
+});
+
+Deno.test("lanes: a record that stops the shard ends the others at once, and comes to none of them", async () => {
+  const gates = new Gates();
+  const disposed = Promise.withResolvers<void>();
+  const named = (name: string): RecordProcessor => ({
+    async process(record) {
+      await gates.process(record);
+      if (record.text() === "1") throw new Error(`broken in ${name}`);
+    },
+    getErrorHandlingMode: () => retryAndStop(0),
+    [Symbol.asyncDispose]: () => disposed.promise,
+  });
+  const { runner, processors } = await running(() => named("old"), {
+    concurrency: 2,
+    orderBy: "none",
+  });
+  const run = runner.run(batch(1, 9));
+  await settled();
+  const changed = processors.change(() => named("new"));
+  await gates.open(2);
+  await gates.open(1); // It was the last one of the old processor, which is being disposed now.
+  await gates.open(3);
+  assertEquals(gates.started, ["1", "2", "3"]);
+  disposed.resolve();
+  await changed;
+  assertEquals([await run, await runner.settled()], ["recordFailed", "recordFailed"]);
+});
