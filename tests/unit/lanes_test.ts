@@ -487,3 +487,18 @@ Deno.test("lanes: a record that stops the shard ends the others at once, and com
   await changed;
   assertEquals([await run, await runner.settled()], ["recordFailed", "recordFailed"]);
 });
+
+Deno.test("runs elsewhere: a record that is tried again keeps its processor, and a change of it drains nothing", async () => {
+  const elsewhere = new Elsewhere();
+  elsewhere.answers.push(() => ({ finished: 0, error: new Error("broken") }));
+  elsewhere.answers.push((finished, { until }) => ({ finished: until.aborted ? 0 : finished }));
+  const { bench, runner, lease, processors } = await running(elsewhere);
+  const run = runner.run(batch(1, 2));
+  await settled();
+  const next = new Elsewhere();
+  const changed = processors.change(next);
+  assertEquals(await bench.clock.until(run), "done");
+  await changed;
+  assertEquals([elsewhere.runs, next.runs], [["1,2#1", "1#2"], ["2#1"]]);
+  assertEquals(lease.position, at(2));
+});
