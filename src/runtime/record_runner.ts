@@ -189,6 +189,9 @@ export class RecordRunner {
 
   /** Has a lane process what is next in its queue; gives whether it goes on. */
   async #work(lane: number, queue: StretchQueue): Promise<boolean> {
+    // A run that fails at its first record has let nobody else run.
+    const pause = this.#user.letOthersRun(this.#user.now());
+    if (pause !== undefined) await pause;
     const ready = await this.#useProcessor();
     if (typeof ready === "string") return this.#end(ready);
     try {

@@ -53,6 +53,8 @@ export class UserCode {
   readonly #lease: Lease;
   readonly #until: AbortSignal;
   #yieldedAt: number;
+  /** The wait that lets others run, one for all lanes: each would else run on for as long when its own is over. */
+  #pause: Promise<void> | undefined;
 
   /** @param until Aborts when no further attempt is to be started. */
   constructor(deps: UserCodeDeps, lease: Lease, until: AbortSignal) {
@@ -124,10 +126,12 @@ export class UserCode {
     mode: ErrorHandlingMode,
   ): Promise<"again" | "skip" | "stop" | "lost" | "drained"> {
     const decision = decide(attempt, mode, this.#deps.random.next());
-    if (decision.kind !== "retry") return decision.kind;
-    // An abort ends the wait early; why is asked below.
-    await this.#deps.clock.sleep(decision.afterMs, this.#until).catch(() => {});
+    if (decision.kind === "retry") {
+      // An abort ends the wait early; why is asked below.
+      await this.#deps.clock.sleep(decision.afterMs, this.#until).catch(() => {});
+    }
     if (!this.#lease.isHeld) return "lost";
+    if (decision.kind !== "retry") return decision.kind;
     return this.#until.aborted ? "drained" : "again";
   }
 
@@ -140,6 +144,7 @@ export class UserCode {
     const { mode, error, attempt } = last;
     const tell = processor.onMaxRetryExceeded?.bind(processor);
     for (const record of records) {
+      await this.letOthersRun(this.now());
       if (!this.#lease.isHeld) return;
       try {
         const inHand = { ...last, last: record };
@@ -174,7 +179,8 @@ export class UserCode {
 
   /** A wait that lets heartbeats through, when one is due. */
   letOthersRun(monotonic: number): Promise<void> | undefined {
-    return monotonic - this.#yieldedAt < SYNC_STRETCH_MAX_MS ? undefined : this.#yield();
+    if (monotonic - this.#yieldedAt < SYNC_STRETCH_MAX_MS) return undefined;
+    return this.#pause ??= this.#yield();
   }
 
   async #yield(): Promise<void> {
@@ -182,6 +188,7 @@ export class UserCode {
     // An abort is seen before the next record.
     await clock.sleep(0, this.#lease.signal).catch(() => {});
     this.#yieldedAt = clock.monotonic();
+    this.#pause = undefined;
   }
 
   /** Throws at once in the mode `auto`: whoever calls it without waiting must learn of the mistake too. */

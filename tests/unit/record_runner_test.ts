@@ -5,7 +5,7 @@ import { retryAndSkip, retryAndStop } from "../../src/core/policy.ts";
 import { LeaseLostError } from "../../src/errors.ts";
 import type { ProcessContext, RecordProcessor } from "../../src/processor.ts";
 import { settled } from "../virtual_clock.ts";
-import { at, batch, running } from "./runner_testing.ts";
+import { at, batch, longestWait, running } from "./runner_testing.ts";
 
 /** A processor that fails at some records for ever, and writes down what happens. */
 function failing(log: string[], broken: readonly number[], more: RecordProcessor = {}) {
@@ -427,3 +427,31 @@ Deno.test("B4: a changed processor gets the next record, also in the middle of a
   assertEquals(await runner.run(batch(1, 3)), "done");
   assertEquals(log, ["old 1", "old 2", "dispose old", "new 3"]);
 });
+
+Deno.test("record runner: a shard that is lost while the mode is asked for is not stopped here", async () => {
+  const log: string[] = [];
+  const { bench, runner, lease } = await running(failing(log, [1], {
+    getErrorHandlingMode: () => {
+      lease.lose("test");
+      return retryAndStop(0);
+    },
+  }));
+  assertEquals(await bench.clock.until(runner.run(batch(1, 2))), "lost");
+  assertEquals(log, ["1#1"]);
+});
+
+for (const together of [false, true]) {
+  Deno.test(`record runner: records that fail without waiting let heartbeats through, ${together ? "in one batch" : "one by one"}`, async () => {
+    const fail = (): never => {
+      clock.pass(30);
+      throw new Error("broken");
+    };
+    const { bench: { clock }, runner } = await running({
+      ...together ? { processBatch: fail } : { process: fail },
+      getErrorHandlingMode: () => retryAndSkip(0),
+      onMaxRetryExceeded: () => clock.pass(30),
+    });
+    assert(await longestWait(clock, runner.run(batch(1, 20))) <= 200);
+    assert(clock.monotonic() >= 600);
+  });
+}
