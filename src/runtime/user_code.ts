@@ -191,11 +191,9 @@ export class UserCode {
     this.#pause = undefined;
   }
 
-  /** Throws at once in the mode `auto`: whoever calls it without waiting must learn of the mistake too. */
+  /** Throws at once at a mistake: whoever calls it without waiting must learn of it too. */
   #checkpoint(record: KinesisRecord | undefined, millisBehindLatest: number): Promise<void> {
-    if (this.#deps.checkpointMode === "auto") {
-      throw checkpointsFollow();
-    }
+    checkByHand(this.#deps.checkpointMode, this.#lease.shardId, record);
     // A processor that finishes its records in the background does so in any order; what is behind is finished already.
     // At the end of a shard there is no record in hand: all that was given is meant.
     const position = record === undefined ? this.#lease.readTo : positionAfter(record);
@@ -205,10 +203,25 @@ export class UserCode {
   }
 }
 
-/** What is wrong with a checkpoint by hand in the mode `auto`. */
-export function checkpointsFollow(): TypeError {
-  return new TypeError(
-    'Cannot checkpoint by hand: the setting "checkpointMode" is "auto"; set it to "manual"',
+/**
+ * Checks that a checkpoint can be made by hand, in a shard and after a record.
+ *
+ * @throws {TypeError} In the mode `auto`.
+ * @throws {RangeError} If the record is of another shard: what is before its position there is not finished here.
+ */
+export function checkByHand(
+  mode: "auto" | "manual",
+  shardId: string,
+  record: KinesisRecord | undefined,
+): void {
+  if (mode === "auto") {
+    throw new TypeError(
+      'Cannot checkpoint by hand: the setting "checkpointMode" is "auto"; set it to "manual"',
+    );
+  }
+  if (record === undefined || record.shardId === shardId) return;
+  throw new RangeError(
+    `Cannot checkpoint shard "${shardId}" after a record of shard "${record.shardId}": use the context that came with the record`,
   );
 }
 

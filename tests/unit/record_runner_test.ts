@@ -4,6 +4,7 @@ import { type Checkpoint, TRIM_HORIZON } from "../../src/core/checkpoint.ts";
 import { retryAndSkip, retryAndStop } from "../../src/core/policy.ts";
 import { LeaseLostError } from "../../src/errors.ts";
 import type { ProcessContext, RecordProcessor } from "../../src/processor.ts";
+import { DeliveredRecord } from "../../src/runtime/delivered_record.ts";
 import { settled } from "../virtual_clock.ts";
 import { at, batch, longestWait, running } from "./runner_testing.ts";
 
@@ -373,7 +374,7 @@ Deno.test("record runner: a checkpoint by hand of a record before the last one g
   assertEquals([lease.position, (await bench.store.shard("s")).checkpoint], [at(2), at(2)]);
 });
 
-Deno.test("record runner: a checkpoint by hand fails in the mode auto, and after the shard was lost", async () => {
+Deno.test("record runner: a checkpoint by hand fails in the mode auto, after a record of another shard, and after the shard was lost", async () => {
   const contexts: ProcessContext[] = [];
   const keep: RecordProcessor = { process: (_record, context) => void contexts.push(context) };
   const auto = await running(keep);
@@ -382,6 +383,14 @@ Deno.test("record runner: a checkpoint by hand fails in the mode auto, and after
 
   const manual = await running(keep, { checkpointMode: "manual" });
   await manual.runner.run(batch(1, 1));
+  const foreign = new DeliveredRecord("other", {
+    sequenceNumber: "9",
+    partitionKey: "key",
+    data: new Uint8Array(),
+    approximateArrivalTimestamp: 0,
+  });
+  await assertRejects(async () => await contexts[1]?.checkpoint(foreign), RangeError, '"other"');
+  assertEquals(manual.lease.position, TRIM_HORIZON);
   manual.lease.lose("test");
   await assertRejects(async () => await contexts[1]?.checkpoint(), LeaseLostError);
 });
