@@ -95,7 +95,7 @@ export class Use {
   readonly #retired = new AbortController();
   readonly #onRetired: (use: Use) => void;
   #users = 0;
-  #isMade: boolean;
+  #made: RecordProcessor | undefined;
   #disposed: Promise<void> | undefined;
 
   constructor(
@@ -111,13 +111,18 @@ export class Use {
     const { source } = generation;
     generation.enter();
     this.keepsTime = "keepsTime" in source;
-    this.#isMade = typeof source !== "function";
+    this.#made = typeof source === "function" ? undefined : source;
     this.processor = typeof source === "function" ? this.#make(source) : source;
   }
 
   /** Aborts when no further record is to be started with this version. */
   get retired(): AbortSignal {
     return this.#retired.signal;
+  }
+
+  /** The processor, if it is made already. */
+  get made(): RecordProcessor | undefined {
+    return this.#made;
   }
 
   enter(): this {
@@ -129,7 +134,7 @@ export class Use {
   done(): Promise<void> | undefined {
     this.#users -= 1;
     // What failed, or was not there in time, is made anew for whoever comes next.
-    return this.#isMade ? this.#disposeIfUnused() : this.retire();
+    return this.#made === undefined ? this.retire() : this.#disposeIfUnused();
   }
 
   /** No further record gets this version: it is disposed when nobody uses it any more. */
@@ -141,9 +146,8 @@ export class Use {
   }
 
   async #make(factory: RecordProcessorFactory): Promise<RecordProcessor> {
-    const processor = checkProcessor(await factory(this.#shardId));
-    this.#isMade = true;
-    return processor;
+    this.#made = checkProcessor(await factory(this.#shardId));
+    return this.#made;
   }
 
   #disposeIfUnused(): Promise<void> | undefined {
@@ -159,7 +163,7 @@ export class Use {
         () => {}, // What was never made needs no end.
       );
       // A factory that hangs is not waited for; should its processor come one day, it is disposed.
-      if (this.#isMade) await disposed;
+      if (this.#made !== undefined) await disposed;
     }
     await this.#generation.leave();
   }

@@ -48,6 +48,9 @@ interface Ready {
   readonly processor: RecordProcessor;
 }
 
+/** Why there is no processor to call. */
+type Unready = Exclude<BatchOutcome, "done" | "recordFailed">;
+
 /** Runs the records of one shard through its processor. */
 export class RecordRunner {
   readonly #deps: RecordRunnerDeps;
@@ -59,7 +62,9 @@ export class RecordRunner {
   readonly #lanes: Lanes;
   readonly #progress = new ShardProgress();
   /** The reads with records that are not finished, in order. */
-  #reads: Read[] = [];
+  readonly #reads = new Set<Read>();
+  /** The factory at work. */
+  #making: Promise<Unready | undefined> | undefined;
   #largestRead = 0;
   #readTo: Checkpoint;
   #latest = { millisBehindLatest: 0 };
@@ -109,7 +114,7 @@ export class RecordRunner {
     } else {
       this.#readTo = positionAfter(last);
       this.#largestRead = Math.max(this.#largestRead, read.size);
-      this.#reads.push(read);
+      this.#reads.add(read);
       const numbers = records.map((record) => this.#progress.add(positionAfter(record)));
       this.#lanes.add({ read, records, numbers });
     }
@@ -126,7 +131,8 @@ export class RecordRunner {
     await this.#lanes.settled();
     if (this.#defect !== undefined) throw this.#defect.error;
     if (this.#outcome !== "done") {
-      for (const read of this.#reads.splice(0)) if (read.finished > 0) this.#tellBatch(read);
+      for (const read of this.#reads) if (read.finished > 0) this.#tellBatch(read);
+      this.#reads.clear();
     }
     return this.#outcome;
   }
@@ -239,27 +245,40 @@ export class RecordRunner {
   }
 
   /** The processor for what comes next, or why nothing does. */
-  async #useProcessor(): Promise<Ready | Exclude<BatchOutcome, "done" | "recordFailed">> {
-    for (let attempt = 1;; attempt++) {
+  async #useProcessor(): Promise<Ready | Unready> {
+    while (true) {
       if (!this.#lease.isHeld) return "lost";
       if (this.until.aborted) return "drained";
-      const use = this.#slot.use();
+      if (this.#making === undefined) {
+        const use = this.#slot.use();
+        if (use.made !== undefined) return { use, processor: use.made };
+        this.#making = this.#make(use).finally(() => this.#making = undefined);
+      }
+      // A factory may take its time, in which the shard can be lost or given up, and the processor changed.
+      const failure = await this.#making;
+      if (failure !== undefined) return failure;
+    }
+  }
+
+  /** Has a factory make the processor, once for all lanes; gives why there is none. */
+  async #make(first: Use): Promise<Unready | undefined> {
+    let use = first;
+    for (let attempt = 1;; attempt++) {
       try {
         const made = use.processor;
-        const processor = made instanceof Promise
-          ? await (use.keepsTime ? made : this.#user.limited(() => made))
-          : made;
-        // A factory may take its time, in which the shard can be lost.
-        if (this.#lease.isHeld) return { use, processor };
-        await use.done();
+        if (made instanceof Promise) {
+          await (use.keepsTime ? made : this.#user.limited(() => made));
+        }
+        return undefined;
       } catch (error) {
-        await use.done();
         this.#user.tellFailed("factory", error);
-        const mode = { kind: "retryAndStop", retries: FACTORY_ATTEMPTS_MAX - 1 } as const;
-        const next = await this.#user.afterFailure(attempt, mode);
-        if (next === "again") continue;
-        return next === "skip" || next === "stop" ? "processorFailed" : next;
+      } finally {
+        await use.done();
       }
+      const mode = { kind: "retryAndStop", retries: FACTORY_ATTEMPTS_MAX - 1 } as const;
+      const next = await this.#user.afterFailure(attempt, mode);
+      if (next !== "again") return next === "skip" || next === "stop" ? "processorFailed" : next;
+      use = this.#slot.use();
     }
   }
 
@@ -273,13 +292,13 @@ export class RecordRunner {
     }
     read.finished += until - from;
     if (read.finished === read.size) {
-      this.#reads = this.#reads.filter((other) => other !== read);
+      this.#reads.delete(read);
       this.#tellBatch(read);
     }
     const { position } = this.#progress;
     if (hasMoved && position !== undefined) {
       this.#lease.delivered(position);
-      const { millisBehindLatest } = this.#reads[0] ?? this.#latest;
+      const [{ millisBehindLatest } = this.#latest] = this.#reads;
       if (this.#deps.checkpointMode === "auto") this.#lease.finished(position, millisBehindLatest);
     }
     this.#wake();

@@ -497,3 +497,38 @@ Deno.test("runs elsewhere: a record that is tried again keeps its processor, and
   assertEquals([elsewhere.runs, next.runs], [["1,2#1", "1#2"], ["2#1"]]);
   assertEquals(lease.position, at(2));
 });
+
+Deno.test("lanes: a factory is asked once for all lanes, also when it throws", async () => {
+  let calls = 0;
+  const { bench, runner } = await running(() => {
+    calls += 1;
+    return Promise.reject(new Error("no processor"));
+  }, { concurrency: 16 });
+  void runner.run(batch(1, 100));
+  assertEquals(await bench.clock.until(runner.settled()), "processorFailed");
+  assertEquals([calls, bench.told("processor_failed").length], [3, 3]);
+});
+
+for (const concurrency of [1, 2]) {
+  Deno.test(`factory: what comes while a processor is made is seen before its first record, with concurrency ${concurrency}`, async () => {
+    const log: string[] = [];
+    const gates = new Map<string, PromiseWithResolvers<void>>();
+    const factory = (name: string) => async (): Promise<RecordProcessor> => {
+      const gate = Promise.withResolvers<void>();
+      gates.set(name, gate);
+      await gate.promise;
+      return { process: (record) => void log.push(`${name} ${record.text()}`) };
+    };
+    const { runner, processors, drain } = await running(factory("first"), { concurrency });
+    const run = runner.run(batch(1, 4));
+    await settled();
+    const changed = processors.change(factory("second"));
+    gates.get("first")?.resolve();
+    await settled();
+    assertEquals([log, [...gates.keys()]], [[], ["first", "second"]], "a change of the processor");
+    await changed;
+    drain.abort();
+    gates.get("second")?.resolve();
+    assertEquals([await run, log], ["drained", []], "a drain");
+  });
+}
