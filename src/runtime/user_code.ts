@@ -76,12 +76,8 @@ export class UserCode {
   }
 
   /** Waits for code of the user's, for at most `processTimeout`. */
-  async limited<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const { clock, processTimeout } = this.#deps;
-    const { signal } = this.#lease;
-    if (processTimeout === 0) return await work(signal);
-    const onTimeout = (): Error => new ProcessTimeoutError(processTimeout);
-    return await withTimeout(clock, processTimeout, signal, work, onTimeout);
+  limited<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return withinProcessTimeout(this.#deps, this.#lease.signal, work);
   }
 
   context(inHand: InHand, signal: AbortSignal): ProcessContext {
@@ -201,6 +197,17 @@ export class UserCode {
     if (isNews) this.#lease.finished(position, millisBehindLatest);
     return this.#lease.checkpointed();
   }
+}
+
+/** Waits for code of the user's that is given a signal, for at most `processTimeout`. */
+export async function withinProcessTimeout<T>(
+  { clock, processTimeout }: Pick<UserCodeDeps, "clock" | "processTimeout">,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  if (processTimeout === 0) return await work(signal);
+  const onTimeout = (): Error => new ProcessTimeoutError(processTimeout);
+  return await withTimeout(clock, processTimeout, signal, work, onTimeout);
 }
 
 /**

@@ -84,7 +84,7 @@ export class Worker {
     this.#tasks = new TaskGroup(onTaskError);
     this.#nudges = new TaskGroup(onTaskError);
     this.#fence = new Fence(deps.clock);
-    this.#processors = new Processors(deps.processor, emit);
+    this.#processors = new Processors(deps.processor, { ...deps, ...config });
     this.#heartbeat = new Heartbeat({
       ...deps,
       ...config,

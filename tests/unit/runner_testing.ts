@@ -32,7 +32,6 @@ export async function running(
   const lease = await takeShard(row, bench.deps({ checkpointFrequency: 0 }), bench.signal);
   assert(lease instanceof Lease);
   const drain = new AbortController();
-  const processors = new Processors(source, bench.emit);
   const { clock, random, emit } = bench;
   const deps: RecordRunnerDeps = {
     clock,
@@ -46,6 +45,7 @@ export async function running(
     orderBy: "partitionKey",
     ...options,
   };
+  const processors = new Processors(source, deps);
   const runner = new RecordRunner(deps, lease, processors.open("s"), drain.signal);
   return { bench, lease, runner, drain, processors };
 }
