@@ -195,9 +195,6 @@ export class RecordRunner {
 
   /** Has a lane process what is next in its queue; gives whether it goes on. */
   async #work(lane: number, queue: StretchQueue): Promise<boolean> {
-    // A run that fails at its first record has let nobody else run.
-    const pause = this.#user.letOthersRun(this.#user.now());
-    if (pause !== undefined) await pause;
     const ready = await this.#useProcessor();
     if (typeof ready === "string") return this.#end(ready);
     try {
@@ -207,6 +204,9 @@ export class RecordRunner {
       // Before the old processor is disposed: no other lane is to go on meanwhile, least of all with these records.
       if (outcome !== "done") return this.#end(outcome);
       queue.putBack(cut(stretch, finished));
+      // A run that failed at its first record has let nobody else run.
+      const pause = this.#user.letOthersRun(this.#user.now());
+      if (pause !== undefined) await pause;
       return true;
     } finally {
       await ready.use.done();

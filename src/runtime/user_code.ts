@@ -14,7 +14,7 @@ import type { Clock, Random } from "../ports.ts";
 import type { KinesisRecord, ProcessContext, RecordProcessor } from "../processor.ts";
 import { positionAfter } from "./delivered_record.ts";
 import type { Lease } from "./lease_keeper.ts";
-import { withTimeout } from "./tasks.ts";
+import { type Breather, withTimeout } from "./tasks.ts";
 
 /** What calling the user's code needs of the worker. */
 export interface UserCodeDeps {
@@ -26,6 +26,7 @@ export interface UserCodeDeps {
   readonly checkpointMode: "auto" | "manual";
   /** In milliseconds; 0 is no limit. */
   readonly processTimeout: number;
+  readonly breather: Breather;
 }
 
 /** What a call is about. */
@@ -44,24 +45,17 @@ export interface LastAttempt {
   readonly millisBehindLatest: number;
 }
 
-/** A processor that never waits must not keep heartbeats from being sent for longer than this. */
-const SYNC_STRETCH_MAX_MS = 100;
-
 /** The user's code, as one turn on a shard calls it. */
 export class UserCode {
   readonly #deps: UserCodeDeps;
   readonly #lease: Lease;
   readonly #until: AbortSignal;
-  #yieldedAt: number;
-  /** The wait that lets others run, one for all lanes: each would else run on for as long when its own is over. */
-  #pause: Promise<void> | undefined;
 
   /** @param until Aborts when no further attempt is to be started. */
   constructor(deps: UserCodeDeps, lease: Lease, until: AbortSignal) {
     this.#deps = deps;
     this.#lease = lease;
     this.#until = until;
-    this.#yieldedAt = deps.clock.monotonic();
   }
 
   /** Makes a call, for at most `processTimeout`. It gives a promise only if the user's code does, or there is a limit. */
@@ -175,16 +169,7 @@ export class UserCode {
 
   /** A wait that lets heartbeats through, when one is due. */
   letOthersRun(monotonic: number): Promise<void> | undefined {
-    if (monotonic - this.#yieldedAt < SYNC_STRETCH_MAX_MS) return undefined;
-    return this.#pause ??= this.#yield();
-  }
-
-  async #yield(): Promise<void> {
-    const { clock } = this.#deps;
-    // An abort is seen before the next record.
-    await clock.sleep(0, this.#lease.signal).catch(() => {});
-    this.#yieldedAt = clock.monotonic();
-    this.#pause = undefined;
+    return this.#deps.breather.breath(monotonic);
   }
 
   /** Throws at once at a mistake: whoever calls it without waiting must learn of it too. */

@@ -28,7 +28,7 @@ import { Processors } from "./processors.ts";
 import { type OwnShard, ShardRoster } from "./shard_roster.ts";
 import { ShardSync } from "./shard_sync.ts";
 import { Survey } from "./survey.ts";
-import { TaskGroup, withTimeout } from "./tasks.ts";
+import { Breather, TaskGroup, withTimeout } from "./tasks.ts";
 
 /** What a worker needs. */
 export interface WorkerDeps extends WriteDeps {
@@ -104,6 +104,7 @@ export class Worker {
       fence: this.#fence,
       tasks: this.#tasks,
       processors: this.#processors,
+      breather: new Breather(deps.clock),
       unreadableAfter: heartbeatTimeout,
       goneAfter: Math.min(config.checkStreamChangesFrequency, heartbeatTimeout / 2),
       coolOff: heartbeatTimeout,

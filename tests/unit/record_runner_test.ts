@@ -5,7 +5,8 @@ import { retryAndSkip, retryAndStop } from "../../src/core/policy.ts";
 import { LeaseLostError } from "../../src/errors.ts";
 import type { ProcessContext, RecordProcessor } from "../../src/processor.ts";
 import { DeliveredRecord } from "../../src/runtime/delivered_record.ts";
-import { settled } from "../virtual_clock.ts";
+import { Breather } from "../../src/runtime/tasks.ts";
+import { settled, VirtualClock } from "../virtual_clock.ts";
 import { at, batch, longestWait, running } from "./runner_testing.ts";
 
 /** A processor that fails at some records for ever, and writes down what happens. */
@@ -464,3 +465,24 @@ for (const together of [false, true]) {
     assert(clock.monotonic() >= 600);
   });
 }
+
+Deno.test("record runner: records of many shards that never wait let heartbeats through together, each shard in its turn", async () => {
+  const clock = new VirtualClock();
+  const breather = new Breather(clock);
+  const counts: number[] = [];
+  const runs: Promise<unknown>[] = [];
+  for (let shard = 0; shard < 20; shard++) {
+    counts[shard] = 0;
+    const process = (): void => {
+      clock.pass(5);
+      counts[shard] = (counts[shard] ?? 0) + 1;
+      const [least, most] = [Math.min(...counts), Math.max(...counts)];
+      assert(most - least <= 45, `${least} and ${most}`);
+    };
+    const { runner } = await running({ process }, { clock, breather });
+    runs.push(runner.run(batch(1, 100)));
+  }
+  // A stretch, and the record that each shard has in hand when it is over.
+  assert(await longestWait(clock, Promise.all(runs)) <= 100 + 20 * 5);
+  assertEquals(new Set(counts), new Set([100]));
+});

@@ -10,7 +10,7 @@ import { takeShard } from "../../src/runtime/take_shard.ts";
 import { Processors } from "../../src/runtime/processors.ts";
 import { RecordRunner, type RecordRunnerDeps } from "../../src/runtime/record_runner.ts";
 import type { VirtualClock } from "../virtual_clock.ts";
-import { Scope } from "../../src/runtime/tasks.ts";
+import { Breather, Scope } from "../../src/runtime/tasks.ts";
 import { Bench } from "./runtime_testing.ts";
 
 /** What a test of the runner holds in its hands. */
@@ -41,6 +41,7 @@ export async function running(
     streamName: "orders",
     checkpointMode: "auto",
     processTimeout: 0,
+    breather: new Breather(clock),
     concurrency: 1,
     orderBy: "partitionKey",
     ...options,

@@ -7,6 +7,7 @@ import { SourceError } from "../../src/errors.ts";
 import type { StreamSource } from "../../src/ports.ts";
 import { Processors } from "../../src/runtime/processors.ts";
 import { type RosterDeps, ShardRoster } from "../../src/runtime/shard_roster.ts";
+import { Breather } from "../../src/runtime/tasks.ts";
 import { settled, VirtualClock } from "../virtual_clock.ts";
 import { Bench, type Fate } from "./runtime_testing.ts";
 
@@ -49,6 +50,7 @@ async function build(
     streamName: "orders",
     checkpointMode: "auto",
     processTimeout: 0,
+    breather: new Breather(clock),
     concurrency: 1,
     orderBy: "partitionKey",
     unreadableAfter: 60_000,
