@@ -96,7 +96,12 @@ export class Worker {
       onAttention: () => this.#survey.ring(),
       onFenced: () => this.#onFenced(),
     });
-    this.#membership = new Membership({ ...deps, claimant, tasks: this.#nudges });
+    this.#membership = new Membership({
+      ...deps,
+      claimant,
+      tasks: this.#nudges,
+      onGone: (workerId) => this.#survey.seeTo(workerId),
+    });
     this.#roster = new ShardRoster({
       ...deps,
       ...config,

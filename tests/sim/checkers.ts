@@ -238,6 +238,14 @@ export class NoDuplicatesAtParting implements Checker {
     this.#truth = truth;
   }
 
+  /** A turn that was interrupted goes on after the first unfinished record; what was finished beyond it comes again. */
+  onDelivery({ shardId, term, records }: Delivery): void {
+    const places = this.#places.get(`${shardId} ${term}`) ?? new Set();
+    const again = records.find(({ index }) => places.has(index));
+    if (again === undefined) return;
+    for (const place of places) if (place >= again.index) places.delete(place);
+  }
+
   onReturn({ shardId, term, records }: Delivery, outcome: Outcome): void {
     const last = records.at(-1);
     if (outcome !== "finished" || last === undefined) return;
