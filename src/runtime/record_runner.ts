@@ -7,6 +7,7 @@
  * @module
  */
 
+import { abortable } from "@std/async/abortable";
 import { type Checkpoint, formatCheckpoint } from "../core/checkpoint.ts";
 import type { ErrorHandlingMode } from "../core/policy.ts";
 import { ShardProgress } from "../core/progress.ts";
@@ -254,7 +255,7 @@ export class RecordRunner {
         if (use.made !== undefined) return { use, processor: use.made };
         this.#making = this.#make(use).finally(() => this.#making = undefined);
       }
-      // A factory may take its time, in which the shard can be lost or given up, and the processor changed.
+      // Meanwhile the shard can be lost or given up, and the processor changed.
       const failure = await this.#making;
       if (failure !== undefined) return failure;
     }
@@ -264,13 +265,14 @@ export class RecordRunner {
   async #make(first: Use): Promise<Unready | undefined> {
     let use = first;
     for (let attempt = 1;; attempt++) {
+      using isOver = new Scope(this.until, use.retired);
       try {
-        const made = use.processor;
-        if (made instanceof Promise) {
-          await (use.keepsTime ? made : this.#user.limited(() => made));
-        }
+        const made = Promise.resolve(use.processor);
+        await abortable(use.keepsTime ? made : this.#user.limited(() => made), isOver.signal);
         return undefined;
       } catch (error) {
+        // What it makes for nobody is disposed when it comes.
+        if (isOver.signal.aborted) return undefined;
         this.#user.tellFailed("factory", error);
       } finally {
         await use.done();
