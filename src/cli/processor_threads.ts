@@ -36,7 +36,7 @@ export async function startInThreads(
   { isConsoleOnStderr, onStray }: ThreadSurroundings,
 ): Promise<LoadedProcessor> {
   const { folder, dispose } = await writeGraph(graph);
-  const { processTimeout, checkpointMode } = resolveConfig(config);
+  const { processTimeout, checkpointMode, concurrency } = resolveConfig(config);
   const startWorker = (settings: ThreadSettings): Worker => {
     const worker = openWorker(sandbox && permissionsOf(sandbox, folder));
     const setup: ThreadSetup = { settings, graph, folder, isConsoleOnStderr };
@@ -48,6 +48,7 @@ export async function startInThreads(
     const settings = { processTimeout, checkpointMode, isSandboxed };
     const threads = await startProcessorThreads({
       count,
+      lanes: concurrency,
       clock: systemClock,
       settings,
       startWorker,

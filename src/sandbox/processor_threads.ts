@@ -17,6 +17,8 @@ import { disposeIn, remoteProcessor } from "./remote_processor.ts";
 export interface ProcessorThreadsOptions extends Omit<ThreadDeps, "onCheckpoint"> {
   /** How many threads there are: 1 or more. */
   readonly count: number;
+  /** How many lanes each shard has; see `concurrency`. */
+  readonly lanes: number;
 }
 
 /** Threads with one and the same processor module. */
@@ -42,13 +44,14 @@ export async function startProcessorThreads(
   const close = (): void => threads.forEach((thread) => thread.close());
   try {
     const [methods = null] = await Promise.all(threads.map((thread) => thread.start()));
+    const { lanes } = options;
     let number = SHARED;
     const source: ProcessorSource = methods !== null
-      ? remoteProcessor({ threads, number, checkpoints }, methods)
+      ? remoteProcessor({ threads, number, lanes, checkpoints }, methods)
       : Object.assign(async (shardId: string) => {
         const own = number += 1;
         const methods = await makeIn(threads, own, shardId);
-        return remoteProcessor({ threads, number: own, checkpoints }, methods);
+        return remoteProcessor({ threads, number: own, lanes, checkpoints }, methods);
       }, { keepsTime: true });
     return { source, [Symbol.dispose]: close };
   } catch (error) {

@@ -201,6 +201,42 @@ Deno.test("threads: batches go to all of them", async () => {
   assertEquals(new Set(rig.lines().map((line) => line.split(": ")[2])).size, 2);
 });
 
+Deno.test("threads: in batches too each key stays in its thread, though many keys share a lane, and there are more lanes than threads", async () => {
+  const records = inTurns(40, 8);
+  await using rig = await Rig.start({
+    code: `const id = crypto.randomUUID();
+      export default { processBatch(records) { for (const r of records) log(r.text() + ": " + id) } }`,
+    threads: 3,
+    config: { concurrency: 7 },
+  });
+  // Each time another key is the first of its lane.
+  for (let wave = 0; wave < 8; wave++) {
+    const part = records.slice(wave * 40, (wave + 1) * 40);
+    for (const [key, text] of [...part.slice(wave * 5), ...part.slice(0, wave * 5)]) {
+      rig.stream.put(key, text);
+    }
+    await rig.until("a wave", () => rig.processed() === (wave + 1) * 40);
+  }
+  for (const numbers of byKey(rig.lines()).values()) assertEquals(numbers, upTo(8));
+  const homes = rig.lines().map((line) => line.split(": ")).map(([key, , id]) => `${key} ${id}`);
+  assertEquals(new Set(homes).size, 40);
+});
+
+Deno.test("threads: a processor that posts messages, and listens for them, disturbs nothing", async () => {
+  await using rig = await Rig.start({
+    code: `const tell = (what) => { try { globalThis.postMessage(what); log("posted") } catch (e) { log(e.message) } };
+      globalThis.onmessage = () => {};
+      export default { process(r) { globalThis.onmessage = () => {}; tell(null); tell({ kind: "reply", id: 1, value: 99 }) } }`,
+    threads: 1,
+    records: [["k", "1"]],
+  });
+  await rig.until("the first", () => rig.processed() === 1);
+  rig.stream.put("k", "2");
+  await rig.until("the second", () => rig.processed() === 2);
+  assertEquals(rig.lines().length, 4);
+  for (const line of rig.lines()) assertMatch(line, /Cannot post a message: nobody would read it/);
+});
+
 Deno.test("threads: a change of the processor in the middle of the work loses nothing and repeats nothing", async () => {
   const version = (name: string): string =>
     `export default {
