@@ -364,6 +364,20 @@ Deno.test("T8: an import that runs days later does not need the files to be ther
   assertEquals(await folder.names(), []);
 });
 
+Deno.test("a worker that stops does not fail the import() of a record in hand", async () => {
+  await using server = new ModuleServer({
+    "/p.js":
+      `const late = ["./late", "js"].join("."); export default { process: async () => (await import(late)).five };`,
+    "/late.js": "export const five = 5;",
+  });
+  const stop = new AbortController();
+  const loaded = await loadProcessor(server.url("/p.js"), { signal: stop.signal });
+  stop.abort("SIGTERM");
+  const { process } = loaded.source as unknown as { process(): Promise<number> };
+  assertEquals(await process(), 5);
+  await loaded.dispose();
+});
+
 Deno.test("what runs on after its version was removed cannot import any more", async () => {
   await using server = new ModuleServer({
     "/p.ts": `export default { process: () => import("./late.ts") };`,

@@ -47,6 +47,12 @@ export interface InstantiateOptions {
 export interface WrittenGraph {
   /** The path of their folder; undefined for a single module that needs none. */
   readonly folder: string | undefined;
+  /**
+   * Writes those again that the system removed.
+   *
+   * @throws {Error} If they cannot be written, or the folder is not this user's any more.
+   */
+  restore(): Promise<void>;
   /** Removes them. */
   dispose(): Promise<void>;
 }
@@ -58,7 +64,11 @@ export interface WrittenGraph {
  */
 export async function writeGraph(graph: ModuleGraph): Promise<WrittenGraph> {
   const place = await openPlace(graph);
-  return { folder: place.path, dispose: () => place.remove() };
+  return {
+    folder: place.path,
+    restore: () => place.write(graph.modules),
+    dispose: () => place.remove(),
+  };
 }
 
 /**
