@@ -181,9 +181,9 @@ Deno.test("T14: --watch-processor and SIGHUP change to a new version, and keep t
 Deno.test("T14: a SIGHUP while the processor is loaded does not end the process: it looks again, afterwards", async () => {
   const { promise: isAsked, resolve: ask } = Promise.withResolvers<void>();
   const { promise: isSent, resolve: send } = Promise.withResolvers<void>();
-  await using server = new ModuleServer({
-    "/p.js": async () => {
-      const number = server.requests.length;
+  await using server: ModuleServer = new ModuleServer({
+    "/p.js": async (): Promise<Response> => {
+      const number: number = server.requests.length;
       ask();
       await isSent;
       return typed(`export default { process: () => ${number} };`, "text/javascript")();

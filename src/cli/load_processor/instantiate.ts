@@ -14,7 +14,7 @@ import type { GraphModule, ModuleGraph } from "./module_graph.ts";
 import { folderPlace, type ModulePlace, openPlace } from "./module_place.ts";
 import { lendOwnPackage, loadOwnPackage, OWN_PACKAGE } from "./own_package.ts";
 import { LATE_IMPORT } from "./rewrite.ts";
-import { bundleHint, importTarget } from "./specifier.ts";
+import { bundleHint, checkLocked, importTarget } from "./specifier.ts";
 
 /** What a graph became. */
 export interface Instance {
@@ -183,6 +183,7 @@ class RunningGraph {
   ): Promise<Namespace> {
     const target = importTarget(specifier, base);
     if (target.kind === "own") return await loadOwnPackage();
+    if (this.#graph.isFrozen) checkLocked(target, specifier, { base });
     if (target.kind === "package") return await import(target.specifier, options);
     const file = this.#fileOf(target.url) ?? await this.#addInTurn(target.url, base);
     if (!this.#imported.has(file)) await this.#place.write(this.#graph.modules);
