@@ -403,6 +403,12 @@ const HOSTILE: readonly string[] = [
   "throw new Error('a'.repeat(10) + '\\n    at file:///1-x.mjs:1:1')",
 ];
 
+Deno.test("T6: what is CommonJS is told so", async () => {
+  for (const source of ['const fs = require("fs");', "module.exports = {};", "exports.a = 1;"]) {
+    assertStringIncludes(await refusal(dataUrl(source)), "it is CommonJS, and only ES modules");
+  }
+});
+
 Deno.test("T6: whatever a module throws, the message says which module it was", async () => {
   for (const source of HOSTILE) {
     const message = await refusal(dataUrl(source));

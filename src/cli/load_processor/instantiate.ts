@@ -243,6 +243,13 @@ class RunningGraph {
 const NO_PACKAGE =
   /Could not find (constraint|npm package)|not a dependency|"(npm|jsr):|npm package '/;
 
+/** What CommonJS takes for granted, and an ES module does not have. */
+const NO_COMMON_JS = /^(require|module|exports|__dirname|__filename) is not defined$/;
+
 function packageHint(error: unknown, place: string): string {
-  return NO_PACKAGE.test(messageOf(error)) ? `; ${bundleHint(place)}` : "";
+  const message = messageOf(error);
+  if (NO_COMMON_JS.test(message)) {
+    return `; it is CommonJS, and only ES modules can be loaded: ${bundleHint(place)}`;
+  }
+  return NO_PACKAGE.test(message) ? `; ${bundleHint(place)}` : "";
 }
