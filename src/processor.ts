@@ -63,6 +63,7 @@ export interface ProcessContext {
    *
    * @throws {LeaseLostError} If the shard was lost.
    * @throws {TypeError} In the mode `auto`, where checkpoints follow the processing by themselves.
+   * @throws {RangeError} If the record is of another shard.
    */
   checkpoint(record?: KinesisRecord): Promise<void>;
 }

@@ -7,10 +7,9 @@
  * @module
  */
 
-import type { Claimant, RowFields, WorkerRow } from "../core/lease.ts";
+import type { Claimant, RowChange, RowFields, WorkerRow } from "../core/lease.ts";
 import { type Backoff, backoffMs } from "../core/policy.ts";
 import { StoreError, toEventError, WorkerReplacedError } from "../errors.ts";
-
 import type { Clock } from "../ports.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
 import { Bell, withTimeout } from "./tasks.ts";
@@ -89,12 +88,16 @@ export interface HeartbeatDeps extends WriteDeps {
 
 const RETRY_BACKOFF: Backoff = { baseMs: 250, maxMs: 5_000 };
 const REGISTER_ATTEMPTS_MAX = 10;
+/** How often a beat is sent again because an earlier one, whose reply was lost, turns out to have arrived. */
+const BEAT_CONFLICTS_MAX = 3;
 
 /** Keeps the row of this worker. */
 export class Heartbeat {
   readonly #deps: HeartbeatDeps;
   readonly #now = new Bell();
   #beat = 0;
+  /** The beat that the row shows, as far as it is known. */
+  #shownBeat = 0;
   #attention: string | null = null;
   #isDraining = false;
   /** Until when a process that had this row before may hold shards under the same name, on the monotonic clock. */
@@ -105,41 +108,53 @@ export class Heartbeat {
     this.#deps = deps;
   }
 
-  /** Writes this worker's row. A process that runs under the same worker id loses it, and stops. */
+  /**
+   * Writes this worker's row. A process that runs under the same worker id loses it, and stops. Every try shows another beat:
+   * whoever found this worker dead after an earlier one, whose reply was lost, may have its removal on its way, and would
+   * else remove the new row with it.
+   */
   async register(signal: AbortSignal): Promise<void> {
-    const { store, claimant, clock, fence, heartbeatTimeout, version } = this.#deps;
+    const { store, claimant, clock, fence, heartbeatTimeout } = this.#deps;
+    let predecessor: WorkerRow | null = null;
     for (let attempt = 1; attempt <= REGISTER_ATTEMPTS_MAX; attempt++) {
       const before = await store.read("worker", claimant.workerId, signal);
-      const { kind, id, ...fields }: WorkerRow = {
-        kind: "worker",
-        id: claimant.workerId,
-        incarnation: claimant.incarnation,
-        attention: null,
-        heartbeatTimeout,
-        version,
-        ...this.#fields(),
-      };
-      const expect = before === null ? "no row" : { incarnation: before.incarnation };
+      if (before !== null && before.incarnation !== claimant.incarnation) {
+        predecessor = before;
+        // Until it is certain since when that process cannot beat any more.
+        this.#predecessorUntil = Infinity;
+      }
       const sent = { at: clock.monotonic(), wallAt: clock.now() };
-      const { row } = await writePatiently<WorkerRow>(
+      const { kind, row } = await writePatiently<WorkerRow>(
         this.#deps,
-        { kind, id, expect, set: fields },
+        () => this.#registration(before),
         signal,
       );
-      if (row?.incarnation === claimant.incarnation) {
-        this.#attention = row.attention;
-        fence.raise(sent, heartbeatTimeout);
-        if (before !== null && before.incarnation !== claimant.incarnation) {
-          this.#predecessorUntil = clock.monotonic() + before.heartbeatTimeout;
-        }
-        return;
+      // After a conflict nobody knows when the others began to count, even if the row is this worker's.
+      if (kind === "conflict" || row === null) continue;
+      this.#attention = row.attention;
+      this.#shownBeat = row.beat;
+      fence.raise(sent, heartbeatTimeout);
+      if (predecessor !== null) {
+        this.#predecessorUntil = clock.monotonic() + predecessor.heartbeatTimeout;
       }
+      return;
     }
     throw new StoreError(
       `Cannot register worker "${claimant.workerId}": other processes took its row ${REGISTER_ATTEMPTS_MAX} times; ` +
         `give each process its own worker id`,
       { kind: "invalid" },
     );
+  }
+
+  #registration(before: WorkerRow | null): RowChange<WorkerRow> {
+    const { claimant: { workerId, incarnation }, heartbeatTimeout, version } = this.#deps;
+    this.#beat += 1;
+    return {
+      kind: "worker",
+      id: workerId,
+      expect: before === null ? "no row" : { incarnation: before.incarnation, beat: before.beat },
+      set: { incarnation, attention: null, heartbeatTimeout, version, ...this.#fields() },
+    };
   }
 
   /** Writes heartbeats until the signal is aborted. */
@@ -162,13 +177,15 @@ export class Heartbeat {
 
   /** Tells when the fence goes down, as long as the signal is not aborted. */
   async watchFence(signal: AbortSignal): Promise<void> {
-    const { clock, fence, heartbeat, onFenced } = this.#deps;
+    const { clock, fence, heartbeat, heartbeatTimeout, onFenced } = this.#deps;
+    // Timers stand still on a machine that is suspended: what its wall clock says then is to be seen soon after.
+    const period = Math.min(heartbeat, heartbeatTimeout / 20);
     while (true) {
       if (fence.isUntold) {
         fence.lower();
         onFenced();
       }
-      await clock.sleep(fence.isUp ? Math.min(fence.leftMs, heartbeat) : heartbeat, signal);
+      await clock.sleep(fence.isUp ? Math.min(fence.leftMs, period) : period, signal);
     }
   }
 
@@ -196,29 +213,22 @@ export class Heartbeat {
   }
 
   async #write(signal: AbortSignal): Promise<void> {
-    const { store, clock, claimant, fence, heartbeat, heartbeatTimeout } = this.#deps;
+    const { clock, fence, heartbeat, heartbeatTimeout } = this.#deps;
     this.#beat += 1;
     const sent = { at: clock.monotonic(), wallAt: clock.now() };
     // Short enough for another try before the fence goes down.
     const timeout = Math.max(1_000, Math.min(heartbeat, heartbeatTimeout / 5));
-    const { kind, row } = await withTimeout(
+    const row = await withTimeout(
       clock,
       timeout,
       signal,
-      (signal) =>
-        store.write<WorkerRow>({
-          kind: "worker",
-          id: claimant.workerId,
-          expect: { incarnation: claimant.incarnation },
-          set: this.#fields(),
-        }, signal),
+      (signal) => this.#sendBeat(signal),
       () =>
         new StoreError(`Cannot write the heartbeat: no answer within ${timeout} ms`, {
           kind: "unavailable",
           maybeApplied: true,
         }),
     );
-    if (kind === "conflict" && row !== null) throw new WorkerReplacedError(claimant.workerId);
     if (row === null) {
       // Others found this worker dead and removed its row; its shards may be theirs by now.
       fence.lower();
@@ -239,6 +249,32 @@ export class Heartbeat {
       this.#attention = row.attention;
       this.#deps.onAttention();
     }
+  }
+
+  /**
+   * Writes the beat and returns the row, or null if there is none. A beat expects the one before it: a copy of an old one that
+   * arrives late would else show what others saw long ago, and they would take this worker for dead.
+   */
+  async #sendBeat(signal: AbortSignal): Promise<WorkerRow | null> {
+    const { store, claimant: { workerId, incarnation } } = this.#deps;
+    for (let conflicts = 0; conflicts <= BEAT_CONFLICTS_MAX; conflicts++) {
+      const { kind, row } = await store.write<WorkerRow>({
+        kind: "worker",
+        id: workerId,
+        expect: { incarnation, beat: this.#shownBeat },
+        set: this.#fields(),
+      }, signal);
+      if (row === null) return null;
+      if (row.incarnation !== incarnation) throw new WorkerReplacedError(workerId);
+      this.#shownBeat = row.beat;
+      if (kind === "written") return row;
+    }
+    throw new StoreError(
+      `Cannot write the heartbeat: other beats of "${workerId}" arrived ${
+        BEAT_CONFLICTS_MAX + 1
+      } times in between`,
+      { kind: "unavailable" },
+    );
   }
 
   #fields(): RowFields<WorkerRow> & Pick<WorkerRow, "beat" | "beatAt" | "shards" | "isDraining"> {

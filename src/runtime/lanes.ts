@@ -79,15 +79,15 @@ export class Lanes {
   readonly #queues: readonly StretchQueue[];
   readonly #atWork = new Set<number>();
   readonly #tasks: TaskGroup;
-  readonly #work: (lane: number, queue: StretchQueue) => Promise<void>;
+  readonly #work: (lane: number, queue: StretchQueue) => Promise<boolean>;
 
-  /** @param work Processes what is in the queue, until it is empty or the turn is over. */
+  /** @param work Processes what is next in the queue; gives whether the lane goes on. */
   constructor(
     options: {
       readonly concurrency: number;
       readonly orderBy: "partitionKey" | "shard" | "none";
     },
-    work: (lane: number, queue: StretchQueue) => Promise<void>,
+    work: (lane: number, queue: StretchQueue) => Promise<boolean>,
     onDefect: (error: unknown) => void,
   ) {
     const { concurrency, orderBy } = options;
@@ -127,7 +127,8 @@ export class Lanes {
     this.#atWork.add(lane);
     this.#tasks.start(`lane ${lane}`, async () => {
       try {
-        await this.#work(lane, queue);
+        // No wait between the last look into the queue and the end: what came meanwhile would be nobody's.
+        while (!queue.isEmpty && await this.#work(lane, queue));
       } finally {
         this.#atWork.delete(lane);
       }

@@ -350,7 +350,8 @@ export class Lease {
   }
 
   #isWritten(): boolean {
-    return compareCheckpoints(this.#row.checkpoint, this.#finished) === 0;
+    // The end of the shard is beyond everything that is finished.
+    return compareCheckpoints(this.#row.checkpoint, this.#finished) >= 0;
   }
 
   #progress(): Progress {

@@ -17,6 +17,8 @@ import { forEachLimited, type TaskGroup } from "./tasks.ts";
 export interface MembershipDeps extends WriteDeps {
   readonly claimant: Claimant;
   readonly tasks: TaskGroup;
+  /** A worker that was to be told something turned out to be gone. */
+  readonly onGone: (workerId: string) => void;
 }
 
 /** Several shards that are given to one worker at once are worth one write to get its attention. */
@@ -150,11 +152,12 @@ export class Membership {
       const incarnation = this.#sightings.get(workerId)?.row.incarnation;
       if (incarnation === undefined) return;
       const attention = this.#deps.random.uuid();
-      await writePatiently<WorkerRow>(
+      const { kind } = await writePatiently<WorkerRow>(
         this.#deps,
         { kind: "worker", id: workerId, expect: { incarnation }, set: { attention } },
         signal,
       );
+      if (kind === "conflict") this.#deps.onGone(workerId);
     });
   }
 

@@ -28,23 +28,25 @@ const ATTEMPTS_MAX = 6;
  * Sends a change until there is an answer; a table that asks to slow down is waited for as long as it takes. A conflict may mean that an earlier try was applied and its reply lost: look
  * at the row that comes with it.
  *
+ * @param change The change, or what makes it anew for each attempt.
  * @throws {StoreError} After the last attempt, or at once if trying again cannot help.
  */
 export async function writePatiently<R extends Row>(
   deps: WriteDeps,
-  change: RowChange<R>,
+  change: RowChange<R> | (() => RowChange<R>),
   signal: AbortSignal,
 ): Promise<WriteResult<R>> {
   let throttles = 0;
   for (let attempt = 1;; attempt++) {
+    const sent = typeof change === "function" ? change() : change;
     try {
-      return await deps.store.write(change, signal);
+      return await deps.store.write(sent, signal);
     } catch (error) {
       if (signal.aborted || !(error instanceof StoreError)) throw error;
       if (error.kind === "throttled") throttles += 1;
       else if (error.kind !== "unavailable" || attempt - throttles === ATTEMPTS_MAX) throw error;
       const retryInMs = backoffMs(attempt, BACKOFF, deps.random.next());
-      tellWriteFailure(deps, change, error, retryInMs);
+      tellWriteFailure(deps, sent, error, retryInMs);
       await deps.clock.sleep(retryInMs, signal);
     }
   }

@@ -7,24 +7,27 @@
  */
 
 import { toEventError } from "../errors.ts";
-import type { EventSink } from "../events.ts";
 import type { ProcessorSource, RecordProcessor, RecordProcessorFactory } from "../processor.ts";
+import { type UserCodeDeps, withinProcessTimeout } from "./user_code.ts";
+
+/** What the processors need of the worker. */
+export type ProcessorsDeps = Pick<UserCodeDeps, "clock" | "emit" | "processTimeout">;
 
 /** The processors of a worker. */
 export class Processors {
-  readonly #emit: EventSink;
+  readonly #deps: ProcessorsDeps;
   readonly #slots = new Set<Slot>();
   #current: Generation;
 
   /** @param source The first processor. */
-  constructor(source: ProcessorSource, emit: EventSink) {
-    this.#emit = emit;
-    this.#current = new Generation(checkProcessorSource(source), emit);
+  constructor(source: ProcessorSource, deps: ProcessorsDeps) {
+    this.#deps = deps;
+    this.#current = new Generation(checkProcessorSource(source), deps);
   }
 
   /** A place for the processor of one shard. */
   open(shardId: string): Slot {
-    const slot = new Slot(shardId, () => this.#current, this.#emit, () => this.#slots.delete(slot));
+    const slot = new Slot(shardId, () => this.#current, this.#deps, () => this.#slots.delete(slot));
     this.#slots.add(slot);
     return slot;
   }
@@ -33,8 +36,8 @@ export class Processors {
   async change(next: ProcessorSource): Promise<void> {
     const old = this.#current;
     if (next === old.source) return;
-    this.#current = new Generation(checkProcessorSource(next), this.#emit);
-    this.#emit({ type: "processor_changed" });
+    this.#current = new Generation(checkProcessorSource(next), this.#deps);
+    this.#deps.emit({ type: "processor_changed" });
     await Promise.all([...this.#slots].map((slot) => slot.renew()));
     await old.retire();
   }
@@ -48,14 +51,14 @@ export class Processors {
 /** One processor, or the factory of one per shard, from the moment it became the current one. */
 class Generation {
   readonly source: ProcessorSource;
-  readonly #emit: EventSink;
+  readonly #deps: ProcessorsDeps;
   readonly #gone = Promise.withResolvers<void>();
   #users = 0;
   #isRetired = false;
 
-  constructor(source: ProcessorSource, emit: EventSink) {
+  constructor(source: ProcessorSource, deps: ProcessorsDeps) {
     this.source = source;
-    this.#emit = emit;
+    this.#deps = deps;
   }
 
   enter(): void {
@@ -75,7 +78,7 @@ class Generation {
 
   async #disposeIfDone(): Promise<void> {
     if (!this.#isRetired || this.#users > 0) return;
-    if (typeof this.source !== "function") await dispose(this.source, null, this.#emit);
+    if (typeof this.source !== "function") await dispose(this.source, null, this.#deps);
     this.#gone.resolve();
   }
 }
@@ -91,33 +94,38 @@ export class Use {
   readonly keepsTime: boolean;
   readonly #shardId: string;
   readonly #generation: Generation;
-  readonly #emit: EventSink;
+  readonly #deps: ProcessorsDeps;
   readonly #retired = new AbortController();
   readonly #onRetired: (use: Use) => void;
   #users = 0;
-  #isMade: boolean;
+  #made: RecordProcessor | undefined;
   #disposed: Promise<void> | undefined;
 
   constructor(
     shardId: string,
     generation: Generation,
-    emit: EventSink,
+    deps: ProcessorsDeps,
     onRetired: (use: Use) => void,
   ) {
     this.#shardId = shardId;
     this.#generation = generation;
-    this.#emit = emit;
+    this.#deps = deps;
     this.#onRetired = onRetired;
     const { source } = generation;
     generation.enter();
     this.keepsTime = "keepsTime" in source;
-    this.#isMade = typeof source !== "function";
+    this.#made = typeof source === "function" ? undefined : source;
     this.processor = typeof source === "function" ? this.#make(source) : source;
   }
 
   /** Aborts when no further record is to be started with this version. */
   get retired(): AbortSignal {
     return this.#retired.signal;
+  }
+
+  /** The processor, if it is made already. */
+  get made(): RecordProcessor | undefined {
+    return this.#made;
   }
 
   enter(): this {
@@ -129,7 +137,7 @@ export class Use {
   done(): Promise<void> | undefined {
     this.#users -= 1;
     // What failed, or was not there in time, is made anew for whoever comes next.
-    return this.#isMade ? this.#disposeIfUnused() : this.retire();
+    return this.#made === undefined ? this.retire() : this.#disposeIfUnused();
   }
 
   /** No further record gets this version: it is disposed when nobody uses it any more. */
@@ -141,9 +149,8 @@ export class Use {
   }
 
   async #make(factory: RecordProcessorFactory): Promise<RecordProcessor> {
-    const processor = checkProcessor(await factory(this.#shardId));
-    this.#isMade = true;
-    return processor;
+    this.#made = checkProcessor(await factory(this.#shardId));
+    return this.#made;
   }
 
   #disposeIfUnused(): Promise<void> | undefined {
@@ -155,11 +162,11 @@ export class Use {
   async #dispose(): Promise<void> {
     if (this.processor instanceof Promise) {
       const disposed = this.processor.then(
-        (processor) => dispose(processor, this.#shardId, this.#emit),
+        (processor) => dispose(processor, this.#shardId, this.#deps),
         () => {}, // What was never made needs no end.
       );
       // A factory that hangs is not waited for; should its processor come one day, it is disposed.
-      if (this.#isMade) await disposed;
+      if (this.#made !== undefined) await disposed;
     }
     await this.#generation.leave();
   }
@@ -169,7 +176,7 @@ export class Use {
 export class Slot {
   readonly shardId: string;
   readonly #currentOf: () => Generation;
-  readonly #emit: EventSink;
+  readonly #deps: ProcessorsDeps;
   readonly #onClose: () => void;
   #current: Use | undefined;
 
@@ -177,18 +184,18 @@ export class Slot {
   constructor(
     shardId: string,
     currentOf: () => Generation,
-    emit: EventSink,
+    deps: ProcessorsDeps,
     onClose: () => void,
   ) {
     this.shardId = shardId;
     this.#currentOf = currentOf;
-    this.#emit = emit;
+    this.#deps = deps;
     this.#onClose = onClose;
   }
 
   /** The version to use for the next records; several users share one. */
   use(): Use {
-    this.#current ??= new Use(this.shardId, this.#currentOf(), this.#emit, (use) => {
+    this.#current ??= new Use(this.shardId, this.#currentOf(), this.#deps, (use) => {
       if (this.#current === use) this.#current = undefined;
     });
     return this.#current.enter();
@@ -238,11 +245,14 @@ function describe(value: unknown): string {
 async function dispose(
   processor: RecordProcessor,
   shardId: string | null,
-  emit: EventSink,
+  deps: ProcessorsDeps,
 ): Promise<void> {
+  const { signal } = new AbortController();
+  const work = async (): Promise<void> => await processor[Symbol.asyncDispose]?.();
   try {
-    await processor[Symbol.asyncDispose]?.();
+    await withinProcessTimeout(deps, signal, work);
   } catch (error) {
-    emit({ type: "processor_failed", shardId, operation: "dispose", error: toEventError(error) });
+    const told = toEventError(error);
+    deps.emit({ type: "processor_failed", shardId, operation: "dispose", error: told });
   }
 }

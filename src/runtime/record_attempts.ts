@@ -24,6 +24,8 @@ export interface Processed {
   readonly outcome: BatchOutcome;
 }
 
+const NEVER = new AbortController().signal;
+
 /** Processes records up to the first that has to be left off, or, with one failure dealt with, the one after it. */
 export async function processRecords(run: Run, emit: EventSink): Promise<Processed> {
   const { records, lease, processor, until, onFinished } = run;
@@ -68,7 +70,8 @@ async function tryAgain(
       if (next === "stop") return "recordFailed";
       return lease.isHeld ? "done" : "lost";
     }
-    const result = await runRecords({ ...run, attempt: attempt + 1 });
+    // A record keeps the processor that it began with, also when there is a newer one.
+    const result = await runRecords({ ...run, attempt: attempt + 1, retired: NEVER });
     if (!lease.isHeld) return "lost";
     if (result.finished === records.length) return "done";
     if (!("error" in result)) return "drained";

@@ -10,6 +10,7 @@
 import { type Checkpoint, formatCheckpoint } from "../core/checkpoint.ts";
 import type { ErrorHandlingMode } from "../core/policy.ts";
 import { ShardProgress } from "../core/progress.ts";
+import { invariant } from "../errors.ts";
 import type { Batch } from "../ports.ts";
 import type { RecordProcessor } from "../processor.ts";
 import { DeliveredRecord, positionAfter } from "./delivered_record.ts";
@@ -47,6 +48,9 @@ interface Ready {
   readonly processor: RecordProcessor;
 }
 
+/** Why there is no processor to call. */
+type Unready = Exclude<BatchOutcome, "done" | "recordFailed">;
+
 /** Runs the records of one shard through its processor. */
 export class RecordRunner {
   readonly #deps: RecordRunnerDeps;
@@ -58,7 +62,9 @@ export class RecordRunner {
   readonly #lanes: Lanes;
   readonly #progress = new ShardProgress();
   /** The reads with records that are not finished, in order. */
-  #reads: Read[] = [];
+  readonly #reads = new Set<Read>();
+  /** The factory at work. */
+  #making: Promise<Unready | undefined> | undefined;
   #largestRead = 0;
   #readTo: Checkpoint;
   #latest = { millisBehindLatest: 0 };
@@ -108,7 +114,7 @@ export class RecordRunner {
     } else {
       this.#readTo = positionAfter(last);
       this.#largestRead = Math.max(this.#largestRead, read.size);
-      this.#reads.push(read);
+      this.#reads.add(read);
       const numbers = records.map((record) => this.#progress.add(positionAfter(record)));
       this.#lanes.add({ read, records, numbers });
     }
@@ -125,7 +131,8 @@ export class RecordRunner {
     await this.#lanes.settled();
     if (this.#defect !== undefined) throw this.#defect.error;
     if (this.#outcome !== "done") {
-      for (const read of this.#reads.splice(0)) if (read.finished > 0) this.#tellBatch(read);
+      for (const read of this.#reads) if (read.finished > 0) this.#tellBatch(read);
+      this.#reads.clear();
     }
     return this.#outcome;
   }
@@ -147,6 +154,7 @@ export class RecordRunner {
 
   /** Tells the processor that every record of the closed shard was processed. */
   async shardEnded(): Promise<BatchOutcome> {
+    invariant(this.#progress.unfinished === 0, "the end of a shard comes after its records");
     const ready = await this.#useProcessor();
     if (typeof ready === "string") return ready;
     const { use, processor } = ready;
@@ -185,27 +193,24 @@ export class RecordRunner {
     }
   }
 
-  /** A lane at work: what waits in its queue, until there is nothing left or the turn is over. */
-  async #work(lane: number, queue: StretchQueue): Promise<void> {
-    let outcome: BatchOutcome = "done";
-    while (!queue.isEmpty && outcome === "done") {
-      const ready = await this.#useProcessor();
-      if (typeof ready === "string") {
-        outcome = ready;
-        break;
-      }
-      try {
-        const stretch = queue.take((read) => this.#shareOf(read, ready.processor));
-        if (stretch !== undefined) {
-          const { finished, ...ended } = await this.#process(stretch, ready, lane);
-          outcome = ended.outcome;
-          queue.putBack(cut(stretch, finished));
-        }
-      } finally {
-        await ready.use.done();
-      }
+  /** Has a lane process what is next in its queue; gives whether it goes on. */
+  async #work(lane: number, queue: StretchQueue): Promise<boolean> {
+    const ready = await this.#useProcessor();
+    if (typeof ready === "string") return this.#end(ready);
+    try {
+      const stretch = queue.take((read) => this.#shareOf(read, ready.processor));
+      if (stretch === undefined) return true;
+      const { finished, outcome } = await this.#process(stretch, ready, lane);
+      // Before the old processor is disposed: no other lane is to go on meanwhile, least of all with these records.
+      if (outcome !== "done") return this.#end(outcome);
+      queue.putBack(cut(stretch, finished));
+      // A run that failed at its first record has let nobody else run.
+      const pause = this.#user.letOthersRun(this.#user.now());
+      if (pause !== undefined) await pause;
+      return true;
+    } finally {
+      await ready.use.done();
     }
-    this.#end(outcome);
   }
 
   /** How many records of a read a lane takes at once. */
@@ -240,27 +245,40 @@ export class RecordRunner {
   }
 
   /** The processor for what comes next, or why nothing does. */
-  async #useProcessor(): Promise<Ready | Exclude<BatchOutcome, "done" | "recordFailed">> {
-    for (let attempt = 1;; attempt++) {
+  async #useProcessor(): Promise<Ready | Unready> {
+    while (true) {
       if (!this.#lease.isHeld) return "lost";
       if (this.until.aborted) return "drained";
-      const use = this.#slot.use();
+      if (this.#making === undefined) {
+        const use = this.#slot.use();
+        if (use.made !== undefined) return { use, processor: use.made };
+        this.#making = this.#make(use).finally(() => this.#making = undefined);
+      }
+      // A factory may take its time, in which the shard can be lost or given up, and the processor changed.
+      const failure = await this.#making;
+      if (failure !== undefined) return failure;
+    }
+  }
+
+  /** Has a factory make the processor, once for all lanes; gives why there is none. */
+  async #make(first: Use): Promise<Unready | undefined> {
+    let use = first;
+    for (let attempt = 1;; attempt++) {
       try {
         const made = use.processor;
-        const processor = made instanceof Promise
-          ? await (use.keepsTime ? made : this.#user.limited(() => made))
-          : made;
-        // A factory may take its time, in which the shard can be lost.
-        if (this.#lease.isHeld) return { use, processor };
-        await use.done();
+        if (made instanceof Promise) {
+          await (use.keepsTime ? made : this.#user.limited(() => made));
+        }
+        return undefined;
       } catch (error) {
-        await use.done();
         this.#user.tellFailed("factory", error);
-        const mode = { kind: "retryAndStop", retries: FACTORY_ATTEMPTS_MAX - 1 } as const;
-        const next = await this.#user.afterFailure(attempt, mode);
-        if (next === "again") continue;
-        return next === "skip" || next === "stop" ? "processorFailed" : next;
+      } finally {
+        await use.done();
       }
+      const mode = { kind: "retryAndStop", retries: FACTORY_ATTEMPTS_MAX - 1 } as const;
+      const next = await this.#user.afterFailure(attempt, mode);
+      if (next !== "again") return next === "skip" || next === "stop" ? "processorFailed" : next;
+      use = this.#slot.use();
     }
   }
 
@@ -274,13 +292,13 @@ export class RecordRunner {
     }
     read.finished += until - from;
     if (read.finished === read.size) {
-      this.#reads = this.#reads.filter((other) => other !== read);
+      this.#reads.delete(read);
       this.#tellBatch(read);
     }
     const { position } = this.#progress;
     if (hasMoved && position !== undefined) {
       this.#lease.delivered(position);
-      const { millisBehindLatest } = this.#reads[0] ?? this.#latest;
+      const [{ millisBehindLatest } = this.#latest] = this.#reads;
       if (this.#deps.checkpointMode === "auto") this.#lease.finished(position, millisBehindLatest);
     }
     this.#wake();
@@ -299,11 +317,12 @@ export class RecordRunner {
     });
   }
 
-  /** A lane has ended. What is not "done" ends the others too, after the record in hand. */
-  #end(outcome: BatchOutcome): void {
+  /** Ends all lanes, each after the record in hand. */
+  #end(outcome: Exclude<BatchOutcome, "done">): false {
     if (OUTCOMES.indexOf(outcome) > OUTCOMES.indexOf(this.#outcome)) this.#outcome = outcome;
-    if (outcome !== "done") this.#until.abort();
+    this.#until.abort();
     this.#wake();
+    return false;
   }
 
   #wake(): void {

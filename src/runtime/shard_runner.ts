@@ -8,14 +8,14 @@
  */
 
 import { type Backoff, backoffMs } from "../core/policy.ts";
-import { ProcessTimeoutError, SourceError, toEventError } from "../errors.ts";
+import { SourceError, toEventError } from "../errors.ts";
 import type { StopReason } from "../events.ts";
 import type { Batch, ShardInfo, StreamSource } from "../ports.ts";
 import type { Lease } from "./lease_keeper.ts";
-import type { Processors, Slot } from "./processors.ts";
+import type { Processors } from "./processors.ts";
 import type { BatchOutcome } from "./record_attempts.ts";
 import { RecordRunner, type RecordRunnerDeps } from "./record_runner.ts";
-import { Scope, withTimeout } from "./tasks.ts";
+import { Scope } from "./tasks.ts";
 
 /** What the shard runner needs of the worker. */
 export interface ShardRunnerDeps extends RecordRunnerDeps {
@@ -52,21 +52,7 @@ export async function runShard(
     return await readToTheEnd(deps, lease, records);
   } finally {
     await records.close();
-    await closeInTime(deps, slot);
-  }
-}
-
-/** Disposes the processor of the shard, for at most `processTimeout`: the shard waits for it to be given up. */
-async function closeInTime(deps: ShardRunnerDeps, slot: Slot): Promise<void> {
-  const { clock, emit, processTimeout } = deps;
-  if (processTimeout === 0) return await slot.close();
-  const onTimeout = (): Error => new ProcessTimeoutError(processTimeout);
-  const { signal } = new AbortController();
-  try {
-    await withTimeout(clock, processTimeout, signal, () => slot.close(), onTimeout);
-  } catch (error) {
-    const told = toEventError(error);
-    emit({ type: "processor_failed", shardId: slot.shardId, operation: "dispose", error: told });
+    await slot.close();
   }
 }
 

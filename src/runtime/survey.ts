@@ -32,7 +32,6 @@ import {
 } from "../core/lease.ts";
 import { type Backoff, backoffMs } from "../core/policy.ts";
 import { toEventError, WorkerReplacedError } from "../errors.ts";
-
 import type { Membership } from "./membership.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
 import { RowNews } from "./row_news.ts";
@@ -60,6 +59,8 @@ export class Survey {
   readonly #deps: SurveyDeps;
   readonly #bell = new Bell();
   readonly #queue = new SerialQueue();
+  /** The look that was asked for, until it begins. */
+  #nextLook: Promise<void> | undefined;
   /** Children of shards that ended here: taken here without asking who has fewest, so that nobody waits. */
   readonly #adopted = new Set<string>();
   readonly #news: RowNews;
@@ -87,14 +88,15 @@ export class Survey {
     this.#bell.ring();
   }
 
+  /** Looks after the shards of a worker that left, such as those that were given to it too late. */
+  seeTo(workerId: string): void {
+    this.#watch.seeTo(workerId);
+    this.ring();
+  }
+
   /** Takes these shards here as soon as they are free and ready. */
   adopt(shardIds: readonly string[]): void {
     for (const shardId of shardIds) this.#adopted.add(shardId);
-  }
-
-  /** The rows of the shards as they were last read. */
-  rows(): readonly ShardRow[] {
-    return this.#rows;
   }
 
   /** Looks whenever there is a reason to, until the signal is aborted. */
@@ -107,8 +109,7 @@ export class Survey {
         failures = 0;
       } catch (error) {
         if (signal.aborted || error instanceof WorkerReplacedError) throw error;
-        const told = toEventError(error);
-        emit({ type: "task_failed", task: "look at the state table", error: told });
+        emit({ type: "task_failed", task: "look at the state table", error: toEventError(error) });
         failures += 1;
       }
       const gap = failures === 0 ? 0 : backoffMs(failures, LOOK_BACKOFF, random.next());
@@ -126,9 +127,13 @@ export class Survey {
     if (isConcerned || this.#isToBalance()) await this.look(signal);
   }
 
-  /** Looks at the rows and acts on them, one look after the other. */
+  /** Looks at the rows and acts on them, one look after the other; all who ask while one is under way share the next one. */
   look(signal: AbortSignal): Promise<void> {
-    return this.#queue.run(() => this.#look(signal));
+    this.#nextLook ??= this.#queue.run(() => {
+      this.#nextLook = undefined;
+      return this.#look(signal);
+    });
+    return this.#nextLook;
   }
 
   async #look(signal: AbortSignal): Promise<void> {
@@ -344,8 +349,7 @@ export class Survey {
   }
 
   #isDue(): boolean {
-    const age = this.#deps.clock.monotonic() - this.#lookedAt;
-    return age >= this.#lookEvery();
+    return this.#deps.clock.monotonic() - this.#lookedAt >= this.#lookEvery();
   }
 
   #lookEvery(): number {

@@ -109,6 +109,42 @@ export class Bell {
   }
 }
 
+/** Code that never waits must not keep everything else, such as heartbeats, waiting for longer than this. */
+const STRETCH_MAX_MS = 100;
+
+/**
+ * Lets everything else have its turn now and then. One for all work of a worker: of many stretches with a wait each, all would
+ * run before anything else does.
+ */
+export class Breather {
+  readonly #clock: Clock;
+  readonly #never = new AbortController().signal;
+  readonly #waiting: (() => void)[] = [];
+  #isWaiting = false;
+  #lastAt: number;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#lastAt = clock.monotonic();
+  }
+
+  /** A wait that is over at once, if one is due; for a caller that has just read the monotonic clock. */
+  breath(monotonic: number): Promise<void> | undefined {
+    if (monotonic - this.#lastAt < STRETCH_MAX_MS) return undefined;
+    if (this.#isWaiting) return new Promise((resolve) => this.#waiting.push(resolve));
+    return this.#wait();
+  }
+
+  async #wait(): Promise<void> {
+    this.#isWaiting = true;
+    await this.#clock.sleep(0, this.#never);
+    this.#isWaiting = false;
+    this.#lastAt = this.#clock.monotonic();
+    // Whoever goes on first has the next stretch. The caller had the last one, and goes on after these.
+    for (const goOn of this.#waiting.splice(0)) goOn();
+  }
+}
+
 /**
  * Runs `work` with a signal that is aborted after `ms`, or with the given one; throws `onTimeout()` if the time comes first.
  * An abort of the given signal ends nothing by itself: work that does not heed it is waited for.

@@ -14,7 +14,7 @@ import type { Clock, Random } from "../ports.ts";
 import type { KinesisRecord, ProcessContext, RecordProcessor } from "../processor.ts";
 import { positionAfter } from "./delivered_record.ts";
 import type { Lease } from "./lease_keeper.ts";
-import { withTimeout } from "./tasks.ts";
+import { type Breather, withTimeout } from "./tasks.ts";
 
 /** What calling the user's code needs of the worker. */
 export interface UserCodeDeps {
@@ -26,6 +26,7 @@ export interface UserCodeDeps {
   readonly checkpointMode: "auto" | "manual";
   /** In milliseconds; 0 is no limit. */
   readonly processTimeout: number;
+  readonly breather: Breather;
 }
 
 /** What a call is about. */
@@ -44,22 +45,17 @@ export interface LastAttempt {
   readonly millisBehindLatest: number;
 }
 
-/** A processor that never waits must not keep heartbeats from being sent for longer than this. */
-const SYNC_STRETCH_MAX_MS = 100;
-
 /** The user's code, as one turn on a shard calls it. */
 export class UserCode {
   readonly #deps: UserCodeDeps;
   readonly #lease: Lease;
   readonly #until: AbortSignal;
-  #yieldedAt: number;
 
   /** @param until Aborts when no further attempt is to be started. */
   constructor(deps: UserCodeDeps, lease: Lease, until: AbortSignal) {
     this.#deps = deps;
     this.#lease = lease;
     this.#until = until;
-    this.#yieldedAt = deps.clock.monotonic();
   }
 
   /** Makes a call, for at most `processTimeout`. It gives a promise only if the user's code does, or there is a limit. */
@@ -74,12 +70,8 @@ export class UserCode {
   }
 
   /** Waits for code of the user's, for at most `processTimeout`. */
-  async limited<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const { clock, processTimeout } = this.#deps;
-    const { signal } = this.#lease;
-    if (processTimeout === 0) return await work(signal);
-    const onTimeout = (): Error => new ProcessTimeoutError(processTimeout);
-    return await withTimeout(clock, processTimeout, signal, work, onTimeout);
+  limited<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return withinProcessTimeout(this.#deps, this.#lease.signal, work);
   }
 
   context(inHand: InHand, signal: AbortSignal): ProcessContext {
@@ -124,10 +116,12 @@ export class UserCode {
     mode: ErrorHandlingMode,
   ): Promise<"again" | "skip" | "stop" | "lost" | "drained"> {
     const decision = decide(attempt, mode, this.#deps.random.next());
-    if (decision.kind !== "retry") return decision.kind;
-    // An abort ends the wait early; why is asked below.
-    await this.#deps.clock.sleep(decision.afterMs, this.#until).catch(() => {});
+    if (decision.kind === "retry") {
+      // An abort ends the wait early; why is asked below.
+      await this.#deps.clock.sleep(decision.afterMs, this.#until).catch(() => {});
+    }
     if (!this.#lease.isHeld) return "lost";
+    if (decision.kind !== "retry") return decision.kind;
     return this.#until.aborted ? "drained" : "again";
   }
 
@@ -140,6 +134,7 @@ export class UserCode {
     const { mode, error, attempt } = last;
     const tell = processor.onMaxRetryExceeded?.bind(processor);
     for (const record of records) {
+      await this.letOthersRun(this.now());
       if (!this.#lease.isHeld) return;
       try {
         const inHand = { ...last, last: record };
@@ -174,21 +169,12 @@ export class UserCode {
 
   /** A wait that lets heartbeats through, when one is due. */
   letOthersRun(monotonic: number): Promise<void> | undefined {
-    return monotonic - this.#yieldedAt < SYNC_STRETCH_MAX_MS ? undefined : this.#yield();
+    return this.#deps.breather.breath(monotonic);
   }
 
-  async #yield(): Promise<void> {
-    const { clock } = this.#deps;
-    // An abort is seen before the next record.
-    await clock.sleep(0, this.#lease.signal).catch(() => {});
-    this.#yieldedAt = clock.monotonic();
-  }
-
-  /** Throws at once in the mode `auto`: whoever calls it without waiting must learn of the mistake too. */
+  /** Throws at once at a mistake: whoever calls it without waiting must learn of it too. */
   #checkpoint(record: KinesisRecord | undefined, millisBehindLatest: number): Promise<void> {
-    if (this.#deps.checkpointMode === "auto") {
-      throw checkpointsFollow();
-    }
+    checkByHand(this.#deps.checkpointMode, this.#lease.shardId, record);
     // A processor that finishes its records in the background does so in any order; what is behind is finished already.
     // At the end of a shard there is no record in hand: all that was given is meant.
     const position = record === undefined ? this.#lease.readTo : positionAfter(record);
@@ -198,10 +184,36 @@ export class UserCode {
   }
 }
 
-/** What is wrong with a checkpoint by hand in the mode `auto`. */
-export function checkpointsFollow(): TypeError {
-  return new TypeError(
-    'Cannot checkpoint by hand: the setting "checkpointMode" is "auto"; set it to "manual"',
+/** Waits for code of the user's that is given a signal, for at most `processTimeout`. */
+export async function withinProcessTimeout<T>(
+  { clock, processTimeout }: Pick<UserCodeDeps, "clock" | "processTimeout">,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  if (processTimeout === 0) return await work(signal);
+  const onTimeout = (): Error => new ProcessTimeoutError(processTimeout);
+  return await withTimeout(clock, processTimeout, signal, work, onTimeout);
+}
+
+/**
+ * Checks that a checkpoint can be made by hand, in a shard and after a record.
+ *
+ * @throws {TypeError} In the mode `auto`.
+ * @throws {RangeError} If the record is of another shard: what is before its position there is not finished here.
+ */
+export function checkByHand(
+  mode: "auto" | "manual",
+  shardId: string,
+  record: KinesisRecord | undefined,
+): void {
+  if (mode === "auto") {
+    throw new TypeError(
+      'Cannot checkpoint by hand: the setting "checkpointMode" is "auto"; set it to "manual"',
+    );
+  }
+  if (record === undefined || record.shardId === shardId) return;
+  throw new RangeError(
+    `Cannot checkpoint shard "${shardId}" after a record of shard "${record.shardId}": use the context that came with the record`,
   );
 }
 

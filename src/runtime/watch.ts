@@ -34,7 +34,7 @@ export class Watch {
   #next = { at: -Infinity, every: 0 };
   /** How many workers there are, and how many there were a heartbeat or more before. */
   #members = { since: -Infinity, before: 0, now: 0 };
-  /** Those that this worker found dead, and whose shards it has not seen to yet. */
+  /** Those that this worker found dead or gone, and whose shards it has not seen to yet. */
   readonly #toSettle = new Set<string>();
 
   /** @param deps What it needs of the worker. */
@@ -104,6 +104,11 @@ export class Watch {
     const { self, membership } = this.#deps;
     const isForAll = !this.isOneOfMany || isOnDuty(self, membership.takers(), "look");
     return (owner) => isForAll || owner === null || this.#toSettle.has(owner);
+  }
+
+  /** Says that a worker turned out to be gone, whose shards nobody else may know to be free. */
+  seeTo(workerId: string): void {
+    this.#toSettle.add(workerId);
   }
 
   /** Says that the shards of those who were found dead are seen to. */

@@ -28,7 +28,7 @@ import { Processors } from "./processors.ts";
 import { type OwnShard, ShardRoster } from "./shard_roster.ts";
 import { ShardSync } from "./shard_sync.ts";
 import { Survey } from "./survey.ts";
-import { TaskGroup, withTimeout } from "./tasks.ts";
+import { Breather, TaskGroup, withTimeout } from "./tasks.ts";
 
 /** What a worker needs. */
 export interface WorkerDeps extends WriteDeps {
@@ -44,6 +44,8 @@ export interface WorkerDeps extends WriteDeps {
 const DRAIN_SHARE = 0.6;
 const GIVE_UP_SHARE = 0.2;
 const FAREWELL_SHARE = 0.1;
+/** Within the first part: a state table that does not answer must not take the time of the records in hand. */
+const HEIRS_SHARE = 0.2;
 
 /** A worker of the cluster. */
 export class Worker {
@@ -84,7 +86,7 @@ export class Worker {
     this.#tasks = new TaskGroup(onTaskError);
     this.#nudges = new TaskGroup(onTaskError);
     this.#fence = new Fence(deps.clock);
-    this.#processors = new Processors(deps.processor, emit);
+    this.#processors = new Processors(deps.processor, { ...deps, ...config });
     this.#heartbeat = new Heartbeat({
       ...deps,
       ...config,
@@ -94,7 +96,12 @@ export class Worker {
       onAttention: () => this.#survey.ring(),
       onFenced: () => this.#onFenced(),
     });
-    this.#membership = new Membership({ ...deps, claimant, tasks: this.#nudges });
+    this.#membership = new Membership({
+      ...deps,
+      claimant,
+      tasks: this.#nudges,
+      onGone: (workerId) => this.#survey.seeTo(workerId),
+    });
     this.#roster = new ShardRoster({
       ...deps,
       ...config,
@@ -102,6 +109,7 @@ export class Worker {
       fence: this.#fence,
       tasks: this.#tasks,
       processors: this.#processors,
+      breather: new Breather(deps.clock),
       unreadableAfter: heartbeatTimeout,
       goneAfter: Math.min(config.checkStreamChangesFrequency, heartbeatTimeout / 2),
       coolOff: heartbeatTimeout,
@@ -271,7 +279,7 @@ export class Worker {
       this.#roster.loseAll(messageOf(error));
     } else if (this.#isRegistered) {
       this.#heartbeat.startDraining();
-      await this.#within(DRAIN_SHARE, "finish what is in hand", (signal) => this.#drain(signal));
+      await this.#within(DRAIN_SHARE, "finish what is in hand", () => this.#drain());
     } else if (this.#registration !== undefined) {
       const registered = this.#registration.catch(() => {}); // Whoever started this worker is told.
       await this.#within(FAREWELL_SHARE, "register", () => registered);
@@ -299,16 +307,13 @@ export class Worker {
     else this.#finished.reject(error);
   }
 
-  async #drain(signal: AbortSignal): Promise<void> {
-    try {
+  async #drain(): Promise<void> {
+    // Without heirs each shard goes to whoever should have it by the last look.
+    await this.#within(HEIRS_SHARE, "choose who gets the shards", async (signal) => {
       for (const heir of await this.#survey.chooseHeirs(signal)) {
         this.#membership.nudge(heir, this.#ended.signal);
       }
-    } catch (error) {
-      // Without heirs the shards are freed, which costs their next owners a moment.
-      const told = toEventError(error);
-      this.#deps.emit({ type: "task_failed", task: "choose who gets the shards", error: told });
-    }
+    });
     await this.#roster.drain();
   }
 

@@ -16,7 +16,7 @@ import type {
 } from "../processor.ts";
 import { DeliveredRecord } from "../runtime/delivered_record.ts";
 import { withTimeout } from "../runtime/tasks.ts";
-import { checkpointsFollow } from "../runtime/user_code.ts";
+import { checkByHand } from "../runtime/user_code.ts";
 import { type PackedError, packError, unpackError } from "./packed_error.ts";
 import { unpackRecords } from "./packing.ts";
 import {
@@ -256,12 +256,12 @@ export class ThreadSide {
     };
   }
 
-  /** Throws at once in the mode `auto`: whoever calls it without waiting must learn of the mistake too. */
+  /** Throws at once at a mistake: whoever calls it without waiting must learn of it too. */
   #checkpoint(
     { shardId, term }: PackedContext,
     record: KinesisRecord | undefined,
   ): Promise<void> {
-    if (this.#deps.settings.checkpointMode === "auto") throw checkpointsFollow();
+    checkByHand(this.#deps.settings.checkpointMode, shardId, record);
     const id = this.#lastNumber += 1;
     const done = Promise.withResolvers<void>();
     this.#checkpoints.set(id, done);

@@ -8,6 +8,7 @@ import { resolveConfig } from "../../src/core/config.ts";
 import { startLocalDynamoDB } from "../../src/local/dynamodb_server.ts";
 import { dynamoDBLocalDirectory, startAmazonDynamoDB } from "./dynamodb_local.ts";
 import { type LeaseStoreBackend, testLeaseStore } from "./lease_store_contract.ts";
+import { simulatedTable } from "./sim_backends.ts";
 
 const TABLE = "appKinesisState";
 const AWS = {
@@ -26,6 +27,8 @@ testLeaseStore("memory", () => {
     [Symbol.asyncDispose]: () => Promise.resolve(),
   });
 });
+
+testLeaseStore("simulated", () => Promise.resolve(simulatedTable()));
 
 testLeaseStore("DynamoDB, on dynalite", async () => backend(await startLocalDynamoDB({ port: 0 })));
 

@@ -4,14 +4,13 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Checkpoint, SHARD_END, TRIM_HORIZON } from "../../src/core/checkpoint.ts";
 import { SourceError } from "../../src/errors.ts";
-import type { Batch, ShardInfo, SourceRecord, StreamSource } from "../../src/ports.ts";
-import type { LeapingClock } from "../leaping_clock.ts";
+import type { Batch, Clock, ShardInfo, SourceRecord, StreamSource } from "../../src/ports.ts";
 
 /** A stream, and how to change it. */
 export interface StreamBackend extends AsyncDisposable {
   readonly source: StreamSource;
   /** The clock of the stream and of the source. */
-  readonly clock: LeapingClock;
+  readonly clock: Pick<Clock, "now"> & { leap(ms: number): void };
   put(partitionKey: string, data: Uint8Array): Promise<{ shardId: string; sequenceNumber: string }>;
   split(shardId: string): Promise<void>;
   merge(shardId: string, adjacentShardId: string): Promise<void>;

@@ -13,6 +13,7 @@ import { resolveConfig } from "../../src/core/config.ts";
 import { createInMemoryKinesis } from "../../src/local/kinesis_in_memory.ts";
 import { serveLocalKinesis } from "../../src/local/kinesis_server.ts";
 import { LeapingClock } from "../leaping_clock.ts";
+import { simulatedStream } from "./sim_backends.ts";
 import { type StreamBackend, testStreamSource } from "./stream_source_contract.ts";
 
 const STREAM = "orders";
@@ -34,6 +35,8 @@ testStreamSource("memory", (shards) => {
     [Symbol.asyncDispose]: () => Promise.resolve(),
   });
 });
+
+testStreamSource("simulated", (shards) => Promise.resolve(simulatedStream(shards)));
 
 testStreamSource("polling, in memory", (shards) => {
   const clock = new LeapingClock();

@@ -154,6 +154,12 @@ const CASES: Readonly<Record<string, Case>> = {
     config: { checkpointMode: "manual" },
     last: "checkpoint_written",
   },
+  "a checkpoint by hand after a record of another shard": {
+    code: `export default {
+      process(r, c) { try { c.checkpoint({ ...r, shardId: "other" }) }
+        catch (e) { log(e.name + ": " + e.message) } } }`,
+    config: { checkpointMode: "manual" },
+  },
   "never ends": {
     code: `export default {
       process(r, c) { log(r.text()); if (r.text() !== "2") return;

@@ -7,7 +7,9 @@
  */
 
 import type { ResolvedConfig } from "../../src/core/config.ts";
+import type { Row } from "../../src/core/lease.ts";
 import type { AppFact } from "../../src/events.ts";
+import type { Coverage } from "./coverage.ts";
 import type { Scenario } from "./scenario.ts";
 import type { SimProcess } from "./sim_process.ts";
 import type { SimRecord, SimStream } from "./sim_stream.ts";
@@ -37,6 +39,8 @@ export interface Truth {
   readonly config: ResolvedConfig;
   readonly table: SimTable;
   readonly stream: SimStream;
+  /** What went wrong, and how often. */
+  readonly coverage: Coverage;
   /** Every process that ever was, by name. */
   readonly processes: ReadonlyMap<string, SimProcess>;
 }
@@ -51,7 +55,17 @@ export interface Checker {
   onCrash?(process: SimProcess): void;
   onStop?(process: SimProcess): void;
   onStopped?(process: SimProcess): void;
+  /** The stream is asked for records; a moment later the process has a batch. */
+  onGetRecords?(process: SimProcess, shardId: string): void;
+  onBatch?(process: SimProcess, shardId: string, records: number): void;
+  /** A reader of a shard begins. */
+  onOpen?(process: SimProcess, shardId: string): void;
+  /** The table is asked for the rows of a kind, or for one of them. */
+  onTableRead?(process: SimProcess, kind: Row["kind"], isList: boolean): void;
   /** No faults from now on. */
   onHealed?(): void;
+  /** Everything is settled, and nothing happens for a while; then that is over. */
+  onCalm?(): void;
+  onCalmOver?(): void;
   onEnd?(): void;
 }

@@ -98,6 +98,8 @@ export class Order implements Checker {
   readonly #failed = new Map<string, number>();
   /** For each shard and term, and each key, the place after the last record that came, if several come at once. */
   readonly #nextOfKey = new Map<string, Map<string, number>>();
+  /** The turns, by shard and term, in which a request for the shard was taken back. */
+  readonly #mayGoBack = new Set<string>();
 
   constructor(truth: Truth) {
     this.#truth = truth;
@@ -116,11 +118,16 @@ export class Order implements Checker {
     this.#next.set(`${fact.shardId} ${fact.term}`, placeAfter(shard, row.checkpoint));
   }
 
-  /** A turn that goes on, because a request for the shard was taken back, begins anew at what is finished. */
   onWrite({ isAccepted, before, after }: TableWrite): void {
     if (!isAccepted || before?.kind !== "shard" || after?.kind !== "shard") return;
     if (before.handover === null || after.handover !== null || before.term !== after.term) return;
-    this.#nextOfKey.delete(`${before.id} ${before.term}`);
+    this.#mayGoBack.add(`${before.id} ${before.term}`);
+  }
+
+  /** A turn that goes on, because a request for the shard was taken back, begins anew at what is finished. */
+  onOpen(_process: SimProcess, shardId: string): void {
+    const turn = `${shardId} ${this.#truth.table.read("shard", shardId)?.term}`;
+    if (this.#mayGoBack.delete(turn)) this.#nextOfKey.delete(turn);
   }
 
   onDelivery(delivery: Delivery): void {
@@ -236,6 +243,14 @@ export class NoDuplicatesAtParting implements Checker {
 
   constructor(truth: Truth) {
     this.#truth = truth;
+  }
+
+  /** A turn that was interrupted goes on after the first unfinished record; what was finished beyond it comes again. */
+  onDelivery({ shardId, term, records }: Delivery): void {
+    const places = this.#places.get(`${shardId} ${term}`) ?? new Set();
+    const again = records.find(({ index }) => places.has(index));
+    if (again === undefined) return;
+    for (const place of places) if (place >= again.index) places.delete(place);
   }
 
   onReturn({ shardId, term, records }: Delivery, outcome: Outcome): void {

@@ -20,6 +20,8 @@ export function describeUnsettled(truth: Truth): string {
   if ([...processes.values()].some((process) => process.state === "starting")) {
     return "a worker is starting";
   }
+  const still = live.find(({ pausedUntil }) => pausedUntil > truth.world.now);
+  if (still !== undefined) return `${still.name} stands still`;
   for (const shard of stream.shards) {
     if (shard.isGone) continue;
     const row = table.read("shard", shard.id);

@@ -9,8 +9,8 @@
 import type { AppFact } from "../../src/events.ts";
 import type { Checker, Delivery, Outcome, Truth } from "./checker.ts";
 import type { Journal } from "./journal.ts";
-import { type NetworkOptions, SimNetwork } from "./sim_network.ts";
-import type { ClockError } from "./sim_ports.ts";
+import { type Fate, type NetworkOptions, SimNetwork } from "./sim_network.ts";
+import type { ClockError, PortObserver } from "./sim_ports.ts";
 import { SimProcess } from "./sim_process.ts";
 import type { Prng } from "./world.ts";
 
@@ -45,8 +45,10 @@ export class Fleet {
       timeoutMs: scenario.callTimeoutMs,
       direct: options.direct,
       isFaulty: () => this.#isFaulty,
-      onFault: (host: { readonly name: string }, what: string) =>
-        this.#note(host.name, "", `  ~ ${what}`),
+      onFault: (host: { readonly name: string }, task: string, what: Fate): void => {
+        this.#note(host.name, "", () => `  ~ ${task}: ${what}`);
+        options.coverage.count(`call: ${what}`);
+      },
     };
     this.#toTable = new SimNetwork({
       ...common,
@@ -77,6 +79,10 @@ export class Fleet {
     const { scenario, world, config, table, stream, processes } = this.#options;
     const lives = (this.#started.get(workerId) ?? 0) + 1;
     this.#started.set(workerId, lives);
+    const isTwin = [...processes.values()].some((other) =>
+      other.workerId === workerId && other.isLive
+    );
+    if (isTwin) this.#options.coverage.count("namesake starts");
     for (const older of processes.values()) {
       if (older.workerId === workerId) older.isReplaced = true;
     }
@@ -99,7 +105,8 @@ export class Fleet {
       isFaulty: () => this.#isFaulty,
       isTorn: () => scenario.hasTornLists && this.#isFaulty,
       staleMs: () => this.#isFaulty ? this.#random.next() * scenario.staleListMs : 0,
-      hasChildren: scenario.hasChildren,
+      scenario,
+      observer: (process) => this.#observe(process),
       onFact: (process, fact) => this.#onFact(process, fact),
       onDelivery: (delivery) => this.#onDelivery(delivery),
       onReturn: (delivery, outcome) => this.#onReturn(delivery, outcome),
@@ -112,7 +119,7 @@ export class Fleet {
 
   /** The process is gone at once. */
   crash(process: SimProcess): void {
-    this.#note(process.name, "", "=== crashes");
+    this.#happens(process.name, "crashes");
     process.isCrashed = true;
     process.state = "crashed";
     for (const checker of this.#options.checkers) checker.onCrash?.(process);
@@ -120,33 +127,46 @@ export class Fleet {
 
   /** The process stands still, and goes on later as if nothing had happened. */
   pause(process: SimProcess, ms: number): void {
-    this.#note(process.name, "", `=== stands still for ${Math.round(ms)} ms`);
+    const { isSuspended } = this.#options.scenario;
+    const what = isSuspended ? "is suspended" : "stands still";
+    this.#happens(process.name, what, `for ${Math.round(ms)} ms`);
+    if (isSuspended) process.suspendClock(ms);
     process.pausedUntil = Math.max(process.pausedUntil, this.#options.world.now + ms);
     process.wasPaused = true;
   }
 
+  /** The wall clock of the process is set forward or back. */
+  jumpClock(process: SimProcess, ms: number): void {
+    this.#happens(
+      process.name,
+      `clock is set ${ms < 0 ? "back" : "forward"}`,
+      `${Math.round(ms)} ms`,
+    );
+    process.jumpClock(Math.round(ms));
+  }
+
   /** The process is cut off from the network, in one direction or both. */
-  partition(process: SimProcess, ms: number): void {
-    const requests = this.#random.chance(0.7);
+  partition(process: SimProcess, ms: number, losesRequests = 0.7): void {
+    const requests = this.#random.chance(losesRequests);
     process.isDeaf = { requests, replies: !requests || this.#random.chance(0.5) };
     const { replies } = process.isDeaf;
     const what = [requests && "its requests", replies && "the replies"].filter(Boolean).join(
       " and ",
     );
-    this.#note(process.name, "", `=== loses ${what} for ${Math.round(ms)} ms`);
+    this.#happens(process.name, `loses ${what}`, `for ${Math.round(ms)} ms`);
     this.#options.world.after(ms, () => this.#heal(process));
   }
 
   /** The table answers nothing for a while. */
   outage(ms: number): void {
-    this.#note("table", "", `=== answers nothing for ${Math.round(ms)} ms`);
+    this.#happens("table", "answers nothing", `for ${Math.round(ms)} ms`);
     this.#outageUntil = this.#options.world.now + ms;
   }
 
   /** The process is asked to stop. */
   stop(process: SimProcess): void {
     const { world, checkers } = this.#options;
-    this.#note(process.name, "", "=== is asked to stop");
+    this.#happens(process.name, "is asked to stop");
     process.state = "stopping";
     process.stopRequestedAt = world.now;
     for (const checker of checkers) checker.onStop?.(process);
@@ -210,11 +230,17 @@ export class Fleet {
     this.#note(process.name, "", "=== has stopped");
     for (const checker of checkers) checker.onStopped?.(process);
     // Something starts a process again that ended by itself, unless a namesake runs.
-    if (!wasAsked && !process.isReplaced) {
+    if (!wasAsked && !this.#runs(workerId)) {
       world.after(this.#random.between(1_000, 10_000), () => {
-        if (!process.isReplaced) this.start(workerId);
+        if (!this.#runs(workerId)) this.start(workerId);
       });
     }
+  }
+
+  #runs(workerId: string): boolean {
+    return [...this.#options.processes.values()].some((process) =>
+      process.workerId === workerId && (process.isLive || process.state === "starting")
+    );
   }
 
   #onFact(process: SimProcess, fact: AppFact): void {
@@ -224,6 +250,19 @@ export class Fleet {
     }
     this.#options.world.mixText(fact.type);
     for (const checker of this.#options.checkers) checker.onFact?.(process, fact);
+  }
+
+  #observe(process: SimProcess): PortObserver {
+    const { checkers, coverage } = this.#options;
+    return {
+      onFault: (what) => coverage.count(what),
+      onGetRecords: (shardId) => checkers.forEach((one) => one.onGetRecords?.(process, shardId)),
+      onOpen: (shardId) => checkers.forEach((one) => one.onOpen?.(process, shardId)),
+      onBatch: (shardId, records) =>
+        checkers.forEach((one) => one.onBatch?.(process, shardId, records)),
+      onTableRead: (kind, isList) =>
+        checkers.forEach((one) => one.onTableRead?.(process, kind, isList)),
+    };
   }
 
   #onDelivery(delivery: Delivery): void {
@@ -240,6 +279,11 @@ export class Fleet {
     const { process, shardId, records } = delivery;
     this.#note(process.name, shardId, () => `<- ${records.at(-1)?.sequenceNumber} ${outcome}`);
     for (const checker of this.#options.checkers) checker.onReturn?.(delivery, outcome);
+  }
+
+  #happens(process: string, what: string, how = ""): void {
+    this.#note(process, "", `=== ${what} ${how}`);
+    this.#options.coverage.count(what);
   }
 
   #note(process: string, shardId: string, what: string | (() => string)): void {

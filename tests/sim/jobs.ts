@@ -116,6 +116,7 @@ export function unanswered(seed: number, ms: number): SimulationResult {
     events: 0,
     virtualMs: 0,
     records: 0,
+    coverage: new Map(),
     worstCrashMs: 0,
     worstPartingMs: 0,
   };

@@ -123,6 +123,7 @@ const NO_FAULTS = {
   requestLost: 0,
   replyLost: 0,
   delayed: 0,
+  twice: 0,
   throttled: 0,
   serverError: 0,
 };
@@ -224,7 +225,21 @@ export class ScaleFleet {
     this.#members.set(name, member);
     const clock = new SimClock(this.#world, member, { rate: 1, offsetMs: 0 });
     const network = this.#network;
-    const ports = { world: this.#world, host: member, clock, config, random: random.fork() };
+    const observer = {
+      onFault: () => {},
+      onGetRecords: () => {},
+      onBatch: () => {},
+      onOpen: () => {},
+      onTableRead: () => {},
+    };
+    const ports = {
+      world: this.#world,
+      host: member,
+      clock,
+      config,
+      random: random.fork(),
+      observer,
+    };
     const worker = new Worker({
       workerId: name,
       streamName: "stream",
@@ -232,7 +247,10 @@ export class ScaleFleet {
       config,
       clock,
       random: new SimRandom(random.fork(), name),
-      store: new SimLeaseStore({ ...ports, network }, table, () => false),
+      store: new SimLeaseStore({ ...ports, network }, table, {
+        isTorn: () => false,
+        readyAt: 0,
+      }),
       source: new SilentSource(
         this.#shards,
         (signal) =>

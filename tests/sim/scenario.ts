@@ -23,6 +23,8 @@ export interface CallFaults {
   readonly replyLost: number;
   /** Of a write that is applied when its sender has given it up. */
   readonly delayed: number;
+  /** Of a write that arrives once more, later. */
+  readonly twice: number;
   readonly throttled: number;
   readonly serverError: number;
 }
@@ -38,6 +40,10 @@ export interface Happenings {
   readonly twin: number;
   readonly split: number;
   readonly merge: number;
+  /** Several splits and merges within seconds. */
+  readonly burst: number;
+  /** The wall clock of a process is set back or forward. */
+  readonly clockJump: number;
   /** Somebody stops a shard, starts it again, or changes the processor. */
   readonly operator: number;
   /** The whole table answers nothing for a while. */
@@ -95,11 +101,27 @@ export interface Scenario {
   readonly hasChildren: boolean;
   /** How long records are kept, in milliseconds. */
   readonly retentionMs: number;
+  /** For how long the table is not there yet, or still being created, in milliseconds. */
+  readonly tableReadyMs: number;
+  /** How long an iterator may be used, in milliseconds. */
+  readonly iteratorMs: number;
+  /** Whether the monotonic clock of a process that stands still does so too, as on a suspended machine. */
+  readonly isSuspended: boolean;
   readonly happenings: Happenings;
   readonly processor: ProcessorHabits;
 }
 
 const MINUTE = 60_000;
+/** How many seeds have more than ten workers, who look at each other in turns. */
+const LARGE_FLEET = 0.05;
+/** In how many seeds records take so long that requests for their shards expire, while workers join. */
+const STUCK = 0.08;
+/** In how many seeds shards are split and merged all the time, faster than anybody looks. */
+const RESHARDY = 0.12;
+/** In how many seeds namesakes start all the time while replies are lost. */
+const TWINNED = 0.08;
+/** Iterators expire after 5 minutes: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetShardIterator.html */
+const ITERATOR_MS = 5 * MINUTE;
 
 /** What a seed stands for. */
 export function makeScenario(seed: number): Scenario {
@@ -114,11 +136,14 @@ export function makeScenario(seed: number): Scenario {
   } = config;
   const shards = random.whole(1, random.chance(0.5) ? 4 : 12);
   const hasTrim = !isGentle && random.chance(0.2);
+  const isStuck = random.chance(STUCK);
+  const isReshardy = !isGentle && random.chance(RESHARDY);
+  const hasClockJumps = !isGentle && random.chance(0.3);
   const scenario: Scenario = {
     seed,
-    workers: random.whole(1, 6),
+    workers: random.chance(LARGE_FLEET) ? random.whole(10, 14) : random.whole(1, isGentle ? 8 : 6),
     shards,
-    shardsMax: shards + random.whole(0, random.chance(0.2) ? 40 : 12),
+    shardsMax: shards + (isReshardy ? 80 : random.whole(0, random.chance(0.2) ? 40 : 12)),
     keys: random.whole(1, 40),
     recordsPerSecond: random.between(0.2, 8),
     safetyMs: isDefault ? 20 * MINUTE : random.between(5, 20) * MINUTE,
@@ -132,13 +157,31 @@ export function makeScenario(seed: number): Scenario {
     staleListMs: isGentle || random.chance(0.5)
       ? 0
       : random.between(100, Math.min(10_000, checkStreamChangesFrequency * 0.8)),
-    hasTornLists: !isGentle && random.chance(0.5),
+    hasTornLists: !isGentle && random.chance(isReshardy ? 0.9 : 0.5),
     hasChildren: random.chance(0.7),
-    retentionMs: hasTrim ? random.between(2, 10) * MINUTE : 24 * 60 * MINUTE,
-    happenings: drawHappenings(random.fork(), isGentle, heartbeat),
-    processor: drawProcessor(random.fork(), isGentle, heartbeat),
+    retentionMs: hasTrim ? random.between(0.5, 6) * MINUTE : 24 * 60 * MINUTE,
+    tableReadyMs: random.chance(0.3) ? random.between(500, 90_000) : 0,
+    iteratorMs: isGentle || random.chance(0.7) ? ITERATOR_MS : random.between(1_000, MINUTE),
+    // Set back while it is suspended, a machine could not know how long it slept.
+    isSuspended: !hasClockJumps && random.chance(0.5),
+    happenings: drawHappenings(random.fork(), {
+      isGentle,
+      heartbeat,
+      hasClockJumps,
+      isStuck,
+      isReshardy,
+    }),
+    processor: drawProcessor(random.fork(), { isGentle, heartbeat, isStuck }),
   };
-  return { ...scenario, config: { ...config, ...drawLanes(random.fork(), config) } };
+  const lanes = { ...scenario, config: { ...config, ...drawLanes(random.fork(), config) } };
+  if (isGentle || !random.chance(TWINNED)) return lanes;
+  // A namesake starts while it is open what became of a write: then whose row it is counts, not what it says.
+  const { store, happenings } = lanes;
+  return {
+    ...lanes,
+    store: { ...store, replyLost: 0.15 },
+    happenings: { ...happenings, twin: 15_000, crash: 0, pause: 0, partition: 0 },
+  };
 }
 
 /** Settings in the proportions of the defaults, on a shorter scale. */
@@ -146,17 +189,19 @@ function drawConfig(random: Prng): ReactoKinesixConfig {
   const heartbeat = Math.round(random.between(1_000, random.chance(0.5) ? 5_000 : 30_000));
   const heartbeatTimeout = Math.round(heartbeat * random.between(2, 6));
   const checkpointMode = random.chance(0.15) ? "manual" : "auto";
-  const checkPendingHandoverRequestFrequency = Math.round(heartbeat * random.between(1, 3));
+  // Who relies on looking from time to time where there is news is found out by those who seldom look.
+  const lookMax = random.chance(0.3) ? 12 : 3;
+  const checkPendingHandoverRequestFrequency = Math.round(heartbeat * random.between(1, lookMax));
   return {
     heartbeat,
     heartbeatTimeout,
     checkPendingHandoverRequestFrequency,
     emptyReceiveDelay: Math.round(random.between(200, 3_000)),
-    checkStreamChangesFrequency: Math.round(heartbeat * random.between(1, 4)),
-    checkUnprocessedShardsFrequency: Math.round(heartbeat * random.between(1, 3)),
+    checkStreamChangesFrequency: Math.round(heartbeat * random.between(1, lookMax + 1)),
+    checkUnprocessedShardsFrequency: Math.round(heartbeat * random.between(1, lookMax)),
     loadBalanceFrequency: Math.round(heartbeat * random.between(2, 8)),
     handoverRequestExpiry: heartbeatTimeout + checkPendingHandoverRequestFrequency +
-      Math.round(heartbeat * random.between(0, 10)),
+      (random.chance(0.5) ? 0 : Math.round(heartbeat * random.between(0, 10))),
     maxBatchSize: random.pick([1, 3, 20, 1_000]),
     checkpointFrequency: random.pick([0, 200, 1_000, 5_000]),
     shutdownTimeout: Math.round(random.between(2_000, 30_000)),
@@ -191,12 +236,23 @@ function drawCallFaults(random: Prng, isGentle: boolean): CallFaults {
     requestLost: sometimes(0.2),
     replyLost: sometimes(0.2),
     delayed: sometimes(0.2),
+    twice: sometimes(0.2),
     throttled: sometimes(0.3),
     serverError: sometimes(0.2),
   };
 }
 
-function drawHappenings(random: Prng, isGentle: boolean, heartbeat: number): Happenings {
+function drawHappenings(
+  random: Prng,
+  options: {
+    readonly isGentle: boolean;
+    readonly heartbeat: number;
+    readonly hasClockJumps: boolean;
+    readonly isStuck: boolean;
+    readonly isReshardy: boolean;
+  },
+): Happenings {
+  const { isGentle, heartbeat, hasClockJumps, isStuck, isReshardy } = options;
   const every = (min: number, max: number): number =>
     random.chance(0.5) ? 0 : random.between(min, max);
   const harsh = (min: number, max: number): number => isGentle ? 0 : every(min, max);
@@ -207,23 +263,39 @@ function drawHappenings(random: Prng, isGentle: boolean, heartbeat: number): Hap
     pause: harsh(scale, 10 * scale),
     partition: harsh(scale, 10 * scale),
     stop: every(scale, 10 * scale),
-    join: every(2 * scale, 10 * scale),
+    join: isStuck ? random.between(scale, 4 * scale) : every(2 * scale, 10 * scale),
     twin: harsh(random.chance(0.3) ? 5_000 : 3 * scale, 10 * scale),
     split: every(reshard, 10 * reshard),
     merge: every(reshard, 10 * reshard),
+    burst: isReshardy
+      ? random.between(2_000, scale)
+      : random.chance(0.6)
+      ? 0
+      : random.between(scale, 10 * scale),
+    clockJump: hasClockJumps ? random.between(scale, 10 * scale) : 0,
     operator: harsh(scale, 10 * scale),
     outage: harsh(2 * scale, 10 * scale),
   };
 }
 
-function drawProcessor(random: Prng, isGentle: boolean, heartbeat: number): ProcessorHabits {
-  const isSlow = random.chance(0.4);
+function drawProcessor(
+  random: Prng,
+  options: {
+    readonly isGentle: boolean;
+    readonly heartbeat: number;
+    readonly isStuck: boolean;
+  },
+): ProcessorHabits {
+  const { isGentle, heartbeat, isStuck } = options;
+  const isSlow = isStuck || random.chance(0.4);
   const throws = isGentle || random.chance(0.5) ? 0 : random.next() ** 2 * 0.3;
   return {
     kind: random.pick(["record", "record", "batch", "factory"]),
     workMsMax: random.pick([0, 20, 60]),
-    slow: isSlow ? random.between(0.001, 0.02) : 0,
-    slowMsMax: random.between(1_000, random.chance(0.4) ? 60 * heartbeat : 4 * heartbeat),
+    slow: isStuck ? random.between(0.01, 0.04) : isSlow ? random.between(0.001, 0.02) : 0,
+    slowMsMax: isStuck
+      ? random.between(60, 120) * heartbeat
+      : random.between(1_000, random.chance(0.4) ? 60 * heartbeat : 4 * heartbeat),
     throws,
     mode: {
       kind: random.chance(0.7) ? "retryAndSkip" : "retryAndStop",

@@ -46,7 +46,7 @@ export interface NetworkOptions {
   /** What a directed case decides instead of chance. */
   readonly direct?: ((call: Sent) => Direction | undefined) | undefined;
   /** Is told what went wrong. */
-  readonly onFault: (host: NetworkHost, what: string) => void;
+  readonly onFault: (host: NetworkHost, task: string, what: Fate) => void;
 }
 
 /** A call as it can be told from others. */
@@ -74,15 +74,20 @@ export interface Direction {
   readonly hold?: ((look: () => void) => void) | undefined;
 }
 
-type Fate =
+/** How a call goes. */
+export type Fate =
   | "fine"
   | "slow"
   | "request lost"
   | "reply lost"
   | "delayed"
+  | "twice"
   | "throttled"
   | "5xx before"
   | "5xx after";
+
+/** How often the second page of an answer takes long. */
+const SLOW_PAGE = 0.4;
 
 /** The way to one service. */
 export class SimNetwork {
@@ -118,7 +123,7 @@ export class SimNetwork {
     const timer = world.after(timeoutMs, () => fail("unavailable", true), host);
     const direction = this.#options.direct?.(call);
     const fate = direction?.fate ?? this.#fate(isWrite);
-    if (fate !== "fine") onFault(host, `${task}: ${fate}`);
+    if (fate !== "fine") onFault(host, task, fate);
     this.#travel(call, fate, {
       hold: direction?.hold,
       onReply: (value) => settle(() => resolve(value)),
@@ -142,19 +147,24 @@ export class SimNetwork {
       }, host);
     };
     const hold = back.hold ??
-      ((look: () => void, fate: Fate) => void world.after(this.#latencyMs(fate), look));
+      ((look: () => void, afterMs: number) => void world.after(afterMs, look));
     hold(() => {
       if (world.now < outageUntil()) return;
       if (fate === "throttled") return reply(() => back.onFailure("throttled", false));
       if (fate === "5xx before") return reply(() => back.onFailure("unavailable", true));
       const value = serve();
+      if (fate === "twice") {
+        world.after(this.#latencyMs("delayed"), () => {
+          if (world.now >= outageUntil()) serve();
+        });
+      }
       if (fate === "5xx after") return reply(() => back.onFailure("unavailable", true));
       if (finish === undefined) return reply(() => back.onReply(value));
       hold(() => {
         const whole = finish(value);
         reply(() => back.onReply(whole));
-      }, "fine");
-    }, fate);
+      }, this.#nextPageMs());
+    }, this.#latencyMs(fate));
   }
 
   #fate(isWrite: boolean): Fate {
@@ -164,9 +174,18 @@ export class SimNetwork {
     if (random.chance(faults.requestLost)) return "request lost";
     if (random.chance(faults.replyLost)) return "reply lost";
     if (isWrite && random.chance(faults.delayed)) return "delayed";
+    if (isWrite && random.chance(faults.twice)) return "twice";
     if (random.chance(faults.throttled)) return "throttled";
     if (random.chance(faults.serverError)) return random.chance(0.5) ? "5xx before" : "5xx after";
     return "fine";
+  }
+
+  /** Between two pages of an answer the service may ask to slow down. */
+  #nextPageMs(): number {
+    const { random, isFaulty, faults, timeoutMs } = this.#options;
+    return isFaulty() && random.chance(SLOW_PAGE)
+      ? random.between(faults.latencyMax, timeoutMs * 0.8)
+      : this.#latencyMs("fine");
   }
 
   #latencyMs(fate: Fate): number {

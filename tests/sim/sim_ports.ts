@@ -7,6 +7,7 @@
  */
 
 import type { Checkpoint } from "../../src/core/checkpoint.ts";
+import { READ_INTERVAL_MS } from "../../src/adapters/pacing.ts";
 import type { ResolvedConfig } from "../../src/core/config.ts";
 import type { Row, RowChange } from "../../src/core/lease.ts";
 import { SourceError, StoreError } from "../../src/errors.ts";
@@ -24,7 +25,7 @@ import type {
 import { type Call, CallFailure, type NetworkHost, type SimNetwork } from "./sim_network.ts";
 import { placeAfter, readFrom, type SimStream } from "./sim_stream.ts";
 import type { SimTable } from "./sim_table.ts";
-import type { Prng, World } from "./world.ts";
+import type { Prng, Scheduled, World } from "./world.ts";
 
 /** The wall time at which every simulation begins. */
 export const EPOCH_MS: number = Date.UTC(2026, 0, 1);
@@ -39,7 +40,7 @@ export interface PortHost extends NetworkHost {
 export interface ClockError {
   /** How much faster than real time it runs; 1 is right. */
   readonly rate: number;
-  /** How far its wall time is off, in milliseconds. */
+  /** How far its wall time is off at first, in milliseconds. */
   readonly offsetMs: number;
 }
 
@@ -47,20 +48,41 @@ export interface ClockError {
 export class SimClock implements Clock {
   readonly #world: World;
   readonly #host: PortHost;
-  readonly #error: ClockError;
+  readonly #rate: number;
+  #offsetMs: number;
+  /** When the machine was suspended, and until when. */
+  #suspended = { from: 0, until: 0 };
+  /** For how long it was before. */
+  #lostMs = 0;
 
   constructor(world: World, host: PortHost, error: ClockError) {
     this.#world = world;
     this.#host = host;
-    this.#error = error;
+    this.#rate = error.rate;
+    this.#offsetMs = error.offsetMs;
+  }
+
+  /** Sets the wall clock forward, or back. */
+  jump(ms: number): void {
+    this.#offsetMs += ms;
+  }
+
+  /** The monotonic clock stands still for a while from now on. */
+  suspend(ms: number): void {
+    const { now } = this.#world;
+    const { from, until } = this.#suspended;
+    this.#lostMs += Math.min(now, until) - from;
+    this.#suspended = { from: now, until: Math.max(now + ms, until) };
   }
 
   now(): number {
-    return EPOCH_MS + this.#error.offsetMs + Math.floor(this.#world.now);
+    return EPOCH_MS + this.#offsetMs + Math.floor(this.#world.now);
   }
 
   monotonic(): number {
-    return this.#world.now * this.#error.rate;
+    const { now } = this.#world;
+    const { from, until } = this.#suspended;
+    return (now - this.#lostMs - (Math.min(now, until) - from)) * this.#rate;
   }
 
   sleep(ms: number, signal: AbortSignal): Promise<void> {
@@ -75,14 +97,25 @@ export class SimClock implements Clock {
       timer.isCancelled = true;
       reject(signal.reason);
     };
-    // A thousandth more, so that a rounding of the rate never makes it less than what was asked for.
-    const timer = this.#world.after(Math.max(0, ms) / this.#error.rate + 0.001, () => {
+    const end = this.monotonic() + Math.max(0, ms);
+    const onTime = (): void => {
+      // While the machine was suspended the clock stood still, and the timer with it.
+      if (this.monotonic() < end) {
+        timer = this.#after(end - this.monotonic(), onTime);
+        return;
+      }
       this.#host.pendingSleeps -= 1;
       signal.removeEventListener("abort", onAbort);
       resolve();
-    }, this.#host);
+    };
+    let timer = this.#after(ms, onTime);
     signal.addEventListener("abort", onAbort, { once: true });
     return promise;
+  }
+
+  #after(ms: number, run: () => void): Scheduled {
+    // A thousandth more, so that a rounding of the rate never makes it less than what was asked for.
+    return this.#world.after(Math.max(0, ms) / this.#rate + 0.001, run, this.#host);
   }
 }
 
@@ -111,6 +144,19 @@ export function processOf(uuid: string): string {
   return uuid.slice(0, uuid.lastIndexOf("/"));
 }
 
+/** Sees what passes the ports of a process. */
+export interface PortObserver {
+  /** Something went wrong. */
+  onFault(what: string): void;
+  /** The stream is asked for records; a moment later the process has a batch. */
+  onGetRecords(shardId: string): void;
+  onBatch(shardId: string, records: number): void;
+  /** A reader of a shard begins. */
+  onOpen(shardId: string): void;
+  /** The table is asked for the rows of a kind, or for one of them. */
+  onTableRead(kind: Row["kind"], isList: boolean): void;
+}
+
 /** What the ports of a process stand on. */
 export interface PortOptions {
   readonly world: World;
@@ -119,26 +165,49 @@ export interface PortOptions {
   readonly random: Prng;
   readonly config: ResolvedConfig;
   readonly network: SimNetwork;
+  readonly observer: PortObserver;
 }
 
 const READ_RETRY_MS = 100;
+/** How often a table that is being created is looked at before its creator gives up. */
+const PREPARE_LOOKS_MAX = 20;
+const PREPARE_LOOK_MS = 1_000;
 
 /** The shared table, far away. */
 export class SimLeaseStore implements LeaseStore {
   readonly #options: PortOptions;
   readonly #table: SimTable;
   readonly #isTorn: () => boolean;
+  /** When the table can be used, in virtual time. */
+  readonly #readyAt: number;
   /** The row at which the lists of a directed case are torn. */
   tornAt: string | undefined;
 
-  constructor(options: PortOptions, table: SimTable, isTorn: () => boolean) {
+  constructor(
+    options: PortOptions,
+    table: SimTable,
+    habits: { readonly isTorn: () => boolean; readonly readyAt: number },
+  ) {
     this.#options = options;
     this.#table = table;
-    this.#isTorn = isTorn;
+    this.#isTorn = habits.isTorn;
+    this.#readyAt = habits.readyAt;
   }
 
   async prepare(signal: AbortSignal): Promise<void> {
-    await this.#read({ task: "prepare the table", signal, serve: () => {} });
+    const { clock, world, observer } = this.#options;
+    const serve = (): boolean => world.now >= this.#readyAt;
+    for (let looks = 0; looks < PREPARE_LOOKS_MAX; looks++) {
+      if (await this.#read({ task: "prepare the table", signal, serve })) {
+        return;
+      }
+      observer.onFault("table is being created");
+      await clock.sleep(PREPARE_LOOK_MS, signal);
+    }
+    observer.onFault("table was not ready in time");
+    throw new StoreError("Cannot prepare the table: it is still being created", {
+      kind: "unavailable",
+    });
   }
 
   async list<K extends Row["kind"]>(
@@ -146,24 +215,35 @@ export class SimLeaseStore implements LeaseStore {
     signal: AbortSignal,
   ): Promise<RowListing<RowKinds[K]>> {
     const table = this.#table;
+    const { observer } = this.#options;
     const pick = (ids: readonly string[]): RowKinds[K][] =>
       ids.flatMap((id) => table.read(kind, id) ?? []);
     const task = `list ${kind} rows`;
     if (this.tornAt === undefined && !this.#isTorn()) {
-      const rows = await this.#read({ task, signal, serve: () => table.list(kind) });
-      return { rows, malformed: [] };
+      const serve = this.#serve(() => {
+        observer.onTableRead(kind, true);
+        return table.list(kind);
+      });
+      return { rows: await this.#read({ task, signal, serve }), malformed: [] };
     }
     // A query of DynamoDB is no snapshot: later rows are read later.
-    const share = this.#options.random.next();
+    const { random } = this.#options;
+    const share = random.next();
+    // Rows of the youngest shards may come into being behind the place that was read so far, or before it.
+    const isAtEnd = random.chance(0.5);
     let until = "";
-    const rows = await this.#read({
+    const rows = await this.#read<readonly RowKinds[K][]>({
       task,
       signal,
-      serve: () => {
+      serve: this.#serve(() => {
+        observer.onTableRead(kind, true);
         const ids = table.ids(kind);
-        until = this.tornAt ?? ids[Math.floor(ids.length * share)] ?? "";
+        until = this.tornAt ??
+          (isAtEnd
+            ? laterId(ids.at(-1) ?? "", random.whole(1, 5))
+            : ids[Math.floor(ids.length * share)] ?? "");
         return pick(ids.filter((id) => id < until));
-      },
+      }),
       finish: (first) => [...first, ...pick(table.ids(kind).filter((id) => id >= until))],
     });
     return { rows, malformed: [] };
@@ -174,14 +254,17 @@ export class SimLeaseStore implements LeaseStore {
     id: string,
     signal: AbortSignal,
   ): Promise<RowKinds[K] | null> {
-    const serve = (): RowKinds[K] | null => this.#table.read(kind, id);
+    const serve = this.#serve(() => {
+      this.#options.observer.onTableRead(kind, false);
+      return this.#table.read(kind, id);
+    });
     return await this.#read({ task: `read ${kind} ${id}`, signal, serve });
   }
 
   async write<R extends Row>(change: RowChange<R>, signal: AbortSignal): Promise<WriteResult<R>> {
     const { host, network } = this.#options;
     const task = `write ${change.kind} ${change.id}`;
-    const serve = (): WriteResult<R> => this.#table.write(change, host.name);
+    const serve = this.#serve(() => this.#table.write(change, host.name));
     try {
       return await network.call({
         host,
@@ -194,6 +277,15 @@ export class SimLeaseStore implements LeaseStore {
     } catch (error) {
       throw toStoreError(error, task);
     }
+  }
+
+  /** What the table does, which must be there by then. */
+  #serve<T>(work: () => T): () => T {
+    const { world } = this.#options;
+    return () => {
+      if (world.now < this.#readyAt) world.fail("table", "it was used before it was ready");
+      return work();
+    };
   }
 
   async #read<T>(call: Pick<Call<T>, "task" | "signal" | "serve" | "finish">): Promise<T> {
@@ -212,27 +304,39 @@ export class SimLeaseStore implements LeaseStore {
   }
 }
 
+/** The id that is so many numbers after another one. */
+function laterId(id: string, by: number): string {
+  return id.replace(/\d+$/, (digits) => String(Number(digits) + by).padStart(digits.length, "0"));
+}
+
 function toStoreError(error: unknown, task: string): unknown {
   if (!(error instanceof CallFailure)) return error;
   const { kind, maybeApplied, message } = error;
   return new StoreError(`Cannot ${task}: ${message}`, { kind, maybeApplied });
 }
 
-const READ_INTERVAL_MS = 200;
+/** How the stream behaves. */
+export interface StreamHabits {
+  /** How old a list of shards is, in milliseconds. */
+  readonly staleMs: () => number;
+  /** Whether the end of a shard names its children. */
+  readonly hasChildren: boolean;
+  /** How long an iterator may be used, in milliseconds. */
+  readonly iteratorMs: number;
+}
+
+/** How often a reader asks whether a time has come. */
+export const FUTURE_WAIT_MS = 2_000;
 
 /** The shared stream, far away. */
 export class SimStreamSource implements StreamSource {
   readonly #options: PortOptions;
   readonly #stream: SimStream;
-  readonly #habits: { readonly staleMs: () => number; readonly hasChildren: boolean };
+  readonly #habits: StreamHabits;
   /** Readers that are open. */
   openReaders = 0;
 
-  constructor(
-    options: PortOptions,
-    stream: SimStream,
-    habits: { readonly staleMs: () => number; readonly hasChildren: boolean },
-  ) {
+  constructor(options: PortOptions, stream: SimStream, habits: StreamHabits) {
     this.#options = options;
     this.#stream = stream;
     this.#habits = habits;
@@ -247,13 +351,22 @@ export class SimStreamSource implements StreamSource {
 
   async *open(shardId: string, after: Checkpoint, signal: AbortSignal): AsyncGenerator<Batch> {
     signal.throwIfAborted();
-    const { clock, config, world } = this.#options;
+    const { clock, config, world, observer } = this.#options;
+    if (after.kind === "shardEnd") {
+      yield { records: [], millisBehindLatest: 0, end: { children: [] } };
+      return;
+    }
     const shard = this.#stream.shard(shardId);
     if (shard === undefined || shard.isGone) throw missing(shardId);
-    let place = placeAfter(shard, after);
-    const notBefore = after.kind === "timestamp" ? after.timestamp : -Infinity;
+    let position = after;
+    observer.onOpen(shardId);
     this.openReaders += 1;
     try {
+      // Kinesis gives no iterator for a time in its future: the reader waits until it has come.
+      while (after.kind === "timestamp" && after.timestamp > EPOCH_MS + world.now) {
+        await clock.sleep(FUTURE_WAIT_MS, signal);
+      }
+      let iterator = { place: placeAfter(shard, after), issuedAt: world.now };
       for (let nextReadAt = clock.monotonic();;) {
         const wait = nextReadAt - clock.monotonic();
         if (wait > 0) await clock.sleep(wait, signal);
@@ -261,16 +374,31 @@ export class SimStreamSource implements StreamSource {
         const read = await this.#call({
           task: `read ${shardId}`,
           signal,
-          serve: () =>
-            readFrom(shard, place, {
+          serve: () => {
+            observer.onGetRecords(shardId);
+            if (world.now - iterator.issuedAt > this.#habits.iteratorMs) return "expired";
+            return readFrom(shard, iterator.place, {
               recordsMax: config.maxBatchSize,
               stampOfNow: EPOCH_MS + world.now,
-              notBefore,
-            }),
+            });
+          },
         });
         if (read === null) throw missing(shardId);
+        if (read === "expired") {
+          observer.onFault("iterator expired");
+          const task = `read ${shardId} from a new iterator`;
+          await this.#call({ task, signal, serve: () => {} });
+          iterator = { place: placeAfter(shard, position), issuedAt: world.now };
+          nextReadAt = startedAt + READ_INTERVAL_MS;
+          continue;
+        }
         const { batch } = read;
-        place = read.next;
+        iterator = { place: read.next, issuedAt: world.now };
+        const last = batch.records.at(-1);
+        if (last !== undefined) {
+          position = { kind: "sequence", sequenceNumber: last.sequenceNumber };
+        }
+        observer.onBatch(shardId, batch.records.length);
         const isAtTip = batch.records.length === 0;
         nextReadAt = startedAt + (isAtTip ? config.emptyReceiveDelay : READ_INTERVAL_MS);
         if (batch.end !== undefined && !this.#habits.hasChildren) {

@@ -16,11 +16,12 @@ import type {
 } from "../../src/processor.ts";
 import { Worker } from "../../src/runtime/worker.ts";
 import { type Delivery, neverMs, type Outcome } from "./checker.ts";
-import type { ProcessorHabits } from "./scenario.ts";
+import type { ProcessorHabits, Scenario } from "./scenario.ts";
 import type { SimNetwork } from "./sim_network.ts";
 import {
   type ClockError,
   type PortHost,
+  type PortObserver,
   SimClock,
   SimLeaseStore,
   SimRandom,
@@ -46,7 +47,9 @@ export interface ProcessOptions {
   readonly isFaulty: () => boolean;
   readonly isTorn: () => boolean;
   readonly staleMs: () => number;
-  readonly hasChildren: boolean;
+  readonly scenario: Pick<Scenario, "hasChildren" | "tableReadyMs" | "iteratorMs">;
+  /** Sees what passes the ports. */
+  readonly observer: (process: SimProcess) => PortObserver;
   readonly onFact: (process: SimProcess, fact: AppFact) => void;
   readonly onDelivery: (delivery: Delivery) => void;
   readonly onReturn: (delivery: Delivery, outcome: Outcome) => void;
@@ -83,19 +86,28 @@ export class SimProcess implements PortHost {
 
   constructor(options: ProcessOptions) {
     this.#options = options;
-    const { name, workerId, world, config, random } = options;
+    const { name, workerId, world, config, random, scenario } = options;
     this.name = name;
     this.workerId = workerId;
     this.#clock = new SimClock(world, this, options.clockError);
-    const ports = { world, host: this, clock: this.#clock, config, random: random.fork() };
+    const { tableReadyMs, hasChildren, iteratorMs } = scenario;
+    const ports = {
+      world,
+      host: this,
+      clock: this.#clock,
+      config,
+      random: random.fork(),
+      observer: options.observer(this),
+    };
     this.store = new SimLeaseStore(
       { ...ports, network: options.toTable },
       options.table,
-      options.isTorn,
+      { isTorn: options.isTorn, readyAt: tableReadyMs },
     );
     this.#source = new SimStreamSource({ ...ports, network: options.toStream }, options.stream, {
       staleMs: options.staleMs,
-      hasChildren: options.hasChildren,
+      hasChildren,
+      iteratorMs,
     });
     this.worker = new Worker({
       workerId,
@@ -122,6 +134,16 @@ export class SimProcess implements PortHost {
   /** Whether it has been stopping for so long. */
   isOutOfTime(ms: number): boolean {
     return this.#options.world.now - this.stopRequestedAt >= ms;
+  }
+
+  /** Sets the wall clock forward, or back. */
+  jumpClock(ms: number): void {
+    this.#clock.jump(ms);
+  }
+
+  /** The machine sleeps: nothing runs on it for a while, its monotonic clock included. */
+  suspendClock(ms: number): void {
+    this.#clock.suspend(ms);
   }
 
   /** A user's processor, or a factory of them. */

@@ -39,6 +39,8 @@ export interface SimShard {
 }
 
 const HASH_KEYS = 2 ** 32;
+/** A hash key of Kinesis has so many bits more. */
+const REST_BITS = 96n;
 const PAYLOAD = new Uint8Array(8);
 
 /** A stream of shards. */
@@ -50,12 +52,17 @@ export class SimStream {
   readonly #records = new Map<string, SimRecord>();
   readonly #listings: { readonly at: number; readonly shards: readonly ShardInfo[] }[] = [];
   readonly #now: () => number;
+  readonly #idDigits: number;
   // The numbers pass from two digits to three and four, so that a comparison as text is found out.
   #sequence = 90;
 
-  /** @param shards How many it begins with. */
-  constructor(shards: number, now: () => number) {
+  /**
+   * @param shards How many it begins with.
+   * @param idDigits How long the number in the id of a shard is; Kinesis has 12.
+   */
+  constructor(shards: number, now: () => number, idDigits = 4) {
     this.#now = now;
+    this.#idDigits = idDigits;
     for (let i = 0; i < shards; i++) {
       const from = Math.floor(HASH_KEYS * i / shards);
       this.#add([], from, Math.floor(HASH_KEYS * (i + 1) / shards));
@@ -86,12 +93,16 @@ export class SimStream {
   }
 
   /** Puts a record into the shard that its key belongs to. `stamp` is the stream's wall time. */
-  put(partitionKey: string, stamp: number): SimRecord {
+  put(
+    partitionKey: string,
+    stamp: number,
+    data: Uint8Array<ArrayBuffer> = PAYLOAD,
+  ): SimRecord {
     const shard = this.openShardOf(partitionKey);
     const record: SimRecord = {
       sequenceNumber: String(this.#sequence++),
       partitionKey,
-      data: PAYLOAD,
+      data,
       approximateArrivalTimestamp: stamp,
       shard,
       index: shard.records.length,
@@ -121,9 +132,10 @@ export class SimStream {
     return true;
   }
 
-  /** Drops the records, and the closed shards, that are older than the retention. */
-  trim(retentionMs: number, stampOfNow: number): void {
+  /** Drops the records, and the closed shards, that are older than the retention. Returns how many were not finished. */
+  trim(retentionMs: number, stampOfNow: number): number {
     let hasChanged = false;
+    let unread = 0;
     for (const shard of this.shards) {
       if (shard.isGone) continue;
       const { records } = shard;
@@ -132,14 +144,17 @@ export class SimStream {
         if (oldest === undefined) break;
         if (oldest.approximateArrivalTimestamp > stampOfNow - retentionMs) break;
         shard.trimmedTo += 1;
+        if (!oldest.isFinished) unread += 1;
       }
       if (shard.children !== null && shard.closedAt < this.#now() - retentionMs) {
         shard.isGone = true;
+        unread += records.slice(shard.trimmedTo).filter((record) => !record.isFinished).length;
         shard.trimmedTo = records.length;
         hasChanged = true;
       }
     }
     if (hasChanged) this.#list();
+    return unread;
   }
 
   /** What a list of the shards showed at a time. */
@@ -150,7 +165,7 @@ export class SimStream {
 
   #add(parents: readonly SimShard[], start: number, end: number): SimShard {
     const shard: SimShard = {
-      id: `shardId-${String(this.shards.length).padStart(4, "0")}`,
+      id: `shardId-${String(this.shards.length).padStart(this.#idDigits, "0")}`,
       parents,
       start,
       end,
@@ -201,16 +216,13 @@ export function readFrom(
   options: {
     readonly recordsMax: number;
     readonly stampOfNow: number;
-    readonly notBefore: number;
   },
 ): { readonly batch: Batch; readonly next: number } | null {
   const { records, trimmedTo, children, isGone } = shard;
   if (isGone) return null;
   const from = Math.max(place, trimmedTo);
-  const read = records.slice(from, from + options.recordsMax);
-  const next = from + read.length;
-  // A position in the future leaves out what arrives before it.
-  const batch = read.filter((record) => record.approximateArrivalTimestamp >= options.notBefore);
+  const batch = records.slice(from, from + options.recordsMax);
+  const next = from + batch.length;
   const rest = records[next];
   const millisBehindLatest = rest === undefined
     ? 0
@@ -226,7 +238,10 @@ function toChild(shard: SimShard): Omit<ShardInfo, "isClosed"> {
   return {
     id: shard.id,
     parents: shard.parents.filter((parent) => !parent.isGone).map((parent) => parent.id),
-    hashKeyRange: { start: String(shard.start), end: String(shard.end - 1) },
+    hashKeyRange: {
+      start: String(BigInt(shard.start) << REST_BITS),
+      end: String((BigInt(shard.end) << REST_BITS) - 1n),
+    },
   };
 }
 
@@ -237,12 +252,21 @@ function isAfter(record: SourceRecord, position: Checkpoint): boolean {
     case "timestamp":
       return record.approximateArrivalTimestamp >= position.timestamp;
     case "sequence":
-      return compareSequenceNumbers(record.sequenceNumber, position.sequenceNumber) > 0;
+      return isAfterSequence(record, position);
     case "shardEnd":
       return false;
     default:
       return position satisfies never;
   }
+}
+
+function isAfterSequence(
+  record: SourceRecord,
+  { sequenceNumber, subSequenceNumber }: Extract<Checkpoint, { kind: "sequence" }>,
+): boolean {
+  const order = compareSequenceNumbers(record.sequenceNumber, sequenceNumber);
+  // A record of which only a part is finished is read again.
+  return subSequenceNumber === undefined ? order > 0 : order >= 0;
 }
 
 function hashOf(text: string): number {

@@ -40,6 +40,7 @@ const REGRESSIONS: readonly number[] = [
   7190,
   8202,
   9010,
+  310,
 ];
 
 async function check(seeds: ReadonlySet<number>): Promise<void> {

@@ -13,9 +13,12 @@ import { isEnded } from "../../src/core/lease.ts";
 import type { Checker, Truth } from "./checker.ts";
 import { CheckpointOnlyMovesOn, NoDuplicatesAtParting, NoLoss, Order } from "./checkers.ts";
 import { Lineage } from "./checkers.ts";
-import { Fencing, NoFalseLoss, OneAtATime } from "./turn_checkers.ts";
+import { Fencing, History, NoFalseLoss, OneAtATime, RequestsAddressed } from "./turn_checkers.ts";
+import { CheckpointBudget, CostAtRest, ReadBudget } from "./budgets.ts";
+import { BoundedDuplicates } from "./duplicates.ts";
 import { describeUnsettled, settlingMs } from "./convergence.ts";
 import { NoDefects, NothingLeft, RequestsEnd, StopDeadline, Takeover } from "./deadlines.ts";
+import { Coverage } from "./coverage.ts";
 import { Fleet, type FleetOptions } from "./fleet.ts";
 import { Journal } from "./journal.ts";
 import { applyOverride, type ScenarioOverride } from "./override.ts";
@@ -40,6 +43,8 @@ export interface SimulationResult {
   readonly events: number;
   readonly virtualMs: number;
   readonly records: number;
+  /** What went wrong, and how often. */
+  readonly coverage: ReadonlyMap<string, number>;
   readonly worstCrashMs: number;
   readonly worstPartingMs: number;
 }
@@ -57,6 +62,10 @@ export interface SimulationOptions {
 }
 
 const EVENTS_MAX = 20_000_000;
+const MINUTE = 60_000;
+const RESTART_MS = 15_000;
+/** So many splits and merges make a burst. */
+const BURST = 4;
 
 /** Runs a seed. The ambient clock, chance, timers and network throw meanwhile. */
 export async function simulate(
@@ -86,6 +95,8 @@ export class Simulation {
   readonly #takeover: Takeover;
   readonly #fleet: Fleet;
   #isHappening = true;
+  /** When the last thing that was planned has happened. */
+  #quietAt = 0;
 
   /** @param directed What a directed case has beside the checkers, and instead of chance. */
   constructor(
@@ -104,6 +115,7 @@ export class Simulation {
       config: resolveConfig(scenario.config),
       table: new SimTable((write) => this.#onWrite(write)),
       stream: new SimStream(scenario.shards, () => this.#world.now),
+      coverage: new Coverage(),
       processes,
     };
     this.#truth = truth;
@@ -117,6 +129,12 @@ export class Simulation {
       new Order(truth),
       new Lineage(truth),
       new NoDuplicatesAtParting(truth),
+      new BoundedDuplicates(truth),
+      new History(truth),
+      new RequestsAddressed(truth),
+      new ReadBudget(truth),
+      new CheckpointBudget(truth),
+      new CostAtRest(truth),
       new StopDeadline(truth),
       new NothingLeft(truth),
       new RequestsEnd(truth),
@@ -165,6 +183,8 @@ export class Simulation {
     this.#scheduleHappenings();
     await this.#world.runUntil(safetyMs);
     await this.settle();
+    await this.#part();
+    for (const checker of this.#checkers) checker.onEnd?.();
     return this.result();
   }
 
@@ -172,9 +192,10 @@ export class Simulation {
   async settle(): Promise<void> {
     this.#isHappening = false;
     this.#fleet.heal();
+    // The last late writes arrive, and whoever ended by itself is started again.
+    this.#quietAt = this.#world.now + 5 * this.#scenario.callTimeoutMs + RESTART_MS;
     this.#bringBack();
     await this.#settle();
-    for (const checker of this.#checkers) checker.onEnd?.();
   }
 
   /** What came of it. */
@@ -191,6 +212,7 @@ export class Simulation {
       traceHash,
       events,
       virtualMs: now,
+      coverage: this.#truth.coverage.counts,
       records: shards.reduce((sum, shard) => sum + shard.records.length, 0),
       worstCrashMs,
       worstPartingMs,
@@ -209,9 +231,11 @@ export class Simulation {
       if (unsettled === "") {
         await this.#world.runUntil(this.#world.now + config.loadBalanceFrequency * 1.2);
         unsettled = describeUnsettled(this.#truth);
-        if (unsettled === "") break;
+        if (unsettled === "" && this.#world.now >= this.#quietAt) break;
       }
-      if (this.#world.now > bound) this.fail("liveness", `not settled in time: ${unsettled}`);
+      if (unsettled !== "" && this.#world.now > bound) {
+        this.fail("liveness", `not settled in time: ${unsettled}`);
+      }
     }
     const isAuto = config.checkpointMode === "auto";
     const terms = (): string =>
@@ -226,7 +250,9 @@ export class Simulation {
     const before = terms();
     if (this.#world.failure !== undefined) return;
     this.#note("=== all is settled; nothing may move from now on");
+    for (const checker of this.#checkers) checker.onCalm?.();
     await this.#world.runUntil(this.#world.now + this.#scenario.calmMs);
+    for (const checker of this.#checkers) checker.onCalmOver?.();
     if (this.#world.failure === undefined && terms() !== before) {
       this.fail("calm", `shards moved although nothing happened: ${before} became ${terms()}`);
     }
@@ -235,6 +261,22 @@ export class Simulation {
     );
     if (lost.length > 0 && describeUnsettled(this.#truth) !== "") {
       this.fail("no loss", "at the end");
+    }
+  }
+
+  /** Everyone stops, which leaves nothing behind. */
+  async #part(): Promise<void> {
+    const { config, table, processes } = this.#truth;
+    if (this.#world.failure !== undefined) return;
+    for (const process of this.#fleet.live) this.#fleet.stop(process);
+    await this.#world.runUntil(
+      this.#world.now + config.shutdownTimeout + config.heartbeatTimeout + 2 * MINUTE,
+    );
+    const held = table.shards().find((row) => row.holder !== null);
+    if (held !== undefined) this.fail("farewell", `${held.id} is held by ${held.holder}`);
+    for (const { workerId, isCrashed, isReplaced } of processes.values()) {
+      if (isCrashed || isReplaced || table.read("worker", workerId) === null) continue;
+      this.fail("farewell", `${workerId} stopped, and has a row`);
     }
   }
 
@@ -258,6 +300,7 @@ export class Simulation {
     const { heartbeatTimeout, handoverRequestExpiry } = this.#truth.config;
     const { slowMsMax } = this.#scenario.processor;
     const lastMs = handoverRequestExpiry + slowMsMax;
+    this.#quietAt = Math.max(this.#quietAt, this.#world.now + lastMs + heartbeatTimeout);
     for (let ms = 0; ms < lastMs; ms += heartbeatTimeout) this.#world.after(ms, again);
   }
 
@@ -275,7 +318,7 @@ export class Simulation {
   }
 
   #scheduleHappenings(): void {
-    const { happenings, retentionMs, shardsMax } = this.#scenario;
+    const { happenings, retentionMs, workers } = this.#scenario;
     const { heartbeatTimeout, stream } = { ...this.#truth.config, ...this.#truth };
     const fleet = this.#fleet;
     const random = this.#random;
@@ -284,7 +327,6 @@ export class Simulation {
     };
     const aWhile = (): number =>
       random.between(0, random.chance(0.5) ? 0.7 : 2.5) * heartbeatTimeout;
-    const isRoom = (): boolean => stream.shards.length < shardsMax;
     this.#often(happenings.crash, () => someone((process) => this.#crash(process)));
     this.#often(happenings.pause, () => someone((process) => fleet.pause(process, aWhile())));
     this.#often(
@@ -292,17 +334,58 @@ export class Simulation {
       () => someone((process) => fleet.partition(process, aWhile())),
     );
     this.#often(happenings.stop, () => someone((process) => this.#stop(process)));
-    this.#often(happenings.join, () => fleet.live.length < 8 && fleet.start());
-    this.#often(happenings.twin, () => someone((process) => fleet.start(process.workerId)));
-    this.#often(happenings.split, () => isRoom() && stream.split(random.pick(stream.open)));
-    this.#often(happenings.merge, () => isRoom() && stream.merge(random.pick(stream.open)));
+    const fleetMax = Math.max(8, workers + 1);
+    this.#often(happenings.join, () => fleet.live.length < fleetMax && fleet.start());
+    this.#often(happenings.twin, () => someone((process) => this.#twin(process, aWhile())));
+    this.#often(happenings.split, () => this.#reshard("split"));
+    this.#often(happenings.merge, () => this.#reshard("merge"));
+    this.#often(happenings.burst, () => this.#burst());
+    this.#often(
+      happenings.clockJump,
+      () => someone((process) => fleet.jumpClock(process, random.between(-1, 1) ** 3 * 900_000)),
+    );
     this.#often(happenings.operator, () => someone((process) => this.#operate(process)));
     this.#often(happenings.outage, () => fleet.outage(random.between(0, heartbeatTimeout * 1.5)));
     const trim = (): void => {
-      stream.trim(retentionMs, EPOCH_MS + this.#world.now);
+      const unread = stream.trim(retentionMs, EPOCH_MS + this.#world.now);
+      this.#truth.coverage.count("unread record trimmed", unread);
       this.#world.after(retentionMs / 20, trim);
     };
     this.#world.after(retentionMs / 20, trim);
+  }
+
+  /**
+   * A process is started under the id of one that runs. That one may not learn of it for a while, and the new one may be gone
+   * by then.
+   */
+  #twin(process: SimProcess, ms: number): void {
+    const fleet = this.#fleet;
+    if (this.#random.chance(0.5)) fleet.partition(process, ms * 0.5, 0.3);
+    const twin = fleet.start(process.workerId);
+    if (this.#random.chance(0.6)) return;
+    this.#world.after(this.#random.between(0, this.#truth.config.heartbeatTimeout), () => {
+      if (this.#isHappening && twin.isLive) fleet.stop(twin);
+    });
+  }
+
+  #reshard(how: "split" | "merge", ofLast = Infinity): void {
+    const { stream } = this.#truth;
+    if (stream.shards.length >= this.#scenario.shardsMax) return;
+    const shard = this.#random.pick(stream.open.slice(-ofLast));
+    if (how === "split") stream.split(shard);
+    else if (!stream.merge(shard)) return;
+    this.#truth.coverage.count(how);
+  }
+
+  /** Shards are split and merged again before anybody has looked at them. */
+  #burst(): void {
+    this.#truth.coverage.count("burst of splits and merges");
+    const everyMs = this.#random.between(50, this.#random.chance(0.5) ? 500 : 3_000);
+    for (let i = 0; i < BURST; i++) {
+      const how = i === 0 || this.#random.chance(0.4) ? "split" : "merge";
+      const ofLast = this.#random.chance(0.7) ? 4 : Infinity;
+      this.#world.after(i * everyMs, () => this.#reshard(how, ofLast));
+    }
   }
 
   /** Stops a shard and starts it later, everywhere or on one worker; or changes the processor. */

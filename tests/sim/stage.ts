@@ -33,6 +33,7 @@ const FAULTLESS: CallFaults = {
   requestLost: 0,
   replyLost: 0,
   delayed: 0,
+  twice: 0,
   throttled: 0,
   serverError: 0,
 };
@@ -57,6 +58,9 @@ const QUIET: Scenario = {
   hasTornLists: false,
   hasChildren: true,
   retentionMs: 24 * 60 * MINUTE,
+  tableReadyMs: 0,
+  iteratorMs: 5 * MINUTE,
+  isSuspended: false,
   happenings: {
     crash: 0,
     pause: 0,
@@ -66,6 +70,8 @@ const QUIET: Scenario = {
     twin: 0,
     split: 0,
     merge: 0,
+    burst: 0,
+    clockJump: 0,
     operator: 0,
     outage: 0,
   },

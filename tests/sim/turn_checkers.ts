@@ -7,7 +7,7 @@
  */
 
 import { compareCheckpoints } from "../../src/core/checkpoint.ts";
-import type { ShardRow } from "../../src/core/lease.ts";
+import { isEnded, type Row, type RowFields, type ShardRow } from "../../src/core/lease.ts";
 import type { AppFact } from "../../src/events.ts";
 import type { Checker, Delivery, Truth } from "./checker.ts";
 import { processOf } from "./sim_ports.ts";
@@ -79,6 +79,51 @@ export class Fencing implements Checker {
     if (holder.isCrashed || holder.state === "stopped") return;
     if (!holder.worker.shards().some(({ shardId }) => shardId === after.id)) return;
     world.fail("fencing", `${by} took ${after.id}, and ${holder.name} still holds it`);
+  }
+}
+
+/** The accepted changes of a row follow one from another, and each one named the term that it was made for. */
+export class History implements Checker {
+  readonly #truth: Truth;
+  readonly #last = new Map<string, Row | null>();
+
+  constructor(truth: Truth) {
+    this.#truth = truth;
+  }
+
+  onWrite({ isAccepted, before, after, by, change }: TableWrite): void {
+    const key = `${change.kind} ${change.id}`;
+    const { world } = this.#truth;
+    if (before !== (this.#last.get(key) ?? null)) {
+      return world.fail("history", `${by} changed ${key} as it was not`);
+    }
+    this.#last.set(key, after);
+    if (!isAccepted || before?.kind !== "shard" || change.expect === "no row") return;
+    const { term } = change.expect as RowFields<ShardRow>;
+    if (term !== before.term) {
+      world.fail("history", `${by} changed ${change.id} in term ${before.term} without naming it`);
+    }
+  }
+}
+
+/** A shard is asked of whoever works on it. */
+export class RequestsAddressed implements Checker {
+  readonly #truth: Truth;
+
+  constructor(truth: Truth) {
+    this.#truth = truth;
+  }
+
+  onWrite({ isAccepted, before, after, by }: TableWrite): void {
+    if (!isAccepted || before?.kind !== "shard" || after?.kind !== "shard") return;
+    const { handover } = after;
+    if (handover === null || handover.id === before.handover?.id) return;
+    const { owner, holder } = before;
+    if (holder !== null && owner !== handover.to && !isEnded(before)) return;
+    this.#truth.world.fail(
+      "requests",
+      `${by} asks for ${after.id}, which ${holder === null ? "nobody works on" : "it has itself"}`,
+    );
   }
 }
 
@@ -156,11 +201,13 @@ export class OneAtATime implements Checker {
   onWrite({ isAccepted, after, by }: TableWrite): void {
     if (!isAccepted || after?.kind !== "shard" || after.holder === null) return;
     if (processOf(after.holder) !== by) return;
-    const { world, processes } = this.#truth;
+    const { world, processes, config } = this.#truth;
+    // Whoever slept meanwhile learns of it when it has been awake for a moment.
+    const awakeAt = world.now - config.heartbeatTimeout * 0.06;
     const taker = processes.get(by);
     for (const { process, signal, term } of this.#inHand.get(after.id) ?? []) {
       if (process.name === by || process.workerId === taker?.workerId || signal.aborted) continue;
-      if (process.pausedUntil > world.now || process.isReplaced) continue;
+      if (process.pausedUntil > awakeAt || process.isReplaced) continue;
       world.fail(
         "one at a time",
         `${by} took ${after.id} in term ${after.term}, while ${process.name} has a record of term ` +

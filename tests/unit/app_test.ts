@@ -199,3 +199,17 @@ Deno.test("app: a start in the future is refused", async () => {
   const options = cluster.options("A", { process: () => {} }, { config: { initialPosition } });
   await assertRejects(() => ReactoKinesixApp.createNew(options), RangeError, "in the future");
 });
+
+Deno.test("stop: a state table that does not answer takes no time from the record in hand", async () => {
+  await using cluster = new Cluster(1);
+  const journal = new Journal();
+  const wait = () => cluster.clock.sleep(3_000, new AbortController().signal);
+  const { app } = await cluster.start("A", journal.of("A", wait));
+  cluster.put(9);
+  await cluster.clock.advance(1_000);
+  cluster.store.beforeList = () => new Promise(() => {});
+  await cluster.clock.until(app.stop(), CONFIG.shutdownTimeout);
+  const { owner, checkpoint } = await cluster.store.shard("shardId-000000000000");
+  const started = String(journal.numbers().length);
+  assertEquals([owner, checkpoint], [null, { kind: "sequence", sequenceNumber: started }]);
+});

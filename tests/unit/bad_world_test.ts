@@ -7,9 +7,10 @@ import type { Row, RowChange } from "../../src/core/lease.ts";
 import { retryAndStop } from "../../src/core/policy.ts";
 import { SourceError, StoreError } from "../../src/errors.ts";
 import type { Batch, WriteResult } from "../../src/ports.ts";
-import { Fence } from "../../src/runtime/heartbeat.ts";
+import { Fence, Heartbeat } from "../../src/runtime/heartbeat.ts";
 import { settled, VirtualClock } from "../virtual_clock.ts";
 import { Cluster, CONFIG, Journal, type Member, upTo } from "./app_testing.ts";
+import { Bench, claimantOf } from "./runtime_testing.ts";
 
 const SHARD = "shardId-000000000000";
 const SECOND = "shardId-000000000001";
@@ -323,6 +324,36 @@ Deno.test("fence: it is down after the machine was suspended, although the monot
   assert(fence.isUp);
   clock.pass(4_500);
   assert(!fence.isUp);
+});
+
+Deno.test("fence: a worker that wakes up learns that it is down long before its next heartbeat", async () => {
+  const clock = new SuspendedClock();
+  const { random, store, emit } = new Bench();
+  const fence = new Fence(clock);
+  const stop = new AbortController();
+  let fencedAt = -1;
+  const heart = new Heartbeat({
+    clock,
+    random,
+    store,
+    emit,
+    fence,
+    claimant: claimantOf("A"),
+    version: "test",
+    heartbeat: 4_000,
+    heartbeatTimeout: 10_000,
+    countShards: () => 1,
+    onAttention: () => {},
+    onFenced: () => fencedAt = clock.monotonic(),
+  });
+  fence.raise({ at: clock.monotonic(), wallAt: clock.now() }, 10_000);
+  heart.watchFence(stop.signal).catch(() => {}); // It ends by the abort.
+  await clock.advance(100);
+  clock.suspendedMs = 20_000;
+  await clock.advance(500);
+  assert(fencedAt >= 0 && fencedAt <= 600, `it learnt of it at ${fencedAt} ms`);
+  stop.abort();
+  await settled();
 });
 
 Deno.test("app: no heartbeat follows when the row of a worker that stops is removed", async () => {

@@ -58,7 +58,7 @@ Deno.test("heartbeat: a registered worker shows a new beat every heartbeat", asy
   await run(started);
   assertEquals((await started.row())?.shards, 3);
   await clock.advance(10 * HEARTBEAT);
-  assertEquals((await started.row())?.beat, 10);
+  assertEquals((await started.row())?.beat, 11, "the first one registers");
   assertEquals((await started.row())?.beatAt, clock.now());
   assertEquals(store.sent.length, 11);
   assertEquals(log, []);
@@ -103,6 +103,32 @@ Deno.test("heartbeat: a write without an answer raises no fence, and is tried ag
     (clock.monotonic() + fence.leftMs) > before + HEARTBEAT,
     "the third try came within a heartbeat",
   );
+  stop.abort();
+  await settled();
+});
+
+Deno.test("heartbeat: a beat that arrives once more, late, does not bring back one that others saw", async () => {
+  const started = build();
+  const { bench: { clock, store }, stop } = started;
+  await run(started);
+  await clock.advance(HEARTBEAT);
+  const copy = store.sent.at(-1);
+  assert(copy !== undefined);
+  await clock.advance(2 * HEARTBEAT);
+  await store.table.write(copy, stop.signal);
+  assertEquals((await started.row())?.beat, 4);
+  stop.abort();
+  await settled();
+});
+
+Deno.test("heartbeat: after a lost reply the next beat is written all the same", async () => {
+  const started = build();
+  const { bench: { clock, store }, stop, log } = started;
+  await run(started);
+  store.willBe("worker", "reply lost");
+  await clock.advance(2 * HEARTBEAT);
+  assertEquals((await started.row())?.beat, 3);
+  assertEquals(log, []);
   stop.abort();
   await settled();
 });
@@ -236,6 +262,61 @@ Deno.test("heartbeat: registering survives a lost reply, and gives up when the r
     "give each process its own worker id",
   );
   assertEquals([refused.kind, rivals], ["invalid", 10]);
+});
+
+Deno.test("heartbeat: whoever removes the row of a registration whose reply was lost does not remove the next one", async () => {
+  const { bench: { clock, store, signal }, heart, row, fence } = build();
+  store.fate = async (): Promise<Fate> => {
+    store.fate = () => "made";
+    return await Promise.resolve("reply lost");
+  };
+  const registered = heart.register(signal);
+  await settled();
+  const seen = await row();
+  assert(seen !== null, "it was written");
+  const { incarnation, beat } = seen;
+  const removal = {
+    kind: "worker",
+    id: "A",
+    expect: { incarnation, beat },
+    set: "delete",
+  } as const;
+  assertEquals((await store.table.write<WorkerRow>(removal, signal)).kind, "written");
+  await clock.until(registered);
+  assertEquals((await store.table.write<WorkerRow>(removal, signal)).kind, "conflict");
+  assertEquals([(await row())?.incarnation, fence.isUp], [incarnation, true]);
+});
+
+Deno.test("heartbeat: a registration that was applied without an answer is made again, with another beat", async () => {
+  const { bench: { clock, store, signal }, heart, row, fence } = build();
+  store.willBe("worker", "reply lost");
+  const sent: number[] = [];
+  const write = store.write.bind(store);
+  store.write = (change, signal) => {
+    sent.push(clock.monotonic());
+    return write(change, signal);
+  };
+  await clock.until(heart.register(signal));
+  assertEquals([(await row())?.beat, sent.length], [3, 3]);
+  assert(
+    fence.leftMs > 0 && fence.leftMs <= TIMEOUT * 0.9 - (clock.monotonic() - (sent.at(-1) ?? 0)),
+  );
+});
+
+Deno.test("heartbeat: a registration that fails half-way leaves the row, in whose name another process may hold shards", async () => {
+  const { bench, bench: { clock, store, signal }, heart, row } = build();
+  const { kind, id, ...set } = workerRow("A", { incarnation: "predecessor" });
+  await store.table.write<WorkerRow>({ kind, id, expect: "no row", set }, signal);
+  let reads = 0;
+  store.read = (kind, id, signal) => {
+    reads += 1;
+    const error = new StoreError("Cannot read: no answer", { kind: "unavailable" });
+    return reads > 1 ? Promise.reject(error) : store.table.read(kind, id, signal);
+  };
+  store.willBe("worker", "reply lost");
+  await assertRejects(() => clock.until(heart.register(signal)), StoreError, "Cannot read");
+  await heart.deregister(bench.signal);
+  assertEquals((await row())?.incarnation, "A-1");
 });
 
 Deno.test("heartbeat: a table that is gone ends the worker", async () => {

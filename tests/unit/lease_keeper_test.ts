@@ -227,6 +227,16 @@ Deno.test("lease keeper: who waits for a checkpoint is told when the shard is gi
   await waiting;
 });
 
+Deno.test("lease keeper: who waits for a checkpoint is told when the shard ends, which is beyond it", async () => {
+  const { lease } = await holding();
+  lease.finished(at(1), 0);
+  await settled();
+  lease.finished(at(2), 0);
+  const waiting = lease.checkpointed();
+  assertEquals(await lease.end([], false), "done");
+  await waiting;
+});
+
 Deno.test("lease keeper: a request that came in between does not hinder a checkpoint, and is noticed", async () => {
   let requests = 0;
   const { bench, bench: { clock, store }, lease } = await holding({

@@ -8,12 +8,27 @@ import { Bench, claimantOf } from "./runtime_testing.ts";
 const TIMEOUT = 1_000;
 
 /** Worker A, which knows nobody yet. */
-function build(): { readonly bench: Bench; readonly members: Membership } {
+function build(): {
+  readonly bench: Bench;
+  readonly members: Membership;
+  /** Who turned out to be gone. */
+  readonly gone: readonly string[];
+} {
   const bench = new Bench();
+  const gone: string[] = [];
   const { clock, random, store, emit, tasks } = bench;
   return {
     bench,
-    members: new Membership({ clock, random, store, emit, tasks, claimant: claimantOf("A") }),
+    members: new Membership({
+      clock,
+      random,
+      store,
+      emit,
+      tasks,
+      claimant: claimantOf("A"),
+      onGone: (workerId) => gone.push(workerId),
+    }),
+    gone,
   };
 }
 
@@ -103,6 +118,17 @@ Deno.test("membership: several nudges at once are one write, to the incarnation 
   assertEquals(store.sent.map(({ id, expect }) => [id, expect]), [["B", { incarnation: "B-1" }]]);
   await bench.tasks.settled();
   assertEquals(clock.sleeping, 0);
+});
+
+Deno.test("membership: a nudge tells that its worker has left, or runs anew", async () => {
+  const { bench, bench: { clock, store, signal }, members, gone } = build();
+  for (const id of ["B", "C", "D"]) await write(bench, workerRow(id));
+  await members.look(signal);
+  await store.table.write({ kind: "worker", id: "B", expect: {}, set: "delete" }, signal);
+  await write(bench, workerRow("C", { incarnation: "C-2" }));
+  for (const id of ["B", "C", "D"]) members.nudge(id, signal);
+  await clock.advance(1_000);
+  assertEquals([...gone].sort(), ["B", "C"]);
 });
 
 Deno.test("membership: a death is certified once, and not of a worker whose beat moved meanwhile", async () => {

@@ -285,6 +285,23 @@ Deno.test("user code: a hanging dispose keeps a shard from its next owner no lon
   assertEquals(told("processor_failed").map(({ operation }) => operation), ["dispose"]);
 });
 
+Deno.test("user code: a hanging dispose keeps nobody from the next processor for longer than processTimeout", async () => {
+  await using cluster = new Cluster(1);
+  const journal = new Journal();
+  const factory = () => () => ({
+    ...journal.of("A"),
+    [Symbol.asyncDispose]: () => new Promise<void>(() => {}),
+  });
+  const { app, told } = await cluster.start("A", factory(), { processTimeout: 1_000 });
+  cluster.put(1);
+  await cluster.clock.advance(1_000);
+  await cluster.clock.until(app.changeProcessor(factory()), 1_000);
+  cluster.put(1, 1);
+  await cluster.clock.advance(1_000);
+  assertEquals(journal.numbers(), upTo(2));
+  assertEquals(told("processor_failed").map(({ operation }) => operation), ["dispose"]);
+});
+
 Deno.test("user code: a factory that takes longer than the shard is held gets no record of it", async () => {
   await using cluster = new Cluster(1);
   const gate = Promise.withResolvers<void>();

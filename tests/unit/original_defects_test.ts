@@ -35,7 +35,7 @@ Deno.test("B1: stopProcessing drains: the record in hand is finished and checkpo
   assertEquals(journal.texts().length, 2, "stopped is stopped");
 
   await cluster.clock.until(app.startProcessing(SHARD));
-  await settled();
+  await cluster.clock.advance(0);
   assertEquals(journal.texts(), ["0", "1", "2", "3", "4"]);
 });
 

@@ -1,13 +1,18 @@
 // Owns: which processor is used, and when each one is disposed: exactly once.
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import type { AppFact } from "../../src/events.ts";
-import type { RecordProcessor } from "../../src/processor.ts";
+import type { AppFact, EventSink } from "../../src/events.ts";
+import type { ProcessorSource, RecordProcessor } from "../../src/processor.ts";
 import { checkProcessorSource, Processors, type Slot } from "../../src/runtime/processors.ts";
-import { settled } from "../virtual_clock.ts";
+import { settled, VirtualClock } from "../virtual_clock.ts";
 
 /** A processor that says when it is disposed. */
 function processor(name: string, log: string[]): RecordProcessor {
   return { process: () => {}, [Symbol.asyncDispose]: () => void log.push(`dispose ${name}`) };
+}
+
+/** Processors that may take as long as they like. */
+function processorsOf(source: ProcessorSource, emit: EventSink = () => {}): Processors {
+  return new Processors(source, { clock: new VirtualClock(), emit, processTimeout: 0 });
 }
 
 /** Uses the processor of a shard for a moment. */
@@ -24,7 +29,7 @@ Deno.test("B4: after a change the next record gets the new processor, the record
   const log: string[] = [];
   const [first, second] = [processor("first", log), processor("second", log)];
   const facts: AppFact[] = [];
-  const processors = new Processors(first, (fact) => facts.push(fact));
+  const processors = processorsOf(first, (fact) => facts.push(fact));
   const slot = processors.open("s");
   const use = slot.use();
   assertEquals(use.processor, first);
@@ -46,7 +51,7 @@ Deno.test("B4: after a change the next record gets the new processor, the record
 
 Deno.test("processors: an idle shard lets go of the old processor at once", async () => {
   const log: string[] = [];
-  const processors = new Processors(processor("first", log), () => {});
+  const processors = processorsOf(processor("first", log));
   const slot = processors.open("s");
   await slot.use().done();
   await processors.change(processor("second", log));
@@ -58,7 +63,7 @@ Deno.test("processors: a change before any shard is there, and one to the same, 
   const log: string[] = [];
   const first = processor("first", log);
   const facts: AppFact[] = [];
-  const processors = new Processors(first, (fact) => facts.push(fact));
+  const processors = processorsOf(first, (fact) => facts.push(fact));
   await processors.change(first);
   assertEquals([log, facts], [[], []]);
   await processors.change(processor("second", log));
@@ -67,7 +72,7 @@ Deno.test("processors: a change before any shard is there, and one to the same, 
 
 Deno.test("processors: several changes at once dispose each processor once, in the end all but the last", async () => {
   const log: string[] = [];
-  const processors = new Processors(processor("0", log), () => {});
+  const processors = processorsOf(processor("0", log));
   const slots = ["s", "t"].map((id) => processors.open(id));
   const uses = slots.map((slot) => slot.use());
   const changes = ["1", "2", "3"].map((name) => processors.change(processor(name, log)));
@@ -82,10 +87,10 @@ Deno.test("processors: several changes at once dispose each processor once, in t
 
 Deno.test("B23: a factory makes one processor per shard, disposed when the shard is given up", async () => {
   const log: string[] = [];
-  const processors = new Processors((shardId) => {
+  const processors = processorsOf((shardId) => {
     log.push(`make ${shardId}`);
     return processor(shardId, log);
-  }, () => {});
+  });
   const slots = ["s", "t"].map((id) => processors.open(id));
   for (let record = 0; record < 3; record++) {
     for (const slot of slots) await useOnce(slot);
@@ -106,10 +111,10 @@ Deno.test("B23: a factory makes one processor per shard, disposed when the shard
 Deno.test("B10: a factory that throws is asked again, and leaves nothing behind", async () => {
   const log: string[] = [];
   let failures = 2;
-  const processors = new Processors(() => {
+  const processors = processorsOf(() => {
     if (failures-- > 0) throw new Error("not yet");
     return Promise.resolve(processor("late", log));
-  }, () => {});
+  });
   const slot = processors.open("s");
   for (let attempt = 0; attempt < 2; attempt++) {
     await assertRejects(() => useOnce(slot), Error, "not yet");
@@ -124,7 +129,7 @@ Deno.test("processors: several records of a shard share one version, and one tha
   const log: string[] = [];
   let made = 0;
   const factory = (name: string) => () => processor(`${name} ${made += 1}`, log);
-  const processors = new Processors(factory("old"), () => {});
+  const processors = processorsOf(factory("old"));
   const slot = processors.open("s");
   const [first, second] = [slot.use(), slot.use()];
   assertEquals(await first.processor, await second.processor);
@@ -145,9 +150,8 @@ Deno.test("processors: what a factory makes too late is disposed, and nobody wai
   const log: string[] = [];
   const gate = Promise.withResolvers<RecordProcessor>();
   let calls = 0;
-  const processors = new Processors(
+  const processors = processorsOf(
     () => ++calls === 1 ? gate.promise : processor("second", log),
-    () => {},
   );
   const slot = processors.open("s");
   await slot.use().done(); // It was given up before the processor was there.
@@ -168,7 +172,7 @@ Deno.test("processors: a dispose that throws is told, and disturbs nothing", asy
     process: () => {},
     [Symbol.asyncDispose]: () => Promise.reject(new Error("stuck")),
   };
-  const processors = new Processors(bad, (fact) => facts.push(fact));
+  const processors = processorsOf(bad, (fact) => facts.push(fact));
   await processors.change(() => bad);
   const slot = processors.open("s");
   await useOnce(slot);
@@ -193,9 +197,9 @@ Deno.test("processors: what is no processor is refused, and what was given is de
   ];
   for (const [source, text] of table) {
     assertThrows(() => checkProcessorSource(source), TypeError, text);
-    const processors = new Processors({ process: () => {} }, () => {});
+    const processors = processorsOf({ process: () => {} });
     await assertRejects(() => processors.change(source as RecordProcessor), TypeError, text);
-    const slot = new Processors(() => source as RecordProcessor, () => {}).open("s");
+    const slot = processorsOf(() => source as RecordProcessor).open("s");
     await assertRejects(() => useOnce(slot), TypeError, text);
   }
   assert(checkProcessorSource({ processBatch: () => {} }));

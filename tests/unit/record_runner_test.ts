@@ -4,8 +4,10 @@ import { type Checkpoint, TRIM_HORIZON } from "../../src/core/checkpoint.ts";
 import { retryAndSkip, retryAndStop } from "../../src/core/policy.ts";
 import { LeaseLostError } from "../../src/errors.ts";
 import type { ProcessContext, RecordProcessor } from "../../src/processor.ts";
-import { settled } from "../virtual_clock.ts";
-import { at, batch, running } from "./runner_testing.ts";
+import { DeliveredRecord } from "../../src/runtime/delivered_record.ts";
+import { Breather } from "../../src/runtime/tasks.ts";
+import { settled, VirtualClock } from "../virtual_clock.ts";
+import { at, batch, longestWait, running } from "./runner_testing.ts";
 
 /** A processor that fails at some records for ever, and writes down what happens. */
 function failing(log: string[], broken: readonly number[], more: RecordProcessor = {}) {
@@ -373,7 +375,7 @@ Deno.test("record runner: a checkpoint by hand of a record before the last one g
   assertEquals([lease.position, (await bench.store.shard("s")).checkpoint], [at(2), at(2)]);
 });
 
-Deno.test("record runner: a checkpoint by hand fails in the mode auto, and after the shard was lost", async () => {
+Deno.test("record runner: a checkpoint by hand fails in the mode auto, after a record of another shard, and after the shard was lost", async () => {
   const contexts: ProcessContext[] = [];
   const keep: RecordProcessor = { process: (_record, context) => void contexts.push(context) };
   const auto = await running(keep);
@@ -382,6 +384,14 @@ Deno.test("record runner: a checkpoint by hand fails in the mode auto, and after
 
   const manual = await running(keep, { checkpointMode: "manual" });
   await manual.runner.run(batch(1, 1));
+  const foreign = new DeliveredRecord("other", {
+    sequenceNumber: "9",
+    partitionKey: "key",
+    data: new Uint8Array(),
+    approximateArrivalTimestamp: 0,
+  });
+  await assertRejects(async () => await contexts[1]?.checkpoint(foreign), RangeError, '"other"');
+  assertEquals(manual.lease.position, TRIM_HORIZON);
   manual.lease.lose("test");
   await assertRejects(async () => await contexts[1]?.checkpoint(), LeaseLostError);
 });
@@ -426,4 +436,53 @@ Deno.test("B4: a changed processor gets the next record, also in the middle of a
   const { runner, processors } = await running(named("old"));
   assertEquals(await runner.run(batch(1, 3)), "done");
   assertEquals(log, ["old 1", "old 2", "dispose old", "new 3"]);
+});
+
+Deno.test("record runner: a shard that is lost while the mode is asked for is not stopped here", async () => {
+  const log: string[] = [];
+  const { bench, runner, lease } = await running(failing(log, [1], {
+    getErrorHandlingMode: () => {
+      lease.lose("test");
+      return retryAndStop(0);
+    },
+  }));
+  assertEquals(await bench.clock.until(runner.run(batch(1, 2))), "lost");
+  assertEquals(log, ["1#1"]);
+});
+
+for (const together of [false, true]) {
+  Deno.test(`record runner: records that fail without waiting let heartbeats through, ${together ? "in one batch" : "one by one"}`, async () => {
+    const fail = (): never => {
+      clock.pass(30);
+      throw new Error("broken");
+    };
+    const { bench: { clock }, runner } = await running({
+      ...together ? { processBatch: fail } : { process: fail },
+      getErrorHandlingMode: () => retryAndSkip(0),
+      onMaxRetryExceeded: () => clock.pass(30),
+    });
+    assert(await longestWait(clock, runner.run(batch(1, 20))) <= 200);
+    assert(clock.monotonic() >= 600);
+  });
+}
+
+Deno.test("record runner: records of many shards that never wait let heartbeats through together, each shard in its turn", async () => {
+  const clock = new VirtualClock();
+  const breather = new Breather(clock);
+  const counts: number[] = [];
+  const runs: Promise<unknown>[] = [];
+  for (let shard = 0; shard < 20; shard++) {
+    counts[shard] = 0;
+    const process = (): void => {
+      clock.pass(5);
+      counts[shard] = (counts[shard] ?? 0) + 1;
+      const [least, most] = [Math.min(...counts), Math.max(...counts)];
+      assert(most - least <= 45, `${least} and ${most}`);
+    };
+    const { runner } = await running({ process }, { clock, breather });
+    runs.push(runner.run(batch(1, 100)));
+  }
+  // A stretch, and the record that each shard has in hand when it is over.
+  assert(await longestWait(clock, Promise.all(runs)) <= 100 + 20 * 5);
+  assertEquals(new Set(counts), new Set([100]));
 });

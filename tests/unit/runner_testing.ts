@@ -9,6 +9,8 @@ import { Lease } from "../../src/runtime/lease_keeper.ts";
 import { takeShard } from "../../src/runtime/take_shard.ts";
 import { Processors } from "../../src/runtime/processors.ts";
 import { RecordRunner, type RecordRunnerDeps } from "../../src/runtime/record_runner.ts";
+import type { VirtualClock } from "../virtual_clock.ts";
+import { Breather, Scope } from "../../src/runtime/tasks.ts";
 import { Bench } from "./runtime_testing.ts";
 
 /** What a test of the runner holds in its hands. */
@@ -30,7 +32,6 @@ export async function running(
   const lease = await takeShard(row, bench.deps({ checkpointFrequency: 0 }), bench.signal);
   assert(lease instanceof Lease);
   const drain = new AbortController();
-  const processors = new Processors(source, bench.emit);
   const { clock, random, emit } = bench;
   const deps: RecordRunnerDeps = {
     clock,
@@ -40,10 +41,12 @@ export async function running(
     streamName: "orders",
     checkpointMode: "auto",
     processTimeout: 0,
+    breather: new Breather(clock),
     concurrency: 1,
     orderBy: "partitionKey",
     ...options,
   };
+  const processors = new Processors(source, deps);
   const runner = new RecordRunner(deps, lease, processors.open("s"), drain.signal);
   return { bench, lease, runner, drain, processors };
 }
@@ -66,4 +69,22 @@ export function batch(
 /** The position after a record. */
 export function at(sequence: number): Checkpoint {
   return { kind: "sequence", sequenceNumber: String(sequence) };
+}
+
+/** The longest time, in milliseconds, for which something else that is due waits for its turn until the work is done. */
+export async function longestWait(clock: VirtualClock, work: Promise<unknown>): Promise<number> {
+  using until = new Scope();
+  let longest = 0;
+  const other = async (): Promise<void> => {
+    while (!until.signal.aborted) {
+      const since = clock.monotonic();
+      await clock.sleep(0, until.signal).catch(() => {});
+      longest = Math.max(longest, clock.monotonic() - since);
+    }
+  };
+  const others = other();
+  await clock.until(work);
+  until.abort();
+  await others;
+  return longest;
 }

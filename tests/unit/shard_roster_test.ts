@@ -7,7 +7,8 @@ import { SourceError } from "../../src/errors.ts";
 import type { StreamSource } from "../../src/ports.ts";
 import { Processors } from "../../src/runtime/processors.ts";
 import { type RosterDeps, ShardRoster } from "../../src/runtime/shard_roster.ts";
-import { settled } from "../virtual_clock.ts";
+import { Breather } from "../../src/runtime/tasks.ts";
+import { settled, VirtualClock } from "../virtual_clock.ts";
 import { Bench, type Fate } from "./runtime_testing.ts";
 
 const SHARD = "shardId-000000000000";
@@ -39,7 +40,7 @@ async function build(
       seen.push(record.text());
       return process(record.text());
     },
-  }, emit);
+  }, { clock, emit, processTimeout: 0 });
   const roster = new ShardRoster({
     ...bench.deps({ checkpointFrequency: 0 }),
     random,
@@ -49,6 +50,7 @@ async function build(
     streamName: "orders",
     checkpointMode: "auto",
     processTimeout: 0,
+    breather: new Breather(clock),
     concurrency: 1,
     orderBy: "partitionKey",
     unreadableAfter: 60_000,
@@ -407,7 +409,7 @@ Deno.test("roster: a record that stops the shard counts more than that it cannot
   const processors = new Processors({
     process: () => gate.promise,
     getErrorHandlingMode: () => retryAndStop(0),
-  }, () => {});
+  }, { clock: new VirtualClock(), emit: () => {}, processTimeout: 0 });
   const { bench, roster, row } = await build(() => {}, {
     source: failingAfterTwo(() => new SourceError("Cannot read", { kind: "unavailable" })),
     concurrency: 16,
