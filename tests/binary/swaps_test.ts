@@ -100,6 +100,7 @@ for (const { flags, swaps, warmUp, growthMaxBytes } of RUNS) {
       assertEquals(records, Array.from({ length: all }, (_, n) => n));
       const versions = new Set(seen.map(([version]) => version)).size;
       const growth = warm === undefined || end === undefined ? 0 : (end - warm) / (swaps - warmUp);
+      // deno-lint-ignore no-console -- the figures are what people run it for
       console.log(
         `${name}: ${all} records, each once, by ${versions} versions; ${
           Math.round(growth / 1_024)

@@ -403,6 +403,18 @@ const HOSTILE: readonly string[] = [
   "throw new Error('a'.repeat(10) + '\\n    at file:///1-x.mjs:1:1')",
 ];
 
+Deno.test("a long module with many imports does not hold up the worker", async () => {
+  const line = (n: number) =>
+    `export const f${n} = () => import("./a.js");${"\n// x".repeat(1_000)}\n`;
+  await using server = new ModuleServer({
+    "/p.js": Array.from({ length: 500 }, (_, n) => line(n)).join("") + "export default {};",
+    "/a.js": "export {};",
+  });
+  const startedAt = performance.now();
+  await fetchGraph(server.url("/p.js"));
+  assert(performance.now() - startedAt < 4_000, `${performance.now() - startedAt} ms`);
+});
+
 Deno.test("T6: what is CommonJS is told so", async () => {
   for (const source of ['const fs = require("fs");', "module.exports = {};", "exports.a = 1;"]) {
     assertStringIncludes(await refusal(dataUrl(source)), "it is CommonJS, and only ES modules");
