@@ -7,6 +7,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { LeaseLostError } from "../../mod.ts";
+import { fetchGraph } from "../../src/cli/load_processor/graph.ts";
 import { loadProcessor } from "../../src/cli/load_processor/load_processor.ts";
 import type { LoadOptions } from "../../src/cli/load_processor/options.ts";
 import { entryUrl } from "../../src/cli/load_processor/specifier.ts";
