@@ -18,9 +18,10 @@ export function describeUnsettled(truth: Truth): string {
   const { table, stream, processes, config } = truth;
   const live = [...processes.values()].filter((process) => process.isLive);
   const loads = new Map(live.map((process) => [process.workerId, 0]));
-  if ([...processes.values()].some((process) => process.state === "starting")) {
-    return "a worker is starting";
-  }
+  const unready = [...processes.values()].find(({ state }) =>
+    state === "starting" || state === "stopping"
+  );
+  if (unready !== undefined) return `${unready.name} is ${unready.state}`;
   const still = live.find(({ pausedUntil }) => pausedUntil > truth.world.now);
   if (still !== undefined) return `${still.name} stands still`;
   const busy = live.find(({ recordsInHand }) => recordsInHand > 0);
