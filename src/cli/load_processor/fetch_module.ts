@@ -55,7 +55,11 @@ export async function fetchModule(
   if (url.protocol === "data:") return await decodeModule(url, context);
   const cached = await context.cache?.read(url);
   if (context.isOffline) {
-    if (cached) return { ...cached, url: cached.finalUrl, isFromCache: true };
+    if (cached) {
+      // Kept when more was trusted, maybe.
+      checkPlace(new URL(cached.finalUrl), importer ?? url, context.trust);
+      return { ...cached, url: cached.finalUrl, isFromCache: true };
+    }
     throw new LoadError(
       `${naming(url)} is not in the cache, and --offline allows nothing else; ` +
         `load the processor once without --offline and with the same --cache-dir`,
