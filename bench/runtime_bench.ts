@@ -9,7 +9,7 @@ import { Lease } from "../src/runtime/lease_keeper.ts";
 import { takeShard } from "../src/runtime/take_shard.ts";
 import { Processors } from "../src/runtime/processors.ts";
 import { RecordRunner } from "../src/runtime/record_runner.ts";
-import { TaskGroup } from "../src/runtime/tasks.ts";
+import { Breather, TaskGroup } from "../src/runtime/tasks.ts";
 import { type ProcessorSource, ReactoKinesixApp } from "../mod.ts";
 
 const RECORDS = 20_000;
@@ -68,8 +68,9 @@ async function makeRunner(processor: ProcessorSource, concurrency = 1): Promise<
     processTimeout: 0,
     concurrency,
     orderBy: "partitionKey",
+    breather: new Breather(shared.clock),
   } as const;
-  const slot = new Processors(processor, () => {}).open("shard");
+  const slot = new Processors(processor, deps).open("shard");
   return new RecordRunner(deps, lease, slot, signal);
 }
 

@@ -54,7 +54,10 @@ export interface ProcessContext {
    * seen for a shard, and refuses a lower one, is safe from a worker that does not know yet that it lost the shard.
    */
   readonly term: number;
-  /** Aborts when the shard is lost or the attempt ran into `processTimeout`: stop, the result will not count. */
+  /**
+   * Aborts when the shard is lost or the attempt ran into `processTimeout`: stop, the result will not count. It is of this call:
+   * whoever goes on in the background learns of a lost shard from `checkpoint`.
+   */
   readonly signal: AbortSignal;
   /**
    * With `checkpointMode: "manual"`: says that everything up to the record in hand is finished (with `processBatch`: up to the

@@ -7,6 +7,7 @@
  * @module
  */
 
+import { abortable } from "@std/async/abortable";
 import { type Checkpoint, formatCheckpoint } from "../core/checkpoint.ts";
 import type { ErrorHandlingMode } from "../core/policy.ts";
 import { ShardProgress } from "../core/progress.ts";
@@ -155,7 +156,8 @@ export class RecordRunner {
   /** Tells the processor that every record of the closed shard was processed. */
   async shardEnded(): Promise<BatchOutcome> {
     invariant(this.#progress.unfinished === 0, "the end of a shard comes after its records");
-    const ready = await this.#useProcessor();
+    let ready = this.#useProcessor();
+    while (ready instanceof Promise) ready = await ready ?? this.#useProcessor();
     if (typeof ready === "string") return ready;
     const { use, processor } = ready;
     let outcome: BatchOutcome = "done";
@@ -195,7 +197,12 @@ export class RecordRunner {
 
   /** Has a lane process what is next in its queue; gives whether it goes on. */
   async #work(lane: number, queue: StretchQueue): Promise<boolean> {
-    const ready = await this.#useProcessor();
+    // No wait between this and the first record: what it says would be old.
+    const ready = this.#useProcessor();
+    if (ready instanceof Promise) {
+      const failure = await ready;
+      return failure === undefined || this.#end(failure);
+    }
     if (typeof ready === "string") return this.#end(ready);
     try {
       const stretch = queue.take((read) => this.#shareOf(read, ready.processor));
@@ -244,33 +251,29 @@ export class RecordRunner {
     }, this.#deps.emit);
   }
 
-  /** The processor for what comes next, or why nothing does. */
-  async #useProcessor(): Promise<Ready | Unready> {
-    while (true) {
-      if (!this.#lease.isHeld) return "lost";
-      if (this.until.aborted) return "drained";
-      if (this.#making === undefined) {
-        const use = this.#slot.use();
-        if (use.made !== undefined) return { use, processor: use.made };
-        this.#making = this.#make(use).finally(() => this.#making = undefined);
-      }
-      // A factory may take its time, in which the shard can be lost or given up, and the processor changed.
-      const failure = await this.#making;
-      if (failure !== undefined) return failure;
-    }
+  /** The processor for what comes next, or why nothing does; a promise if it is being made: then ask again. */
+  #useProcessor(): Ready | Unready | Promise<Unready | undefined> {
+    if (!this.#lease.isHeld) return "lost";
+    if (this.until.aborted) return "drained";
+    if (this.#making !== undefined) return this.#making;
+    const use = this.#slot.use();
+    if (use.made !== undefined) return { use, processor: use.made };
+    this.#making = this.#make(use).finally(() => this.#making = undefined);
+    return this.#making;
   }
 
   /** Has a factory make the processor, once for all lanes; gives why there is none. */
   async #make(first: Use): Promise<Unready | undefined> {
     let use = first;
     for (let attempt = 1;; attempt++) {
+      using isOver = new Scope(this.until, use.retired);
       try {
-        const made = use.processor;
-        if (made instanceof Promise) {
-          await (use.keepsTime ? made : this.#user.limited(() => made));
-        }
+        const made = Promise.resolve(use.processor);
+        await abortable(use.keepsTime ? made : this.#user.limited(() => made), isOver.signal);
         return undefined;
       } catch (error) {
+        // What it makes for nobody is disposed when it comes.
+        if (isOver.signal.aborted) return undefined;
         this.#user.tellFailed("factory", error);
       } finally {
         await use.done();

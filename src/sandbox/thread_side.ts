@@ -264,6 +264,7 @@ export class ThreadSide {
     checkByHand(this.#deps.settings.checkpointMode, shardId, record);
     const id = this.#lastNumber += 1;
     const done = Promise.withResolvers<void>();
+    done.promise.catch(() => {}); // Whoever does not wait for it learns of a lost shard from the signal.
     this.#checkpoints.set(id, done);
     const position = record === undefined ? null : {
       sequenceNumber: record.sequenceNumber,

@@ -532,3 +532,21 @@ for (const concurrency of [1, 2]) {
     assertEquals([await run, log], ["drained", []], "a drain");
   });
 }
+
+Deno.test("factory: one that hangs keeps the shard neither from its next processor nor from its next owner", async () => {
+  const log: string[] = [];
+  const hung = Promise.withResolvers<RecordProcessor>();
+  const { runner, processors, drain } = await running(() => hung.promise);
+  const run = runner.run(batch(1, 1));
+  await settled();
+  await processors.change({ process: (record) => void log.push(record.text()) });
+  assertEquals([await run, log], ["done", ["1"]]);
+  await processors.change(() => new Promise(() => {}));
+  const next = runner.run(batch(2, 2));
+  await settled();
+  drain.abort();
+  assertEquals(await next, "drained");
+  hung.resolve({ process: () => {}, [Symbol.asyncDispose]: () => void log.push("disposed") });
+  await settled();
+  assertEquals(log, ["1", "disposed"]);
+});
