@@ -199,6 +199,23 @@ Deno.test("T14: a SIGHUP while the processor is loaded does not end the process:
   });
 });
 
+Deno.test("T9: what is on this machine is not asked for through a proxy", async () => {
+  const source = "export default { process() {} };";
+  await using server = new ModuleServer({ "/p.js": source });
+  await using proxy = new ModuleServer({ "/p.js": source });
+  await withWorld(async ({ run }) => {
+    await using process = run(server.url("/p.js"), [], {
+      HTTP_PROXY: proxy.url("/"),
+      NO_PROXY: "",
+      KINESIX_HEADER: "Authorization: Bearer hunter2",
+    });
+    await process.until(has("processor_loaded"));
+    await stop(process);
+    assertEquals(proxy.requests.filter(({ path }) => path === "/p.js"), []);
+    assertEquals(server.headers("authorization"), ["Bearer hunter2"]);
+  });
+});
+
 Deno.test("a cache keeps a worker going while the source is down, which it tells; a header is never told", async () => {
   const server = new ModuleServer({ "/p.js": "export default { process() {} };" });
   await withWorld(async ({ folder, run }) => {
