@@ -29,7 +29,12 @@ async function load(code: string, threads: number | undefined): Promise<LoadedPr
   const graph = await fetchGraph(`data:text/javascript,${encodeURIComponent(code)}`);
   if (threads === undefined) return await startProcessor(graph);
   const plan = { count: threads, sandbox: undefined, config: {} };
-  return await startInThreads(graph, plan, { isConsoleOnStderr: false, onStray: reportError });
+  return await startInThreads(graph, plan, {
+    isConsoleOnStderr: false,
+    loadTimeoutMs: 60_000,
+    signal: new AbortController().signal,
+    onStray: reportError,
+  });
 }
 
 /** The time of one batch of 1,000 records of 1 KB, in milliseconds, for each round. */

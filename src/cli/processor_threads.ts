@@ -21,6 +21,10 @@ import type { SandboxAccess, ThreadPlan } from "./thread_flags.ts";
 export interface ThreadSurroundings {
   /** Whether what the processor prints goes to stderr. */
   readonly isConsoleOnStderr: boolean;
+  /** The most time for what the modules do at their start, in milliseconds. */
+  readonly loadTimeoutMs: number;
+  /** Gives up starting. */
+  readonly signal: AbortSignal;
   /** Is told what failed in a thread without anybody waiting for it. */
   readonly onStray: (error: unknown) => void;
 }
@@ -33,10 +37,10 @@ export interface ThreadSurroundings {
 export async function startInThreads(
   graph: ModuleGraph,
   { count, sandbox, config }: ThreadPlan,
-  { isConsoleOnStderr, onStray }: ThreadSurroundings,
+  { isConsoleOnStderr, loadTimeoutMs, signal, onStray }: ThreadSurroundings,
 ): Promise<LoadedProcessor> {
-  const { folder, dispose } = await writeGraph(graph);
-  const { processTimeout, checkpointMode } = resolveConfig(config);
+  const { folder, restore, dispose } = await writeGraph(graph);
+  const { processTimeout, checkpointMode, concurrency } = resolveConfig(config);
   const startWorker = (settings: ThreadSettings): Worker => {
     const worker = openWorker(sandbox && permissionsOf(sandbox, folder));
     const setup: ThreadSetup = { settings, graph, folder, isConsoleOnStderr };
@@ -48,8 +52,12 @@ export async function startInThreads(
     const settings = { processTimeout, checkpointMode, isSandboxed };
     const threads = await startProcessorThreads({
       count,
+      lanes: concurrency,
       clock: systemClock,
       settings,
+      loadTimeoutMs,
+      signal,
+      prepare: restore,
       startWorker,
       onStray,
     });

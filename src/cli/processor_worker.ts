@@ -29,16 +29,18 @@ export interface ThreadSetup {
 
 /** The thread as its own module sees it; the types of the main thread do not have it. */
 const thread = globalThis as unknown as {
-  onmessage: ((event: MessageEvent) => void) | null;
+  addEventListener(type: "message", listener: (event: MessageEvent) => void): void;
   postMessage(message: FromThread): void;
 };
 // Taken before the processor can put anything in its place.
 const post = thread.postMessage.bind(thread);
 
-thread.onmessage = ({ data }: MessageEvent<ThreadSetup>) => {
-  // It answers its own failures.
-  void begin(data);
+// No `onmessage`, which the processor may set too.
+let receive = (message: ThreadSetup | ToThread): void => {
+  // The first one; it answers its own failures.
+  void begin(message as ThreadSetup);
 };
+thread.addEventListener("message", ({ data }) => receive(data));
 
 async function begin(setup: ThreadSetup): Promise<void> {
   const { settings, graph, folder } = setup;
@@ -48,7 +50,7 @@ async function begin(setup: ThreadSetup): Promise<void> {
     const { module } = await instantiate(graph, { ...folder !== undefined && { folder } });
     const source = processorOf(module, graph.place);
     const side = new ThreadSide({ settings, clock: systemClock, source, post });
-    thread.onmessage = ({ data }: MessageEvent<ToThread>) => side.receive(data);
+    receive = (message) => side.receive(message as ToThread);
   } catch (error) {
     post({ kind: "refused", error: packError(error) });
   }

@@ -16,11 +16,17 @@ import { fetchGraph } from "./load_processor/graph.ts";
 import { type LoadedProcessor, startProcessor } from "./load_processor/load_processor.ts";
 import type { ModuleGraph } from "./load_processor/module_graph.ts";
 import { checkForNewVersion } from "./load_processor/new_version.ts";
-import type { LoadOptions } from "./load_processor/options.ts";
+import { LOAD_LIMITS, type LoadOptions } from "./load_processor/options.ts";
 import { loadOptions, watchInterval } from "./processor_flags.ts";
 import { sendConsoleToStderr } from "./processor_output.ts";
 import { startInThreads } from "./processor_threads.ts";
-import { aborted, listenForReload, listenForStop, type StopSignals } from "./stop_signals.ts";
+import {
+  aborted,
+  listenForReload,
+  listenForStop,
+  type ReloadSignals,
+  type StopSignals,
+} from "./stop_signals.ts";
 import { sayError, type Terminal } from "./terminal.ts";
 import { planThreads } from "./thread_flags.ts";
 import type { Values } from "./values.ts";
@@ -31,6 +37,8 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
   const isJson = values.need("log") === "json";
   if (isJson) sendConsoleToStderr();
   using signals = listenForStop();
+  // From the start on: one that comes while the processor is loaded must not end the process.
+  using reloads = watchInterval(values) === undefined ? undefined : listenForReload();
   signals.signal.addEventListener("abort", () => {
     if (terminal.isStderrInteractive) {
       terminal.say(`${signals.signal.reason}: stopping cleanly; once more to stop at once`);
@@ -42,7 +50,7 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
     const log = isJson ? openJsonLog(terminal) : await openPrettyLog(terminal);
     const workerId = values.text("worker-id");
     try {
-      return await runWorker({ signals, log, terminal, processing }, {
+      return await runWorker({ signals, reloads, log, terminal, processing }, {
         ...connection(values, terminal, ["kinesis", "dynamodb"]),
         ...workerId !== undefined && { workerId },
         appName: values.need("app"),
@@ -64,7 +72,7 @@ interface Processing {
   readonly first: LoadedProcessor;
   readonly options: LoadOptions;
   readonly intervalMs: number | undefined;
-  readonly start: (graph: ModuleGraph) => Promise<LoadedProcessor>;
+  readonly start: (graph: ModuleGraph, signal: AbortSignal) => Promise<LoadedProcessor>;
   /** The settings, with what its threads need. */
   readonly config: ReactoKinesixConfig;
   /** Is told what failed in a thread of its own without anybody waiting for it. */
@@ -81,13 +89,17 @@ async function startProcessing(
   const intervalMs = watchInterval(values);
   const plan = planThreads(values);
   const strays = { tellStray: (error: unknown): void => sayError(error, terminal) };
-  const start = (graph: ModuleGraph): Promise<LoadedProcessor> =>
-    plan === undefined ? startProcessor(graph, options) : startInThreads(graph, plan, {
-      isConsoleOnStderr: values.need("log") === "json",
-      onStray: (error) => strays.tellStray(error),
-    });
+  const start = (graph: ModuleGraph, signal: AbortSignal): Promise<LoadedProcessor> =>
+    plan === undefined
+      ? startProcessor(graph, { ...options, signal })
+      : startInThreads(graph, plan, {
+        isConsoleOnStderr: values.need("log") === "json",
+        loadTimeoutMs: options.limits?.timeoutMs ?? LOAD_LIMITS.timeoutMs,
+        signal,
+        onStray: (error) => strays.tellStray(error),
+      });
   try {
-    const first = await start(await fetchGraph(values.need("processor"), options));
+    const first = await start(await fetchGraph(values.need("processor"), options), signal);
     const config = plan?.config ?? values.config;
     return Object.assign(strays, { first, options, intervalMs, start, config });
   } catch (error) {
@@ -99,13 +111,15 @@ async function startProcessing(
 /** What a worker runs with. */
 interface Surroundings {
   readonly signals: StopSignals;
+  /** Undefined if nobody looks for new versions. */
+  readonly reloads: ReloadSignals | undefined;
   readonly log: EventLog;
   readonly terminal: Terminal;
   readonly processing: Processing;
 }
 
 async function runWorker(
-  { signals, log, terminal, processing }: Surroundings,
+  { signals, reloads, log, terminal, processing }: Surroundings,
   options: AppOptions,
 ): Promise<number> {
   using strays = catchStrays();
@@ -119,8 +133,8 @@ async function runWorker(
     tell({ type: "processor_failed", shardId: null, operation: "background", error: told });
   };
   await using watch = watchUnlessNever(app, processing, tell);
-  // Only now: whoever waits for this may send SIGHUP next, which would end the process if nobody listened.
   tell(loadedFact(processing.first));
+  reloads?.follow(() => watch?.lookNow());
   const trouble = await Promise.race([
     aborted(signals.signal).then(() => undefined),
     app.finished.then(() => undefined),
@@ -142,9 +156,9 @@ function watchUnlessNever(
   app: ReactoKinesixApp,
   { first, intervalMs, options, start }: Processing,
   tell: (fact: AppFact) => void,
-): AsyncDisposable & { stop(): void } | undefined {
+): ProcessorWatch | undefined {
   if (intervalMs === undefined) return undefined;
-  const watch = new ProcessorWatch({
+  return new ProcessorWatch({
     app,
     first,
     intervalMs,
@@ -152,14 +166,6 @@ function watchUnlessNever(
     start,
     tell,
   });
-  const reload = listenForReload(() => watch.lookNow());
-  return {
-    stop: () => watch.stop(),
-    async [Symbol.asyncDispose]() {
-      reload[Symbol.dispose]();
-      await watch[Symbol.asyncDispose]();
-    },
-  };
 }
 
 /** Starts the worker; undefined if it was told to stop before it ran. */

@@ -49,12 +49,27 @@ export function listenForStop(onSecond: () => void = () => {}): StopSignals {
   };
 }
 
-/** Calls a function at each SIGHUP until it is disposed; Windows has none. */
-export function listenForReload(onReload: () => void): Disposable {
-  if (Deno.build.os === "windows") return { [Symbol.dispose]() {} };
-  Deno.addSignalListener("SIGHUP", onReload);
+/** The wish that what changed is used. */
+export interface ReloadSignals extends Disposable {
+  /** Calls a function at each SIGHUP from now on; at once if one came before, when there was nobody to tell. */
+  follow(onReload: () => void): void;
+}
+
+/** Listens for SIGHUP, which would end the process, until it is disposed; Windows has none. */
+export function listenForReload(): ReloadSignals {
+  let isAsked = false;
+  let tell = (): void => {
+    isAsked = true;
+  };
+  const listener = (): void => tell();
+  const isThere = Deno.build.os !== "windows";
+  if (isThere) Deno.addSignalListener("SIGHUP", listener);
   return {
-    [Symbol.dispose]: () => Deno.removeSignalListener("SIGHUP", onReload),
+    follow(onReload) {
+      tell = onReload;
+      if (isAsked) onReload();
+    },
+    [Symbol.dispose]: () => isThere && Deno.removeSignalListener("SIGHUP", listener),
   };
 }
 

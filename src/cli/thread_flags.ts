@@ -95,11 +95,17 @@ export function planThreads(values: Values): ThreadPlan | undefined {
   const count = Number(asked ?? 1);
   if (asked === undefined && !isSandboxed) return undefined;
   const config = { ...values.config };
-  const { checkpointMode, checkpointFrequency, concurrency } = resolveConfig(config);
+  const { checkpointMode, checkpointFrequency, concurrency, orderBy } = resolveConfig(config);
   if (count > 1 && checkpointMode === "manual") {
     throw new UsageError(
       `Cannot use --threads ${count} with --checkpoint-mode manual: threads finish their records ` +
         `in any order; use one thread, or the mode auto`,
+    );
+  }
+  if (count > 1 && orderBy === "shard") {
+    throw new UsageError(
+      `Cannot use --threads ${count} with --order-by shard: one record comes after the other; use ` +
+        `one thread, or the order partitionKey or none`,
     );
   }
   if (isSandboxed && config.processTimeout === undefined) {

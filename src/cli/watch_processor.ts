@@ -22,7 +22,7 @@ export interface WatchOptions {
   /** Fetches another version whole; null if there is none. */
   readonly check: (current: LoadedProcessor, signal: AbortSignal) => Promise<ModuleGraph | null>;
   /** Runs a version. */
-  readonly start: (graph: ModuleGraph) => Promise<LoadedProcessor>;
+  readonly start: (graph: ModuleGraph, signal: AbortSignal) => Promise<LoadedProcessor>;
   readonly tell: (fact: AppFact) => void;
 }
 
@@ -81,10 +81,13 @@ export class ProcessorWatch implements AsyncDisposable {
   async #pause(signal: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, this.#options.intervalMs);
-    signal.addEventListener("abort", () => resolve(), { once: true });
-    this.#wake = resolve;
+    const wake = (): void => resolve();
+    this.#wake = wake;
+    signal.addEventListener("abort", wake);
     await promise;
     clearTimeout(timer);
+    // A worker that runs for a year must not keep one for each look.
+    signal.removeEventListener("abort", wake);
   }
 
   async #look(signal: AbortSignal): Promise<void> {
@@ -94,7 +97,7 @@ export class ProcessorWatch implements AsyncDisposable {
       if (graph === null) return this.#forgetProblem();
       version = graph.version;
       if (version === this.#brokenVersion) return;
-      const next = await this.#options.start(graph);
+      const next = await this.#options.start(graph, signal);
       this.#versions.add(next);
       if (signal.aborted) return;
       this.#forgetProblem();

@@ -7,10 +7,10 @@
  */
 
 import type { Checkpoint } from "../core/checkpoint.ts";
+import type { ResolvedConfig } from "../core/config.ts";
 import { create, forget, isEnded, newShardRow, type ShardRow } from "../core/lease.ts";
 import { type FamilyMember, rowsWithoutShard, shardsWithoutRow } from "../core/lineage.ts";
 import { SourceError, toEventError } from "../errors.ts";
-
 import type { ShardInfo, StreamSource } from "../ports.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
 import { forEachLimited } from "./tasks.ts";
@@ -18,6 +18,7 @@ import { forEachLimited } from "./tasks.ts";
 /** What the shard sync needs of the worker. */
 export interface ShardSyncDeps extends WriteDeps {
   readonly source: StreamSource;
+  readonly config: Pick<ResolvedConfig, "checkStreamChangesFrequency">;
 }
 
 const WRITES_AT_ONCE_MAX = 16;
@@ -25,25 +26,50 @@ const WRITES_AT_ONCE_MAX = 16;
 const CREATE_AT_ONCE_MAX = 256;
 /** How often the rows are read again because others turned out to be creating them. */
 const READS_MAX = 100;
+/**
+ * For what part of the time between two regular looks all looks must have shown the same: a list may be out of date, and with it all
+ * that are asked for within a moment.
+ */
+const LASTING_SHARE = 0.85;
+
+/** What the looks show, and since when. */
+class Lasting {
+  readonly #forMs: number;
+  #since: ReadonlyMap<string, number> = new Map();
+
+  constructor(forMs: number) {
+    this.#forMs = forMs;
+  }
+
+  /** Takes what a look shows, and between which times it was made. Returns what has lasted. */
+  note(ids: readonly string[], look: { readonly from: number; readonly until: number }): string[] {
+    this.#since = new Map(ids.map((id) => [id, this.#since.get(id) ?? look.until]));
+    return ids.filter((id) => look.from - (this.#since.get(id) ?? look.until) >= this.#forMs);
+  }
+}
 
 /** Keeps rows and shards in step. */
 export class ShardSync {
   readonly #deps: ShardSyncDeps;
   readonly #startAt: Checkpoint;
-  /** Rows that the last look would have deleted: a single look may be out of date. */
-  #unlisted: ReadonlySet<string> = new Set();
-  #reborn: ReadonlySet<string> = new Set();
+  readonly #unlisted: Lasting;
+  readonly #reborn: Lasting;
 
   /** @param startAt Where a shard begins that has no row yet. */
   constructor(deps: ShardSyncDeps, startAt: Checkpoint) {
     this.#deps = deps;
     this.#startAt = startAt;
+    const forMs = LASTING_SHARE * deps.config.checkStreamChangesFrequency;
+    this.#unlisted = new Lasting(forMs);
+    this.#reborn = new Lasting(forMs);
   }
 
   /** Looks at the stream and the rows. Returns whether there are new rows. */
   async look(signal: AbortSignal): Promise<boolean> {
-    const { store, source } = this.#deps;
+    const { store, source, clock } = this.#deps;
+    const from = clock.monotonic();
     const shards = await source.listShards(signal);
+    const listed = { from, until: clock.monotonic() };
     let isNew = false;
     let { rows, malformed } = await store.list("shard", signal);
     for (let reads = 1; reads < READS_MAX; reads++) {
@@ -55,10 +81,14 @@ export class ShardSync {
       ({ rows, malformed } = await store.list("shard", signal));
     }
     const unlisted = rowsWithoutShard(shards, rows);
-    this.#tellReborn(shards, rows);
-    const gone = unlisted.filter((row) => this.#unlisted.has(row.id));
-    this.#unlisted = new Set(unlisted.map((row) => row.id));
-    await forEachLimited(gone, WRITES_AT_ONCE_MAX, (row) => this.#forget(row, signal));
+    const gone = new Set(this.#unlisted.note(unlisted.map((row) => row.id), listed));
+    const reborn = this.#reborn.note(rebornShards(shards, rows), listed);
+    if (reborn.length > 0) this.#tellReborn(reborn);
+    await forEachLimited(
+      unlisted.filter((row) => gone.has(row.id)),
+      WRITES_AT_ONCE_MAX,
+      (row) => this.#forget(row, signal),
+    );
     return isNew;
   }
 
@@ -113,15 +143,9 @@ export class ShardSync {
       .sort((a, b) => a.place - b.place).map(({ item }) => item);
   }
 
-  /** A finished shard that takes records again, in two looks: only a new stream of the same name has that. */
-  #tellReborn(shards: readonly ShardInfo[], rows: readonly ShardRow[]): void {
-    const open = new Set(shards.filter((shard) => !shard.isClosed).map((shard) => shard.id));
-    const reborn = rows.filter((row) => isEnded(row) && open.has(row.id)).map((row) => row.id);
-    const twice = reborn.filter((id) => this.#reborn.has(id));
-    this.#reborn = new Set(reborn);
-    if (twice.length === 0) return;
+  #tellReborn(reborn: readonly string[]): void {
     const message =
-      `Cannot read ${twice.join(", ")}: finished in the state table, but open in the ` +
+      `Cannot read ${reborn.join(", ")}: finished in the state table, but open in the ` +
       "stream, which was deleted and created again under its name; stop the app and delete the " +
       "rows of the old stream";
     const error = toEventError(new SourceError(message, { kind: "invalid" }));
@@ -142,4 +166,10 @@ export class ShardSync {
     const { kind } = await writePatiently(this.#deps, forget(row), signal);
     if (kind === "written") this.#deps.emit({ type: "shard_forgotten", shardId: row.id });
   }
+}
+
+/** The finished shards that take records again: only a new stream of the same name has such. */
+function rebornShards(shards: readonly ShardInfo[], rows: readonly ShardRow[]): readonly string[] {
+  const open = new Set(shards.filter((shard) => !shard.isClosed).map((shard) => shard.id));
+  return rows.filter((row) => isEnded(row) && open.has(row.id)).map((row) => row.id);
 }

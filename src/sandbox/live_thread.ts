@@ -24,6 +24,8 @@ import type {
 export interface ThreadDeps {
   readonly clock: Clock;
   readonly settings: Omit<ThreadSettings, "running">;
+  /** The most time for a thread to load the processor, in milliseconds. */
+  readonly loadTimeoutMs: number;
   /** Starts a Worker, and sends it the settings and whatever it needs to find its processor. */
   readonly startWorker: (settings: ThreadSettings) => Worker;
   /** Is told what failed in a thread without anybody waiting for it. */
@@ -69,8 +71,6 @@ export interface Answer {
   readonly thrown?: { readonly error: unknown };
 }
 
-/** The processor module may be large, and its top level may wait for others. */
-const LOAD_MAX_MS = 60_000;
 /** How often the deadline is looked at, as a part of `processTimeout`, and the bounds of that. */
 const LOOK_SHARE = 1 / 8;
 const LOOK_MS = { min: 10, max: 1_000 };
@@ -113,9 +113,14 @@ export class LiveThread {
   /** Resolves to the methods of the processor, null for a factory, when it is loaded. */
   async loaded(): Promise<readonly ProcessorMethod[] | null> {
     using timer = new Scope(this.#life.signal);
-    const tooLate = this.#deps.clock.sleep(LOAD_MAX_MS, timer.signal).then(() => {
-      const reason = `it was not loaded within ${LOAD_MAX_MS / 1_000} s`;
-      this.end(new Error(`Cannot start the thread of the processor: ${reason}`));
+    const { clock, loadTimeoutMs } = this.#deps;
+    const tooLate = clock.sleep(loadTimeoutMs, timer.signal).then(() => {
+      const reason = `its modules did not finish what they do at the start within`;
+      this.end(
+        new Error(
+          `Cannot start the thread of the processor: ${reason} ${loadTimeoutMs} ms, the time for loading`,
+        ),
+      );
     });
     tooLate.catch(() => {}); // The timer is not needed any more.
     try {

@@ -30,15 +30,10 @@ const STACK_LENGTH_MAX = 16_384;
 const CAUSES_MAX = 4;
 
 /** What a name of an error stands for in any thread. */
-const BUILT_IN: Readonly<Record<string, ErrorConstructor>> = {
-  Error,
-  EvalError,
-  RangeError,
-  ReferenceError,
-  SyntaxError,
-  TypeError,
-  URIError,
-};
+const BUILT_IN: ReadonlyMap<string, ErrorConstructor> = new Map(
+  [Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError]
+    .map((type) => [type.name, type]),
+);
 
 /** Packs whatever was thrown. */
 export function packError(error: unknown, causes: number = CAUSES_MAX): PackedError {
@@ -60,7 +55,7 @@ export function unpackError(packed: PackedError): unknown {
   if ("value" in packed) return packed.value;
   const { name, message, stack, cause } = packed;
   const options = cause === undefined ? {} : { cause: unpackError(cause) };
-  const error = new (BUILT_IN[name] ?? Error)(message, options);
+  const error = new (BUILT_IN.get(name) ?? Error)(message, options);
   const hide = { enumerable: false, configurable: true, writable: true };
   if (error.name !== name) Object.defineProperty(error, "name", { ...hide, value: name });
   Object.defineProperty(error, "stack", { ...hide, value: stack ?? `${name}: ${message}` });

@@ -23,11 +23,17 @@ export interface Task {
   readonly progress?: Progress;
 }
 
+/** What a place for threads needs of the outside. */
+export interface ThreadPlaceDeps extends ThreadDeps {
+  /** Sees to it that what a Worker reads is there, before each start. */
+  readonly prepare: () => Promise<void>;
+}
+
 const RESTART_BACKOFF: Backoff = { baseMs: 100, maxMs: 10_000 };
 
 /** A place for one thread after the other. */
 export class ProcessorThread {
-  readonly #deps: ThreadDeps;
+  readonly #deps: ThreadPlaceDeps;
   readonly #closed = new AbortController();
   /** The shards whose processors are to be there, by the number of the processor. */
   readonly #shards = new Map<number, string>();
@@ -38,7 +44,7 @@ export class ProcessorThread {
   #failures = 0;
 
   /** @param deps What a thread needs of the outside. */
-  constructor(deps: ThreadDeps) {
+  constructor(deps: ThreadPlaceDeps) {
     this.#deps = deps;
   }
 
@@ -151,6 +157,7 @@ export class ProcessorThread {
       // What ends one thread after the other must not keep the machine busy with starting them.
       await this.#deps.clock.sleep(backoffMs(this.#failures - 1, RESTART_BACKOFF, 0), signal);
     }
+    await this.#deps.prepare();
     signal.throwIfAborted();
     const thread = new LiveThread(this.#deps, () => {
       if (this.#live === thread) this.#ended();

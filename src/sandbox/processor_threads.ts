@@ -6,17 +6,21 @@
  * @module
  */
 
+import { abortable } from "@std/async/abortable";
 import type { ProcessorSource } from "../processor.ts";
 import { CheckpointRequests } from "./checkpoint_requests.ts";
-import type { ThreadDeps } from "./live_thread.ts";
-import { ProcessorThread } from "./processor_thread.ts";
+import { ProcessorThread, type ThreadPlaceDeps } from "./processor_thread.ts";
 import { type ProcessorMethod, SHARED } from "./protocol.ts";
 import { disposeIn, remoteProcessor } from "./remote_processor.ts";
 
 /** What the threads of a processor need. */
-export interface ProcessorThreadsOptions extends Omit<ThreadDeps, "onCheckpoint"> {
+export interface ProcessorThreadsOptions extends Omit<ThreadPlaceDeps, "onCheckpoint"> {
   /** How many threads there are: 1 or more. */
   readonly count: number;
+  /** How many lanes each shard has; see `concurrency`. */
+  readonly lanes: number;
+  /** Gives up starting. */
+  readonly signal: AbortSignal;
 }
 
 /** Threads with one and the same processor module. */
@@ -28,27 +32,29 @@ export interface ProcessorThreads extends Disposable {
 /**
  * Starts the threads of a processor; `using` ends them at once.
  *
- * @throws {Error} If the processor cannot be loaded; as the thread says it.
+ * @throws {Error} If the processor cannot be loaded; as the thread says it. The reason of the signal if that aborts.
  */
 export async function startProcessorThreads(
   options: ProcessorThreadsOptions,
 ): Promise<ProcessorThreads> {
   const checkpoints = new CheckpointRequests(options.settings.checkpointMode);
-  const deps: ThreadDeps = {
+  const deps: ThreadPlaceDeps = {
     ...options,
     onCheckpoint: (...request) => checkpoints.request(...request),
   };
   const threads = Array.from({ length: options.count }, () => new ProcessorThread(deps));
   const close = (): void => threads.forEach((thread) => thread.close());
   try {
-    const [methods = null] = await Promise.all(threads.map((thread) => thread.start()));
+    const started = Promise.all(threads.map((thread) => thread.start()));
+    const [methods = null] = await abortable(started, options.signal);
+    const { lanes } = options;
     let number = SHARED;
     const source: ProcessorSource = methods !== null
-      ? remoteProcessor({ threads, number, checkpoints }, methods)
+      ? remoteProcessor({ threads, number, lanes, checkpoints }, methods)
       : Object.assign(async (shardId: string) => {
         const own = number += 1;
         const methods = await makeIn(threads, own, shardId);
-        return remoteProcessor({ threads, number: own, checkpoints }, methods);
+        return remoteProcessor({ threads, number: own, lanes, checkpoints }, methods);
       }, { keepsTime: true });
     return { source, [Symbol.dispose]: close };
   } catch (error) {

@@ -29,6 +29,8 @@ export interface RemoteDeps {
   readonly threads: readonly ProcessorThread[];
   /** Which processor of the threads it is: 0 for the one that all shards share. */
   readonly number: number;
+  /** How many lanes a shard has: whatever is called for a key, its lane says in which thread. */
+  readonly lanes: number;
   readonly checkpoints: CheckpointRequests;
 }
 
@@ -86,7 +88,7 @@ class Remote implements RunProcessor {
 
   async process(record: KinesisRecord, context: ProcessContext): Promise<void> {
     const result = await this.processRun([record], context, {
-      lane: laneOf(record.partitionKey, this.#deps.threads.length),
+      lane: this.#laneOf(record),
       until: context.signal,
       progressed: () => {},
     });
@@ -149,10 +151,10 @@ class Remote implements RunProcessor {
   }
 
   async processBatch(records: readonly KinesisRecord[], context: ProcessContext): Promise<void> {
-    const { threads } = this.#deps;
     const [first] = records;
     if (first === undefined) return;
-    const thread = this.#threadOf(laneOf(first.partitionKey, threads.length), context);
+    // All of one lane.
+    const thread = this.#threadOf(this.#laneOf(first), context);
     try {
       await this.#ask(thread, context, () => ({ kind: "batch", ...packed(records, context) }));
     } catch (error) {
@@ -233,8 +235,11 @@ class Remote implements RunProcessor {
   }
 
   #threadThatFailed(record: KinesisRecord): ProcessorThread {
-    const { threads } = this.#deps;
-    return this.#failedIn.get(record) ?? at(threads, laneOf(record.partitionKey, threads.length));
+    return this.#failedIn.get(record) ?? at(this.#deps.threads, this.#laneOf(record));
+  }
+
+  #laneOf({ partitionKey }: KinesisRecord): number {
+    return laneOf(partitionKey, this.#deps.lanes);
   }
 }
 

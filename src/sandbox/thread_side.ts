@@ -117,7 +117,7 @@ export class ThreadSide {
       case "batch": {
         const records = deliver(work);
         const context = this.#context(call, work.context, records.at(-1));
-        return this.#wait(call, () => processor.processBatch?.(records, context));
+        return this.#finish(call, () => processor.processBatch?.(records, context));
       }
       case "askMode": {
         const [record] = deliver(work);
@@ -127,18 +127,18 @@ export class ThreadSide {
         const [record] = deliver(work);
         const context = this.#context(call, work.context, record);
         const error = this.#thrown(work.error);
-        return record && this.#wait(
+        return record && this.#finish(
           call,
           () => processor.onMaxRetryExceeded?.(record, work.mode, error, context),
         );
       }
       case "shardEnded": {
         const context = this.#context(call, work.context, undefined);
-        return this.#wait(call, () => processor.shardEnded?.(context));
+        return this.#finish(call, () => processor.shardEnded?.(context));
       }
       case "dispose":
         this.#processors.delete(number);
-        return this.#wait(call, () => processor[Symbol.asyncDispose]?.());
+        return this.#finish(call, () => processor[Symbol.asyncDispose]?.());
       default:
         return work satisfies never;
     }
@@ -189,6 +189,11 @@ export class ThreadSide {
   /** Runs code of the user's, and waits for it. */
   async #wait<T>(call: Call, code: () => T): Promise<Awaited<T>> {
     return await this.#limited(call, this.#enter(call, code));
+  }
+
+  /** The same, for what it returns nobody asks; and not everything can be sent, in which case no answer would come. */
+  async #finish(call: Call, code: () => unknown): Promise<void> {
+    await this.#wait(call, code);
   }
 
   /** Waits for code of the user's for at most `processTimeout`. */

@@ -17,6 +17,7 @@ export function fitOutThread(
   // An exit would end this thread only, and nobody would be told.
   replace(Deno, "exit", refusal("exit", "only the thread of the processor would end, unseen"));
   replace(globalThis, "close", refusal("close the thread", "nobody would be told"));
+  replace(globalThis, "postMessage", refusal("post a message", "nobody would read it"));
   if (isSandboxed) {
     // Each process may signal itself, whatever its permissions are.
     replace(Deno, "kill", refusal("send a signal", "the processor runs in a sandbox"));

@@ -178,6 +178,44 @@ Deno.test("T14: --watch-processor and SIGHUP change to a new version, and keep t
   });
 });
 
+Deno.test("T14: a SIGHUP while the processor is loaded does not end the process: it looks again, afterwards", async () => {
+  const { promise: isAsked, resolve: ask } = Promise.withResolvers<void>();
+  const { promise: isSent, resolve: send } = Promise.withResolvers<void>();
+  await using server: ModuleServer = new ModuleServer({
+    "/p.js": async (): Promise<Response> => {
+      const number: number = server.requests.length;
+      ask();
+      await isSent;
+      return typed(`export default { process: () => ${number} };`, "text/javascript")();
+    },
+  });
+  await withWorld(async ({ run }) => {
+    await using process = run(server.url("/p.js"), ["--watch-processor=1h"]);
+    await isAsked;
+    process.kill("SIGHUP");
+    send();
+    await process.until(has("processor_loaded", 2));
+    await stop(process);
+  });
+});
+
+Deno.test("T9: what is on this machine is not asked for through a proxy", async () => {
+  const source = "export default { process() {} };";
+  await using server = new ModuleServer({ "/p.js": source });
+  await using proxy = new ModuleServer({ "/p.js": source });
+  await withWorld(async ({ run }) => {
+    await using process = run(server.url("/p.js"), [], {
+      HTTP_PROXY: proxy.url("/"),
+      NO_PROXY: "",
+      KINESIX_HEADER: "Authorization: Bearer hunter2",
+    });
+    await process.until(has("processor_loaded"));
+    await stop(process);
+    assertEquals(proxy.requests.filter(({ path }) => path === "/p.js"), []);
+    assertEquals(server.headers("authorization"), ["Bearer hunter2"]);
+  });
+});
+
 Deno.test("a cache keeps a worker going while the source is down, which it tells; a header is never told", async () => {
   const server = new ModuleServer({ "/p.js": "export default { process() {} };" });
   await withWorld(async ({ folder, run }) => {

@@ -7,6 +7,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { LeaseLostError } from "../../mod.ts";
+import { fetchGraph } from "../../src/cli/load_processor/graph.ts";
 import { loadProcessor } from "../../src/cli/load_processor/load_processor.ts";
 import type { LoadOptions } from "../../src/cli/load_processor/options.ts";
 import { entryUrl } from "../../src/cli/load_processor/specifier.ts";
@@ -364,6 +365,20 @@ Deno.test("T8: an import that runs days later does not need the files to be ther
   assertEquals(await folder.names(), []);
 });
 
+Deno.test("a worker that stops does not fail the import() of a record in hand", async () => {
+  await using server = new ModuleServer({
+    "/p.js":
+      `const late = ["./late", "js"].join("."); export default { process: async () => (await import(late)).five };`,
+    "/late.js": "export const five = 5;",
+  });
+  const stop = new AbortController();
+  const loaded = await loadProcessor(server.url("/p.js"), { signal: stop.signal });
+  stop.abort("SIGTERM");
+  const { process } = loaded.source as unknown as { process(): Promise<number> };
+  assertEquals(await process(), 5);
+  await loaded.dispose();
+});
+
 Deno.test("what runs on after its version was removed cannot import any more", async () => {
   await using server = new ModuleServer({
     "/p.ts": `export default { process: () => import("./late.ts") };`,
@@ -388,6 +403,24 @@ const HOSTILE: readonly string[] = [
   "throw new Proxy(new Error(), { get() { throw 1 }, getPrototypeOf() { throw 1 } })",
   "throw new Error('a'.repeat(10) + '\\n    at file:///1-x.mjs:1:1')",
 ];
+
+Deno.test("a long module with many imports does not hold up the worker", async () => {
+  const line = (n: number) =>
+    `export const f${n} = () => import("./a.js");${"\n// x".repeat(1_000)}\n`;
+  await using server = new ModuleServer({
+    "/p.js": Array.from({ length: 500 }, (_, n) => line(n)).join("") + "export default {};",
+    "/a.js": "export {};",
+  });
+  const startedAt = performance.now();
+  await fetchGraph(server.url("/p.js"));
+  assert(performance.now() - startedAt < 4_000, `${performance.now() - startedAt} ms`);
+});
+
+Deno.test("T6: what is CommonJS is told so", async () => {
+  for (const source of ['const fs = require("fs");', "module.exports = {};", "exports.a = 1;"]) {
+    assertStringIncludes(await refusal(dataUrl(source)), "it is CommonJS, and only ES modules");
+  }
+});
 
 Deno.test("T6: whatever a module throws, the message says which module it was", async () => {
   for (const source of HOSTILE) {

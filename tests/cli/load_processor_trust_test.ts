@@ -66,6 +66,21 @@ Deno.test("T9: http is for this machine alone, https for the hosts that are trus
   }
 });
 
+Deno.test("a host with a port is that port, also when it is the usual one; the port of the processor is one", async () => {
+  const at = (url: string, ...hosts: string[]) => checkPlace(new URL(url), null, { hosts });
+  at("https://example.com/p.ts", "example.com:443");
+  at("http://127.0.0.1/p.ts", "127.0.0.1:80");
+  assertThrows(() => at("https://example.com:444/p.ts", "example.com:443"), Error, "--allow-host");
+  await using server = new ModuleServer({
+    "/p.js": `import "https://example.com:8443/a.js"; ${PROCESSOR}`,
+  });
+  const jsrUrl = "https://example.com/";
+  assertStringIncludes(
+    await refusal(server.url("/p.js"), { jsrUrl }),
+    "add --allow-host example.com:8443",
+  );
+});
+
 Deno.test("T3: a redirect may not leave https, nor the hosts that are trusted", () => {
   const trust = { hosts: ["example.com", "localhost"] };
   const go = (from: string, to: string) => checkRedirect(new URL(from), new URL(to), trust);
@@ -261,6 +276,48 @@ Deno.test("T10: with a lock file, a module that changed is refused with its chai
       unknown,
       `/p.ts is not in --lock "${path}", and --frozen allows nothing else`,
     );
+  });
+});
+
+Deno.test("T10: a module of the lock file cannot be replaced by another one of it, nor can a redirect be new", async () => {
+  await using server = new ModuleServer({
+    "/p.ts": `import "./check.ts"; import "./nothing.ts"; ${EVALUATED} ${PROCESSOR}`,
+    "/check.ts": "export const check = true;",
+    "/nothing.ts": "export const nothing = true;",
+  });
+  await withFolder(async (folder) => {
+    const path = `${folder}/kinesix.lock`;
+    const place = server.url("/p.ts");
+    await fetchGraph(place, { lock: { path, isWritten: true } });
+    server.set("/check.ts", redirect("/nothing.ts"));
+    for (const isFrozen of [false, true]) {
+      assertStringIncludes(
+        await refusal(place, { lock: { path, isFrozen } }),
+        `/check.ts is a module in --lock "${path}", and redirects to ${server.url("/nothing.ts")}`,
+      );
+    }
+    server.set("/other.ts", redirect("/p.ts"));
+    server.set("/check.ts", "export const check = true;");
+    await fetchGraph(server.url("/other.ts"), { lock: { path } });
+    assertStringIncludes(
+      await refusal(server.url("/other.ts"), { lock: { path, isFrozen: true } }),
+      "/other.ts is not in --lock",
+    );
+  });
+});
+
+Deno.test("T10: with --frozen a computed import() reaches no package of npm either", async () => {
+  await using server = new ModuleServer({
+    "/p.js": `const name = ["npm:", "semver"].join("");
+      export default { process: () => import(name) };`,
+  });
+  await withFolder(async (folder) => {
+    const path = `${folder}/kinesix.lock`;
+    await fetchGraph(server.url("/p.js"), { lock: { path, isWritten: true } });
+    const loaded = await loadProcessor(server.url("/p.js"), { lock: { path, isFrozen: true } });
+    const { process } = loaded.source as unknown as { process(): Promise<unknown> };
+    await assertRejects(process, Error, "npm packages are not in the lock file");
+    await loaded.dispose();
   });
 });
 
@@ -462,6 +519,50 @@ async function registry(server: ModuleServer): Promise<void> {
   );
   server.set("/@other/small/1.0.0/sub.js", sub);
 }
+
+Deno.test("what is in the cache must come from a host that is trusted today, and the folder must be one's own", async () => {
+  await using other = new ModuleServer({ "/a.js": "export const a = 1;" });
+  await using server = new ModuleServer({
+    "/p.js": `import "./a.js"; ${PROCESSOR}`,
+    "/a.js": redirect(other.url("/a.js")),
+  });
+  await withFolder(async (cacheDir) => {
+    const options = { cacheDir, isOffline: true };
+    await load(server.url("/p.js"), { cacheDir, allowedHosts: [other.host] });
+    await load(server.url("/p.js"), { ...options, allowedHosts: [other.host] });
+    assertStringIncludes(await refusal(server.url("/p.js"), options), `${other.host} is not among`);
+    if (Deno.uid() !== 0) return;
+    await Deno.chown(cacheDir, 12_345, null);
+    assertStringIncludes(
+      await refusal(server.url("/p.js"), { cacheDir, allowedHosts: [other.host] }),
+      "other users could change what is in it",
+    );
+  });
+});
+
+Deno.test("T5: what follows a question mark does not save a module of a package from its checksum; odd names are refused by name", async () => {
+  const registry = new ModuleServer({
+    "/@a/b/meta.json": JSON.stringify({ versions: { "1.0.0": {} } }),
+    "/@a/b/1.0.0_meta.json": JSON.stringify({
+      exports: "./mod.js",
+      manifest: {
+        "/mod.js": { checksum: `sha256-${await digest(`import "./a.js?x"; ${PROCESSOR}`)}` },
+        "/a.js": { checksum: `sha256-${"0".repeat(64)}` },
+      },
+    }),
+    "/@a/b/1.0.0/mod.js": `import "./a.js?x"; ${PROCESSOR}`,
+    "/@a/b/1.0.0/a.js": EVALUATED,
+  });
+  await using _ = registry;
+  const options = { jsrUrl: registry.url("/") };
+  assertStringIncludes(await refusal("jsr:@a/b", options), "a.js?x is not what was published");
+  assertStringIncludes(await refusal("jsr:@a/b@%E0%A4%A", options), "is no range of versions");
+  registry.set("/p.constructor", typed(PROCESSOR, "text/plain"));
+  assertStringIncludes(
+    await refusal(registry.url("/p.constructor")),
+    "its content type is text/plain",
+  );
+});
 
 Deno.test("T5: jsr: modules come from the registry, in the highest version of the range, and are what was published", async () => {
   await using server = new ModuleServer();

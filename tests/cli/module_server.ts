@@ -86,7 +86,7 @@ export function redirect(to: string, status = 302): Answer {
 }
 
 /** A module of a type of its own. */
-export function typed(body: string, type: string | null): Answer {
+export function typed(body: string, type: string | null): () => Response {
   return () =>
     new Response(new TextEncoder().encode(body), {
       headers: type === null ? {} : { "content-type": type },

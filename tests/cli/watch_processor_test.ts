@@ -217,6 +217,45 @@ Deno.test("T14: a version that does not start is not tried again and again", asy
   Reflect.deleteProperty(globalThis, "countsOfTest");
 });
 
+Deno.test("T14: a look leaves nothing behind for the next ones to add to", async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let listeners = 0;
+  const { addEventListener, removeEventListener } = AbortSignal.prototype;
+  let looks = 0;
+  Object.assign(AbortSignal.prototype, {
+    addEventListener(this: AbortSignal, ...args: Parameters<typeof addEventListener>) {
+      listeners += 1;
+      return addEventListener.apply(this, args);
+    },
+    removeEventListener(this: AbortSignal, ...args: Parameters<typeof removeEventListener>) {
+      listeners -= 1;
+      return removeEventListener.apply(this, args);
+    },
+  });
+  try {
+    const first = await loadProcessor("data:text/javascript,export default { process() {} }");
+    const before = listeners;
+    await using _ = new ProcessorWatch({
+      app: { changeProcessor: () => Promise.resolve() },
+      first,
+      intervalMs: 1,
+      check: () => {
+        looks += 1;
+        if (looks === 20) resolve();
+        return Promise.resolve(null);
+      },
+      start: (graph) => startProcessor(graph),
+      tell: () => {},
+    });
+    await promise;
+    assert(listeners - before <= 2, `${listeners - before} listeners after 20 looks`);
+  } finally {
+    for (const name of ["addEventListener", "removeEventListener"] as const) {
+      Reflect.deleteProperty(AbortSignal.prototype, name);
+    }
+  }
+});
+
 Deno.test("T14: a source that is down is told once; when it is back nothing needs to happen", async () => {
   const options = { limits: { timeoutMs: 5_000 } };
   const server = new ModuleServer({

@@ -178,6 +178,24 @@ const CASES: Readonly<Record<string, Case>> = {
     code: `export default { process(r, { attempt }) { log(r.text()); r.data[0] = 65;
       if (attempt === 1) throw new Error("again") }, getErrorHandlingMode: () => retryAndSkip(0) }`,
   },
+  "returns what cannot be sent": {
+    code: `export default {
+      processBatch(rs, { attempt }) { log(rs.length + "#" + attempt); if (attempt < 2) throw new Error("once"); return () => rs },
+      getErrorHandlingMode: () => retryAndSkip(1),
+      shardEnded() { log("ended"); return [() => {}] },
+      [Symbol.asyncDispose]() { log("disposed"); return Promise.resolve(() => {}) } }`,
+    isClosed: true,
+    last: "shard_ended",
+  },
+  "gives up, and returns what cannot be sent": {
+    code: `export default { process(r) { throw new Error(r.text()) },
+      getErrorHandlingMode: () => retryAndSkip(0), onMaxRetryExceeded(r) { log(r.text()); return () => r } }`,
+  },
+  "errors with the names of members that every object has": {
+    code: `const names = { 1: "toString", 2: "__proto__", 3: "constructor", 4: "valueOf", 5: "" };
+      export default { process(r) { throw Object.assign(new Error(r.text()), { name: names[r.text()] }) },
+        getErrorHandlingMode(r, e) { log(e.name + e.message); return retryAndSkip(0) } }`,
+  },
   "reads what is not there": {
     code:
       `export default { process(r) { r.json().deep.er }, getErrorHandlingMode: () => retryAndSkip(0) }`,

@@ -116,6 +116,8 @@ export class Rig implements AsyncDisposable {
     const plan = this.#plan;
     return plan === undefined ? await startProcessor(graph) : await startInThreads(graph, plan, {
       isConsoleOnStderr: false,
+      loadTimeoutMs: 60_000,
+      signal: new AbortController().signal,
       onStray: (error) => this.strays.push(error),
     });
   }

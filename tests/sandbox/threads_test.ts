@@ -1,7 +1,10 @@
 // Owns: several threads: the order of each key, ends, stops, and what the threads of one processor share.
-import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
+import { fetchGraph } from "../../src/cli/load_processor/graph.ts";
+import { startInThreads } from "../../src/cli/processor_threads.ts";
 import { planThreads } from "../../src/cli/thread_flags.ts";
 import { UsageError } from "../../src/cli/usage_error.ts";
+import { ownTemporaryFolder } from "../cli/temporary_folder.ts";
 import { Rig } from "./thread_testing.ts";
 
 /** Records of `keys` keys, in turns; the text says the number of the record among those of its key. */
@@ -201,6 +204,43 @@ Deno.test("threads: batches go to all of them", async () => {
   assertEquals(new Set(rig.lines().map((line) => line.split(": ")[2])).size, 2);
 });
 
+Deno.test("threads: in batches too each key stays in its thread, though many keys share a lane, and there are more lanes than threads", async () => {
+  const records = inTurns(40, 8);
+  await using rig = await Rig.start({
+    code: `const id = crypto.randomUUID();
+      export default { processBatch(records) { for (const r of records) log(r.text() + ": " + id) } }`,
+    threads: 3,
+    config: { concurrency: 7 },
+  });
+  // Each time another key is the first of its lane.
+  for (let wave = 0; wave < 8; wave++) {
+    const part = records.slice(wave * 40, (wave + 1) * 40);
+    for (const [key, text] of [...part.slice(wave * 5), ...part.slice(0, wave * 5)]) {
+      rig.stream.put(key, text);
+    }
+    await rig.until("a wave", () => rig.processed() === (wave + 1) * 40);
+  }
+  for (const numbers of byKey(rig.lines()).values()) assertEquals(numbers, upTo(8));
+  const homes = rig.lines().map((line) => line.split(": ")).map(([key, , id]) => `${key} ${id}`);
+  assertEquals(new Set(homes).size, 40);
+});
+
+Deno.test("threads: a processor that posts messages, and listens for them, disturbs nothing", async () => {
+  await using rig = await Rig.start({
+    code:
+      `const tell = (what) => { try { globalThis.postMessage(what); log("posted") } catch (e) { log(e.message) } };
+      globalThis.onmessage = () => {};
+      export default { process(r) { globalThis.onmessage = () => {}; tell(null); tell({ kind: "reply", id: 1, value: 99 }) } }`,
+    threads: 1,
+    records: [["k", "1"]],
+  });
+  await rig.until("the first", () => rig.processed() === 1);
+  rig.stream.put("k", "2");
+  await rig.until("the second", () => rig.processed() === 2);
+  assertEquals(rig.lines().length, 4);
+  for (const line of rig.lines()) assertMatch(line, /Cannot post a message: nobody would read it/);
+});
+
 Deno.test("threads: a change of the processor in the middle of the work loses nothing and repeats nothing", async () => {
   const version = (name: string): string =>
     `export default {
@@ -238,6 +278,51 @@ Deno.test("threads: an error says where in the module it came from", async () =>
   await rig.until("it is told", () => rig.told("record_failed").length === 1);
   await rig.until("it is asked", () => rig.lines().length > 1);
   assertMatch(rig.lines().join("\n"), /http:\/\/127\.0\.0\.1:\d+\/processor\.js:\d+:\d+/);
+});
+
+Deno.test("threads: a processor that never finishes its start is given up at a stop, and after --load-timeout", async () => {
+  const graph = await fetchGraph(
+    "data:text/javascript,await new Promise(() => setInterval(() => {}, 1e6)); export default {}",
+  );
+  const start = (loadTimeoutMs: number, signal: AbortSignal) =>
+    startInThreads(graph, { count: 2, sandbox: undefined, config: {} }, {
+      isConsoleOnStderr: false,
+      loadTimeoutMs,
+      signal,
+      onStray: () => {},
+    });
+  const stop = new AbortController();
+  setTimeout(() => stop.abort(new Error("SIGTERM")), 200);
+  await assertRejects(() => start(60_000, stop.signal), Error, "SIGTERM");
+  const { signal } = new AbortController();
+  await assertRejects(() => start(200, signal), Error, "at the start within 200 ms");
+});
+
+Deno.test("threads: the next thread finds the files that the system removed; a folder that somebody else made is not used", async () => {
+  await using folder = await ownTemporaryFolder();
+  await using rig = await Rig.start({
+    code: `import { text } from "./text.js";
+      export default { process(r) { log(text + r.text()); if (logged() % 2 === 1) for (;;); } }`,
+    threads: 1,
+    isServed: true,
+    beside: { "text.js": `export const text = "got "` },
+    config: { processTimeout: 250 },
+  });
+  const [name] = await folder.names();
+  const path = `${folder.path}/${name}`;
+  await Deno.remove(path, { recursive: true });
+  rig.stream.put("k", "loop");
+  await rig.until("it is processed", () => rig.processed() === 1);
+  assertEquals(rig.lines(), ["got loop", "got loop"]);
+  await Deno.chmod(path, 0o777);
+  rig.stream.put("k", "loop");
+  await rig.until(
+    "it is told",
+    () => rig.strays.some((error) => /other users/.test(String(error))),
+  );
+  assertEquals(rig.processed(), 1);
+  await Deno.chmod(path, 0o700);
+  await rig.until("it is processed", () => rig.processed() === 2);
 });
 
 Deno.test("threads: manual checkpoints need one thread; lists need a sandbox", () => {

@@ -81,6 +81,87 @@ Deno.test("B11: a worker that is cut off from the table stops delivering before 
   });
 });
 
+Deno.test("B11: a claim that was on its way while the fence was down does not count: whoever found its sender dead may have one, too", async () => {
+  await play({ shards: 1, isGentle: false }, async (stage) => {
+    const shard = stage.open(0);
+    const sleeper = stage.fleet.start();
+    let isSilent = true;
+    let isThrottled = true;
+    const late: (() => void)[] = [];
+    stage.direct = (call) => {
+      const isClaiming = isClaim(call);
+      if (call.host !== sleeper) {
+        return isClaiming ? { hold: (look) => void late.push(look) } : undefined;
+      }
+      if (isSilent && call.change?.kind === "worker" && stage.row(shard.id)?.term === 1) {
+        return { fate: "request lost" };
+      }
+      if (!isClaiming || !isThrottled) return undefined;
+      return { fate: stage.row(shard.id)?.term === 0 ? "reply lost" : "throttled" };
+    };
+    await stage.until("its claim is written", () => stage.row(shard.id)?.term === 1, MINUTE);
+    const other = stage.fleet.start();
+    await stage.until("the other one claims it, too", () => late.length > 0, stage.crashBoundMs);
+    isSilent = false;
+    const since = stage.writes.length;
+    const hasWritten = (kind: string, isAccepted: boolean): boolean =>
+      stage.writes.slice(since).some((write) =>
+        write.by === sleeper.name && write.change.kind === kind && write.isAccepted === isAccepted
+      );
+    await stage.until("its fence is up again", () => hasWritten("worker", true), MINUTE);
+    await stage.advance(SECOND);
+    isThrottled = false;
+    stage.put(shard, 3);
+    await stage.until("its claim is answered", () => hasWritten("shard", false), 10 * SECOND);
+    await stage.advance(SECOND);
+    late.splice(0).forEach((look) => look());
+    await stage.settle();
+    assertEquals([stage.holderOf(shard.id), stage.row(shard.id)?.term], [sleeper, 2]);
+    assertEquals(other.state, "running");
+    assertEquals(stage.duplicates(), 0);
+  });
+});
+
+Deno.test("B11: who registers again is not removed with what it showed before, however late that removal arrives", async () => {
+  await play({ shards: 2, isGentle: false }, async (stage) => {
+    const [other] = await stage.assemble(1);
+    assert(other !== undefined);
+    const { id } = stage.open(0);
+    stage.fleet.stopShard(other, id);
+    await stage.until("a shard is free", () => stage.row(id)?.owner === null, 10 * SECOND);
+    const newcomer = stage.fleet.start();
+    const removals: (() => void)[] = [];
+    let state: "new" | "in doubt" | "found dead" | "registered" = "new";
+    stage.direct = ({ host, change }) => {
+      if (change?.kind !== "worker" || change.id !== newcomer.workerId) return undefined;
+      if (host !== newcomer) {
+        const isHeld = change.set === "delete" && state !== "registered";
+        return isHeld ? { hold: (look) => void removals.push(look) } : undefined;
+      }
+      if (state === "found dead") return undefined;
+      // Once it is registered its beats stay away: whoever misses its row acts before it does.
+      if (state === "registered") return { fate: "request lost" };
+      if (state === "in doubt") return { fate: "throttled" };
+      state = "in doubt";
+      return { fate: "reply lost" };
+    };
+    stage.onWrite = ({ by, change, isAccepted }) => {
+      if (by !== newcomer.name || change.kind !== "worker" || state !== "found dead") return;
+      // Between the answer that there is a row already and its look at that row, it goes.
+      if (isAccepted) state = "registered";
+      else removals.shift()?.();
+    };
+    await stage.until("its removal is sent twice", () => removals.length > 1, stage.crashBoundMs);
+    state = "found dead";
+    await stage.until("it has the shard", () => stage.holderOf(id) === newcomer, 10 * SECOND);
+    for (const look of removals.splice(0)) look();
+    await stage.advance(90 * SECOND);
+    assertEquals(stage.holderOf(id), newcomer);
+    assertEquals(stage.facts("worker_fenced").length, 0);
+    await stage.settle();
+  });
+});
+
 Deno.test("B12: a shard that one worker cannot read for its heartbeatTimeout goes to another, though it is alive", async () => {
   await play({ shards: 4, isGentle: false }, async (stage) => {
     const [blind] = await stage.assemble(2);

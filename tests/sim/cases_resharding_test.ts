@@ -162,6 +162,43 @@ Deno.test("a parent that was not listed is gone: a list that is torn between par
   });
 });
 
+Deno.test("a single look says that a shard has left the stream: a list that is older than the rows forgets nobody", async () => {
+  await play({ shards: 2, callTimeoutMs: MINUTE }, async (stage) => {
+    const [first, second] = await stage.assemble(2);
+    const parent = stage.open(0);
+    const reader = stage.holderOf(parent.id);
+    const looker = reader === first ? second : first;
+    assert(reader !== undefined && looker !== undefined);
+    const late: (() => void)[] = [];
+    let hasListed = false;
+    stage.direct = ({ host, task }) => {
+      if (host !== looker) return undefined;
+      hasListed ||= task === "list shards";
+      const isAfter = hasListed && task === "list shard rows";
+      return isAfter ? { hold: (look) => void late.push(look) } : undefined;
+    };
+    const { checkStreamChangesFrequency } = stage.config;
+    await stage.until("it looks", () => late.length > 0, checkStreamChangesFrequency + SECOND);
+    await stage.advance(MESSAGES_MS);
+    stage.stream.split(parent);
+    const [child] = parent.children ?? [];
+    assert(child !== undefined);
+    const records = stage.put(child, 3);
+    stage.stream.split(child);
+    const isOver = (): boolean => {
+      const row = stage.row(child.id);
+      return row !== null && isEnded(row);
+    };
+    await stage.until("the child comes and ends meanwhile", isOver, 30 * SECOND);
+    stage.direct = undefined;
+    for (const look of late.splice(0)) look();
+    await stage.advance(3 * checkStreamChangesFrequency);
+    assertEquals(stage.facts("shard_forgotten").length, 0);
+    assert(isOver() && records.every(({ deliveries }) => deliveries === 1));
+    await stage.settle();
+  });
+});
+
 /** The open shards by their hash keys. */
 function inOrder(stage: Stage): readonly ReturnType<Stage["open"]>[] {
   return stage.stream.open.toSorted((a, b) => a.start - b.start);

@@ -7,6 +7,7 @@
  */
 
 import { formatCheckpoint } from "../../src/core/checkpoint.ts";
+import { isEnded } from "../../src/core/lease.ts";
 import type { Truth } from "./checker.ts";
 import { isBeforeStart, isSettled } from "./checkers.ts";
 import { processOf } from "./sim_ports.ts";
@@ -17,13 +18,23 @@ export function describeUnsettled(truth: Truth): string {
   const { table, stream, processes, config } = truth;
   const live = [...processes.values()].filter((process) => process.isLive);
   const loads = new Map(live.map((process) => [process.workerId, 0]));
-  if ([...processes.values()].some((process) => process.state === "starting")) {
-    return "a worker is starting";
-  }
+  const unready = [...processes.values()].find(({ state }) =>
+    state === "starting" || state === "stopping"
+  );
+  if (unready !== undefined) return `${unready.name} is ${unready.state}`;
   const still = live.find(({ pausedUntil }) => pausedUntil > truth.world.now);
   if (still !== undefined) return `${still.name} stands still`;
+  const busy = live.find(({ recordsInHand }) => recordsInHand > 0);
+  if (busy !== undefined) return `${busy.name} has records in hand`;
   for (const shard of stream.shards) {
-    if (shard.isGone) continue;
+    if (shard.isGone) {
+      // A batch that was read before its records left the stream is processed all the same.
+      const left = table.read("shard", shard.id);
+      if (left !== null && !isEnded(left)) {
+        return `${shard.id} has left the stream, and is not ended`;
+      }
+      continue;
+    }
     const row = table.read("shard", shard.id);
     if (row === null) return `${shard.id} has no row`;
     const unfinished = shard.records.find((record) =>
@@ -50,8 +61,6 @@ export function describeUnsettled(truth: Truth): string {
     if (!holder.worker.shards().some(({ shardId }) => shardId === shard.id)) {
       return `${shard.id} is held by ${holder.name}, who does not know`;
     }
-    // A batch that was read before its records left the stream is processed all the same.
-    if (holder.recordsInHand > 0) return `${holder.name} has records in hand`;
     loads.set(holder.workerId, (loads.get(holder.workerId) ?? 0) + 1);
   }
   const counts = [...loads.values()];

@@ -263,8 +263,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a single look says that a shard has left the stream",
     file: "runtime/shard_sync.ts",
-    from: "const gone = unlisted.filter((row) => this.#unlisted.has(row.id));",
-    to: "const gone = unlisted;",
+    from: "const LASTING_SHARE = 0.85;",
+    to: "const LASTING_SHARE = 0;",
   },
   {
     name: "the progress passes an unfinished record",

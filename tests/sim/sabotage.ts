@@ -1,6 +1,6 @@
 // deno-lint-ignore-file no-console -- this is a program for people
 /**
- * Owns: the proof that the checkers see: each mutant of `mutants.ts` must be caught by a seed.
+ * Owns: the proof that the checkers see: each mutant of `mutants.ts` must be caught by a seed, or else by a directed case.
  * Must not: touch the files that it mutates; it works on copies.
  * Called by: people, as `deno run -A tests/sim/sabotage.ts [--seeds N] [--jobs J] [part of a name]`; `sabotage_test.ts`.
  *
@@ -15,28 +15,62 @@ const ROOT = new URL("../../", import.meta.url).pathname;
 /** What a simulation is made of. */
 const PARTS = ["src", "tests/sim", "std", "deno.json", "deno.lock"];
 
-/** What became of a mutant. `seed` is the first one that caught it, null if none did. */
+/** What became of a mutant. */
 export interface Verdict {
-  readonly seed: number | null;
+  /** The first seed, or else the first directed case, that caught it; null if none did. */
+  readonly by: string | null;
   readonly failure: string;
 }
 
-/** Makes the project wrong in one line, and runs seeds on it from 1 on until a checker notices. */
+const UNNOTICED: Verdict = { by: null, failure: "" };
+
+/**
+ * Makes the project wrong in one line, and runs seeds on it from 1 on until a checker notices. What needs more coincidence than
+ * chance brings about in so many seeds gets a second chance: the directed cases.
+ */
 export async function hunt(mutant: Mutant, seeds: number): Promise<Verdict> {
   const copy = await mutate(mutant);
   try {
-    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--no-check", "tests/sim/sabotage.ts", "--run", String(seeds)],
-      cwd: copy,
-    }).output();
-    const decoder = new TextDecoder();
-    if (code !== 0) {
-      throw new Error(`Cannot run mutant "${mutant.name}": ${decoder.decode(stderr)}`);
-    }
-    return JSON.parse(decoder.decode(stdout));
+    const verdict = await runSeeds(copy, seeds);
+    return verdict.by === null ? await runCases(copy) : verdict;
+  } catch (error) {
+    throw new Error(`Cannot run mutant "${mutant.name}"`, { cause: error });
   } finally {
     await Deno.remove(copy, { recursive: true });
   }
+}
+
+async function runSeeds(copy: string, seeds: number): Promise<Verdict> {
+  const args = ["run", "-A", "--no-check", "tests/sim/sabotage.ts", "--run", String(seeds)];
+  const { code, stdout, stderr } = await deno(copy, args);
+  if (code !== 0) throw new Error(`its seeds end with ${code}: ${stderr}`);
+  return JSON.parse(stdout);
+}
+
+async function runCases(copy: string): Promise<Verdict> {
+  const files = (await Array.fromAsync(Deno.readDir(`${copy}/tests/sim`)))
+    .map(({ name }) => name).filter((name) => /^cases_.*_test\.ts$/.test(name)).sort();
+  const options = ["-A", "--no-check", "--fail-fast", "--reporter=tap"];
+  const paths = files.map((name) => `tests/sim/${name}`);
+  const { code, stdout, stderr } = await deno(copy, ["test", ...options, ...paths]);
+  if (code === 0) return UNNOTICED;
+  // TAP: https://testanything.org/tap-version-14-specification.html, where Deno's diagnostics are JSON.
+  const failed = stdout.match(/^not ok \d+ - (?<name>.*)\n +---\n +(?<diagnostics>\{.*\})$/m)
+    ?.groups;
+  if (failed === undefined) throw new Error(`its cases end with ${code}: ${stdout}${stderr}`);
+  const { message } = JSON.parse(failed.diagnostics ?? "{}");
+  const reason = /^Seed \d+ of the case: (.*)$/m.exec(message)?.[1];
+  return { by: failed.name ?? "", failure: reason ?? message };
+}
+
+async function deno(
+  cwd: string,
+  args: readonly string[],
+): Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }> {
+  const options = { args: [...args], cwd, env: { NO_COLOR: "1" } };
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), options).output();
+  const decoder = new TextDecoder();
+  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }
 
 /** The text of the file that a mutant changes, before and after. */
@@ -70,9 +104,9 @@ async function run(seeds: number): Promise<Verdict> {
   const { simulate } = await import("./simulation.ts");
   for (let seed = 1; seed <= seeds; seed++) {
     const { failure } = await simulate(seed);
-    if (failure !== null) return { seed, failure };
+    if (failure !== null) return { by: `seed ${seed}`, failure };
   }
-  return { seed: null, failure: "" };
+  return UNNOTICED;
 }
 
 async function main(args: readonly string[]): Promise<number> {
@@ -89,17 +123,22 @@ async function main(args: readonly string[]): Promise<number> {
     for (const mutant of queue) {
       const verdict = await hunt(mutant, Number(flags.seeds ?? 200));
       verdicts.set(mutant, verdict);
-      console.error(`${verdict.seed === null ? "SURVIVES" : "dies"}  ${mutant.name}`);
+      console.error(`${verdict.by === null ? "SURVIVES" : "dies"}  ${mutant.name}`);
     }
   };
   await Promise.all(Array.from({ length: Number(flags.jobs ?? 2) }, worker));
-  const table = new Table({ head: ["mutant", "seed", "what noticed it"], style: { head: [] } });
+  const table = new Table({
+    head: ["mutant", "died by", "what noticed it"],
+    colWidths: [44, 44, 64],
+    wordWrap: true,
+    style: { head: [] },
+  });
   for (const mutant of chosen) {
-    const { seed = null, failure = "" } = verdicts.get(mutant) ?? {};
-    table.push([mutant.name, seed ?? "SURVIVES", failure.slice(0, 60)]);
+    const { by, failure } = verdicts.get(mutant) ?? UNNOTICED;
+    table.push([mutant.name, by ?? "SURVIVES", failure]);
   }
   console.log(table.toString());
-  const survivors = chosen.filter((mutant) => verdicts.get(mutant)?.seed === null).length;
+  const survivors = chosen.filter((mutant) => verdicts.get(mutant)?.by === null).length;
   console.log(`${chosen.length - survivors} of ${chosen.length} mutants died`);
   return survivors === 0 ? 0 : 1;
 }

@@ -19,7 +19,15 @@ for (
   Deno.test(`sabotage: a checker notices "${name}"`, async () => {
     const mutant = MUTANTS.find((mutant) => mutant.name === name);
     assert(mutant !== undefined);
-    const { seed } = await hunt(mutant, 10);
-    assert(seed !== null, "every seed passed");
+    const { by } = await hunt(mutant, 10);
+    assert(by?.startsWith("seed "), "every seed passed");
   });
 }
+
+Deno.test("sabotage: what no seed was there to notice, a directed case does", async () => {
+  const name = "nobody asks for shards";
+  const mutant = MUTANTS.find((mutant) => mutant.name === name);
+  assert(mutant !== undefined);
+  const { by } = await hunt(mutant, 0);
+  assert(by !== null && !by.startsWith("seed "), "every case passed");
+});

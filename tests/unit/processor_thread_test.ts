@@ -1,8 +1,8 @@
 // Owns: the thread of a processor from outside: who is to blame when it does not answer, and when another one is started.
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { LiveThread, type ThreadDeps, ThreadEnd } from "../../src/sandbox/live_thread.ts";
+import { LiveThread, ThreadEnd } from "../../src/sandbox/live_thread.ts";
 import { packError } from "../../src/sandbox/packed_error.ts";
-import { ProcessorThread } from "../../src/sandbox/processor_thread.ts";
+import { ProcessorThread, type ThreadPlaceDeps } from "../../src/sandbox/processor_thread.ts";
 import {
   type FromThread,
   Progress,
@@ -58,12 +58,14 @@ class Stage {
   readonly checkpoints: unknown[] = [];
   /** What a Worker does first. */
   onStart: (worker: FakeWorker) => void = (worker) => worker.say({ kind: "ready", methods: [] });
-  readonly deps: ThreadDeps;
+  readonly deps: ThreadPlaceDeps;
 
   constructor(processTimeout = 1_000) {
     this.deps = {
       clock: this.clock,
       settings: { processTimeout, checkpointMode: "manual", isSandboxed: false },
+      loadTimeoutMs: 60_000,
+      prepare: async () => {},
       startWorker: (settings) => {
         const worker = new FakeWorker(settings);
         this.workers.push(worker);
@@ -196,7 +198,7 @@ Deno.test("thread: a processor that never loads is given up, one that is refused
   const stage = new Stage();
   stage.onStart = () => {};
   const thread = new LiveThread(stage.deps, () => {});
-  const loading = assertRejects(() => thread.loaded(), Error, "not loaded within 60 s");
+  const loading = assertRejects(() => thread.loaded(), Error, "within 60000 ms");
   await stage.clock.advance(60_000);
   await loading;
   assert(stage.worker.isTerminated);

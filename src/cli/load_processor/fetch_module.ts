@@ -55,7 +55,11 @@ export async function fetchModule(
   if (url.protocol === "data:") return await decodeModule(url, context);
   const cached = await context.cache?.read(url);
   if (context.isOffline) {
-    if (cached) return { ...cached, url: cached.finalUrl, isFromCache: true };
+    if (cached) {
+      // Kept when more was trusted, maybe.
+      checkPlace(new URL(cached.finalUrl), importer ?? url, context.trust);
+      return { ...cached, url: cached.finalUrl, isFromCache: true };
+    }
     throw new LoadError(
       `${naming(url)} is not in the cache, and --offline allows nothing else; ` +
         `load the processor once without --offline and with the same --cache-dir`,
@@ -131,10 +135,19 @@ async function ask(url: URL, context: FetchContext, etag: string | null): Promis
   headers.set("accept", "application/typescript, text/javascript, application/json, */*;q=0.1");
   if (etag !== null) headers.set("if-none-match", etag);
   try {
-    return await fetch(url, { headers, redirect: "manual", signal: context.signal });
+    using client = directClient(url);
+    const { signal } = context;
+    return await fetch(url, { headers, redirect: "manual", signal, ...client && { client } });
   } catch (error) {
     throw unreachable(url, error, context);
   }
+}
+
+/** For this machine: `HTTP_PROXY` must not lead what is not encrypted to another one. Undefined for other machines. */
+function directClient({ protocol, hostname, port }: URL): Deno.HttpClient | undefined {
+  if (protocol !== "http:") return undefined;
+  const address = { hostname: hostname.replace(/^\[|\]$/g, ""), port: Number(port || 80) };
+  return Deno.createHttpClient({ proxy: { transport: "tcp", ...address } });
 }
 
 function unreachable(url: URL, error: unknown, { signal, limits }: FetchContext): LoadError {

@@ -13,7 +13,7 @@ import type { GraphModule, ModuleGraph } from "./module_graph.ts";
 import type { ModuleSource, VerifiedModule } from "./module_source.ts";
 import { OWN_PACKAGE, ownPackageCode } from "./own_package.ts";
 import { type ParsedImport, type ParsedModule, parseImports, rewrite } from "./rewrite.ts";
-import { bundleHint, importTarget, isFromNpm, type Target } from "./specifier.ts";
+import { bundleHint, checkLocked, importTarget, type Target } from "./specifier.ts";
 import { transpile } from "./transpile.ts";
 
 /** A module to load, and who needs it. */
@@ -126,6 +126,7 @@ export class GraphBuilder {
     return {
       id: this.#id,
       standInFor: null,
+      isFrozen: this.#source.lock?.isFrozen ?? false,
       url: this.#finalUrl(asked),
       version: await versionOf(modules),
       modules: [...modules, ...await this.#ownPackage(nodes.map(([, node]) => node))],
@@ -222,16 +223,7 @@ export class GraphBuilder {
       );
     }
     const target = importTarget(specifier, base);
-    // What is embedded in an executable is as trusted as the executable.
-    if (isFromNpm(target) && !Deno.build.standalone && this.#source.lock?.isFrozen) {
-      throw new LoadError(
-        `${naming(base)}:${place} cannot import "${
-          naming(specifier)
-        }": npm packages are not in the ` +
-          `lock file, and --frozen allows nothing else; ${bundleHint(base)}`,
-        { isDistrusted: true },
-      );
-    }
+    if (this.#source.lock?.isFrozen) checkLocked(target, specifier, { base, place });
     return target;
   }
 

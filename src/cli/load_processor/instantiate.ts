@@ -14,7 +14,7 @@ import type { GraphModule, ModuleGraph } from "./module_graph.ts";
 import { folderPlace, type ModulePlace, openPlace } from "./module_place.ts";
 import { lendOwnPackage, loadOwnPackage, OWN_PACKAGE } from "./own_package.ts";
 import { LATE_IMPORT } from "./rewrite.ts";
-import { bundleHint, importTarget } from "./specifier.ts";
+import { bundleHint, checkLocked, importTarget } from "./specifier.ts";
 
 /** What a graph became. */
 export interface Instance {
@@ -47,6 +47,12 @@ export interface InstantiateOptions {
 export interface WrittenGraph {
   /** The path of their folder; undefined for a single module that needs none. */
   readonly folder: string | undefined;
+  /**
+   * Writes those again that the system removed.
+   *
+   * @throws {Error} If they cannot be written, or the folder is not this user's any more.
+   */
+  restore(): Promise<void>;
   /** Removes them. */
   dispose(): Promise<void>;
 }
@@ -58,7 +64,11 @@ export interface WrittenGraph {
  */
 export async function writeGraph(graph: ModuleGraph): Promise<WrittenGraph> {
   const place = await openPlace(graph);
-  return { folder: place.path, dispose: () => place.remove() };
+  return {
+    folder: place.path,
+    restore: () => place.write(graph.modules),
+    dispose: () => place.remove(),
+  };
 }
 
 /**
@@ -173,6 +183,7 @@ class RunningGraph {
   ): Promise<Namespace> {
     const target = importTarget(specifier, base);
     if (target.kind === "own") return await loadOwnPackage();
+    if (this.#graph.isFrozen) checkLocked(target, specifier, { base });
     if (target.kind === "package") return await import(target.specifier, options);
     const file = this.#fileOf(target.url) ?? await this.#addInTurn(target.url, base);
     if (!this.#imported.has(file)) await this.#place.write(this.#graph.modules);
@@ -232,6 +243,13 @@ class RunningGraph {
 const NO_PACKAGE =
   /Could not find (constraint|npm package)|not a dependency|"(npm|jsr):|npm package '/;
 
+/** What CommonJS takes for granted, and an ES module does not have. */
+const NO_COMMON_JS = /^(require|module|exports|__dirname|__filename) is not defined$/;
+
 function packageHint(error: unknown, place: string): string {
-  return NO_PACKAGE.test(messageOf(error)) ? `; ${bundleHint(place)}` : "";
+  const message = messageOf(error);
+  if (NO_COMMON_JS.test(message)) {
+    return `; it is CommonJS, and only ES modules can be loaded: ${bundleHint(place)}`;
+  }
+  return NO_PACKAGE.test(message) ? `; ${bundleHint(place)}` : "";
 }

@@ -46,7 +46,7 @@ export class JsrRegistry {
         `${naming(specifier)} is no name of a JSR package; it must be such as jsr:@scope/name@^1`,
       );
     }
-    const version = await this.#versionOf(specifier, name, decodeURIComponent(range));
+    const version = await this.#versionOf(specifier, name, decoded(range));
     const { exports } = await this.#manifest(name, version);
     const file = exports[path === "" ? "." : `.${path}`];
     const folder = new URL(`${name}/${version}/`, this.#base);
@@ -64,7 +64,7 @@ export class JsrRegistry {
   ): { readonly name: string; readonly version: string; readonly path: string } | undefined {
     if (!href.startsWith(this.#base.href)) return undefined;
     const [, name, version, path] =
-      /^(@[^/]+\/[^/]+)\/([^/]+)(\/[^?#]+)$/.exec(href.slice(this.#base.href.length)) ?? [];
+      /^(@[^/]+\/[^/]+)\/([^/]+)(\/[^?#]+)/.exec(href.slice(this.#base.href.length)) ?? [];
     const isWhole = name !== undefined && version !== undefined && path !== undefined;
     return isWhole ? { name, version, path } : undefined;
   }
@@ -75,7 +75,7 @@ export class JsrRegistry {
     if (!parts) return undefined;
     const { name, version, path } = parts;
     const { checksums } = await this.#manifest(name, version);
-    const checksum = checksums.get(decodeURIComponent(path));
+    const checksum = checksums.get(decoded(path));
     if (checksum !== undefined) return checksum;
     throw new LoadError(
       `${naming(url)} is not part of ${naming(`${name}@${version}`)} as it was published`,
@@ -113,6 +113,15 @@ export class JsrRegistry {
     const manifest = this.#fetchJson(url).then((value) => toManifest(value, url));
     this.#manifests.set(url.href, manifest);
     return manifest;
+  }
+}
+
+/** Percent signs that stand for nothing stay: no name has them. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
   }
 }
 

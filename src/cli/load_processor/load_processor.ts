@@ -56,10 +56,12 @@ export async function startProcessor(
   options: LoadOptions = {},
 ): Promise<LoadedProcessor> {
   const { place, url, version, redirects, standInFor } = graph;
+  // A record in hand while the worker stops may import what it needs.
+  const { signal: _, ...lasting } = options;
   const { module, dispose } = await instantiate(graph, {
     timeoutMs: options.limits?.timeoutMs ?? LOAD_LIMITS.timeoutMs,
     ...options.signal && { signal: options.signal },
-    fetchMore: (graph, request) => fetchLate(graph, request, options),
+    fetchMore: (graph, request) => fetchLate(graph, request, lasting),
   });
   try {
     const modules = graph.modules.map(({ code: _, ...module }) => module);

@@ -92,6 +92,22 @@ export class LockFile {
   }
 
   /**
+   * Checks where a URL led to, after what {@linkcode LockFile.redirectOf} says.
+   *
+   * @throws {LoadError} If the file knows a module there, or must know the redirect: another module that it knows, with the
+   * right hash, would take its place.
+   */
+  checkRedirect(url: string, to: string): void {
+    if (this.#options.isWritten || url === to) return;
+    if (!this.knows(url)) return this.refuseUnknown(url);
+    throw new LoadError(
+      `${naming(url)} is a module in --lock "${shorten(this.#options.path)}", and redirects to ` +
+        `${naming(to)} now; if that is as it should be, make the file anew with --lock-write`,
+      { isDistrusted: true },
+    );
+  }
+
+  /**
    * Refuses what the file does not know, if it must.
    *
    * @throws {LoadError} If it must.

@@ -51,8 +51,10 @@ export class ModuleCache {
   static async open(folder: string, place: string): Promise<ModuleCache> {
     try {
       await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
-      const { mode } = await Deno.stat(folder);
-      if (mode === null || (mode & 0o022) === 0) {
+      const { mode, uid } = await Deno.stat(folder);
+      // Its owner can write to it, whatever its mode.
+      const isOwn = uid === null || uid === 0 || uid === Deno.uid();
+      if (isOwn && (mode === null || (mode & 0o022) === 0)) {
         const listPath = join(folder, `${await sha256(place)}.json`);
         return new ModuleCache(folder, listPath, await readList(listPath));
       }
@@ -61,7 +63,7 @@ export class ModuleCache {
     }
     throw new LoadError(
       `Cannot use --cache-dir "${shorten(folder)}": other users could change what is in it; ` +
-        `chmod 700 it`,
+        `it must belong to the user of this process, who does: chmod 700 it`,
     );
   }
 

@@ -22,6 +22,8 @@ export interface ModuleGraph {
   readonly failures: Readonly<Record<string, string>>;
   /** Why the cache stood in for the source; null if it did not. */
   readonly standInFor: string | null;
+  /** Whether an `import()` that runs may reach no package that the lock file cannot know. */
+  readonly isFrozen: boolean;
   /** Names the graph in the code of its modules, so that an `import()` in it finds its way back. */
   readonly id: string;
 }

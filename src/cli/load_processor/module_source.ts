@@ -13,7 +13,7 @@ import { LoadError, naming } from "./load_error.ts";
 import { LockFile } from "./lock_file.ts";
 import { ModuleCache } from "./module_cache.ts";
 import { LOAD_LIMITS, type LoadOptions } from "./options.ts";
-import { isRemote } from "./policy.ts";
+import { hostAndPort, isRemote } from "./policy.ts";
 import { entryUrl } from "./specifier.ts";
 
 /** A module that is what it must be. */
@@ -64,7 +64,7 @@ export class ModuleSource implements Disposable {
     const lock = options.lock === undefined ? undefined : await LockFile.open(options.lock);
     const clock = startClock(limits.timeoutMs, options.signal);
     const context: FetchContext = {
-      trust: { hosts: [origin.host, jsrUrl.host, ...options.allowedHosts ?? []] },
+      trust: { hosts: [...[origin, jsrUrl].map(hostAndPort), ...options.allowedHosts ?? []] },
       limits,
       signal: clock.signal,
       cache,
@@ -89,6 +89,7 @@ export class ModuleSource implements Disposable {
     const url = await this.locate(asked);
     const from = importer === null ? null : new URL(importer);
     const fetched = await fetchModule(url, from, this.context);
+    this.lock?.checkRedirect(url.href, fetched.url);
     const digest = await sha256(fetched.bytes);
     this.#countBytes(fetched);
     if (importer === null) await this.#checkIntegrity(fetched);

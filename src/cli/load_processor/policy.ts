@@ -10,7 +10,7 @@ import { LoadError, naming } from "./load_error.ts";
 
 /** Which hosts are trusted. */
 export interface Trust {
-  /** `example.com` or `example.com:8443`. */
+  /** `example.com`, which is any port of it, or `example.com:8443`. */
   readonly hosts: readonly string[];
 }
 
@@ -84,8 +84,13 @@ export function isLoopback(hostname: string): boolean {
   return hostname === "localhost" || hostname === "[::1]" || /^127(\.\d+){3}$/.test(hostname);
 }
 
+/** The host of a URL with its port, also if that is the one of the protocol. */
+export function hostAndPort({ hostname, port, protocol }: URL): string {
+  return `${hostname}:${port || (protocol === "http:" ? 80 : 443)}`;
+}
+
 function isTrusted(url: URL, { hosts }: Trust): boolean {
-  return hosts.includes(url.host) || hosts.includes(url.hostname);
+  return hosts.includes(url.hostname) || hosts.includes(hostAndPort(url));
 }
 
 function refusal(url: URL, reason: string): LoadError {

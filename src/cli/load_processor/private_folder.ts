@@ -7,7 +7,6 @@
  */
 
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 
 const PREFIX = "kinesix-processor-";
 const HELD_FILE = "held";
@@ -17,12 +16,15 @@ export class PrivateFolder implements AsyncDisposable {
   /** Its path. */
   readonly path: string;
   readonly #held: Deno.FsFile;
+  /** The user who made it; null on systems without. */
+  readonly #uid: number | null;
   readonly #onUnload = (): void => this.#removeNow();
   #isRemoved = false;
 
-  private constructor(path: string, held: Deno.FsFile) {
+  private constructor(path: string, held: Deno.FsFile, uid: number | null) {
     this.path = path;
     this.#held = held;
+    this.#uid = uid;
     globalThis.addEventListener("unload", this.#onUnload);
   }
 
@@ -37,27 +39,39 @@ export class PrivateFolder implements AsyncDisposable {
     const held = await Deno.open(join(path, HELD_FILE), { createNew: true, write: true });
     // The system lets go of it when this process ends, however it ends.
     await held.tryLock(true);
-    await removeAbandoned(join(path, ".."), path);
-    return new PrivateFolder(path, held);
+    const { uid } = await Deno.stat(path);
+    await removeAbandoned(join(path, ".."), { path, uid });
+    return new PrivateFolder(path, held, uid);
   }
 
-  /** The URL of a file in it. */
-  urlOf(fileName: string): string {
-    return pathToFileURL(join(this.path, fileName)).href;
-  }
-
-  /** Writes files, but those that are there; systems remove what nobody reads for some days from their temporary folder. */
+  /**
+   * Writes files, but those that are there; systems remove what nobody reads for some days from their temporary folder.
+   *
+   * @throws {Error} If they cannot be written, or somebody else has a folder of that name now.
+   */
   async write(
     files: readonly { readonly fileName: string; readonly code: string }[],
   ): Promise<void> {
     await Deno.mkdir(this.path, { recursive: true, mode: 0o700 });
+    await this.#checkOwner();
     for (const { fileName, code } of files) {
-      try {
-        await Deno.writeTextFile(join(this.path, fileName), code, { createNew: true, mode: 0o600 });
-      } catch (error) {
-        if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
-      }
+      const path = join(this.path, fileName);
+      if (await isThere(path)) continue;
+      // Whole or not at all: half of one, on a full disk, would be taken for it the next time.
+      const temporary = `${path}.${crypto.randomUUID()}`;
+      await Deno.writeTextFile(temporary, code, { createNew: true, mode: 0o600 });
+      await Deno.rename(temporary, path);
     }
+  }
+
+  /** After it was removed anybody could have made it again, and put files into it. */
+  async #checkOwner(): Promise<void> {
+    const { isDirectory, uid, mode } = await Deno.lstat(this.path);
+    const isOwn = isDirectory && uid === this.#uid && ((mode ?? 0) & 0o077) === 0;
+    if (isOwn) return;
+    throw new Error(
+      `other users have access to the folder "${this.path}", which was removed before`,
+    );
   }
 
   /** Removes it with everything in it. */
@@ -86,13 +100,15 @@ export class PrivateFolder implements AsyncDisposable {
 }
 
 /** Removes the folders of this user that nobody holds. */
-async function removeAbandoned(parent: string, own: string): Promise<void> {
-  const { uid } = await Deno.stat(own);
+async function removeAbandoned(
+  parent: string,
+  own: { readonly path: string; readonly uid: number | null },
+): Promise<void> {
   for (const { name, isDirectory } of await entriesOf(parent)) {
     const path = join(parent, name);
-    if (!isDirectory || !name.startsWith(PREFIX) || path === own) continue;
+    if (!isDirectory || !name.startsWith(PREFIX) || path === own.path) continue;
     try {
-      if (await isAbandoned(path, uid)) await Deno.remove(path, { recursive: true });
+      if (await isAbandoned(path, own.uid)) await Deno.remove(path, { recursive: true });
     } catch {
       // Somebody else was faster, or made it so: tidying up is a courtesy, and no reason not to start.
     }
@@ -121,6 +137,15 @@ async function entriesOf(parent: string): Promise<readonly Deno.DirEntry[]> {
   } catch {
     // Tidying up for others is a courtesy; one who may not look around cannot.
     return [];
+  }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    return (await Deno.lstat(path)).isFile;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
   }
 }
 

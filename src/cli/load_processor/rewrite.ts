@@ -51,12 +51,13 @@ export async function parseImports(url: string, module: Transpiled): Promise<Par
     found = parse(text, url)[0].filter((one) => one.type !== "import-meta");
   } catch (error) {
     const at = Number((error as { readonly idx?: unknown }).idx) || 0;
-    const [line = 1, column = 1] = placeOf(text, at).split(":").map(Number);
+    const [line = 1, column = 1] = placesIn(text)(at).split(":").map(Number);
     const reason = messageOf(error).replace(/^Parse error .*$/s, "something is unexpected here");
     throw syntaxError(url, { reason, line, column, text }, error);
   }
+  const placeOf = placesIn(text);
   const imports = found.flatMap((one): readonly ParsedImport[] => {
-    const place = placeOf(text, one.importStart);
+    const place = placeOf(one.importStart);
     if (one.phase === "source") {
       throw new LoadError(
         `${naming(url)}:${place} cannot be had: "import source" is not supported`,
@@ -128,7 +129,19 @@ async function joinedMap({ sourceMap }: ParsedModule, own: string): Promise<stri
   return remapping([own, sourceMap], () => null).toString();
 }
 
-function placeOf(text: string, index: number): string {
-  const before = text.slice(0, index);
-  return `${before.split("\n").length}:${index - before.lastIndexOf("\n")}`;
+/** Finds lines and columns. The lines are looked for once: a bundle is long, and one with many imports would block the worker. */
+function placesIn(text: string): (index: number) => string {
+  const starts = [0];
+  for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n", end + 1)) {
+    starts.push(end + 1);
+  }
+  return (index) => {
+    let [line, after] = [0, starts.length];
+    while (after - line > 1) {
+      const middle = (line + after) >> 1;
+      if ((starts[middle] ?? Infinity) <= index) line = middle;
+      else after = middle;
+    }
+    return `${line + 1}:${index - (starts[line] ?? 0) + 1}`;
+  };
 }

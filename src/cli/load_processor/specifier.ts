@@ -85,9 +85,26 @@ export function importTarget(specifier: string, base: string): Target {
   return { kind: "package", specifier: resolveBareName(specifier, base) };
 }
 
-/** Whether a specifier is of npm, which the runtime resolves by itself and no lock file of ours covers. */
-export function isFromNpm(target: Target): boolean {
-  return target.kind === "package" && target.specifier.startsWith("npm:");
+/**
+ * Refuses npm packages, which the runtime resolves by itself, so that no lock file of ours covers them.
+ *
+ * @throws {LoadError} If it is one. What is embedded in an executable is as trusted as the executable.
+ */
+export function checkLocked(
+  target: Target,
+  specifier: string,
+  { base, place }: { readonly base: string; readonly place?: string },
+): void {
+  const isFromNpm = target.kind === "package" && target.specifier.startsWith("npm:");
+  if (!isFromNpm || Deno.build.standalone) return;
+  const importer = place === undefined ? naming(base) : `${naming(base)}:${place}`;
+  throw new LoadError(
+    `${importer} cannot import "${
+      naming(specifier)
+    }": npm packages are not in the lock file, and ` +
+      `--frozen allows nothing else; ${bundleHint(base)}`,
+    { isDistrusted: true },
+  );
 }
 
 /** What to do about a package that is not there. */

@@ -20,7 +20,7 @@ export interface Transpiled {
 type MediaType = "typescript" | "javascript" | "json";
 
 /** What servers say. `video/mp2t` is what those that do not know TypeScript take `.ts` for. */
-const BY_CONTENT_TYPE: Readonly<Record<string, MediaType>> = {
+const BY_CONTENT_TYPE: ReadonlyMap<string, MediaType> = new Map(Object.entries({
   "application/typescript": "typescript",
   "application/x-typescript": "typescript",
   "text/typescript": "typescript",
@@ -32,7 +32,7 @@ const BY_CONTENT_TYPE: Readonly<Record<string, MediaType>> = {
   "text/ecmascript": "javascript",
   "application/json": "json",
   "text/json": "json",
-};
+}));
 
 /** These say nothing, so the extension decides. */
 const VAGUE = [
@@ -43,13 +43,13 @@ const VAGUE = [
   "video/vnd.dlna.mpeg-tts",
 ];
 
-const BY_EXTENSION: Readonly<Record<string, MediaType>> = {
+const BY_EXTENSION: ReadonlyMap<string, MediaType> = new Map(Object.entries({
   ts: "typescript",
   mts: "typescript",
   js: "javascript",
   mjs: "javascript",
   json: "json",
-};
+}));
 
 /**
  * Makes JavaScript of a module.
@@ -85,9 +85,9 @@ function mediaTypeOf(url: URL, contentType: string | null): MediaType {
       `${naming(url)} is CommonJS; only ES modules can be loaded; bundle it first`,
     );
   }
-  const byExtension = BY_EXTENSION[extension ?? ""];
+  const byExtension = BY_EXTENSION.get(extension ?? "");
   if (contentType === null) return byExtension ?? "javascript";
-  const byContentType = BY_CONTENT_TYPE[contentType] ??
+  const byContentType = BY_CONTENT_TYPE.get(contentType) ??
     (contentType.endsWith("+json") ? "json" : undefined);
   if (byContentType !== undefined) return byContentType;
   if (VAGUE.includes(contentType) && byExtension !== undefined) return byExtension;
