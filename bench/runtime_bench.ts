@@ -69,7 +69,6 @@ async function makeRunner(processor: ProcessorSource, concurrency = 1): Promise<
     breather: new Breather(systemClock),
     concurrency,
     orderBy: "partitionKey",
-    breather: new Breather(shared.clock),
   } as const;
   const slot = new Processors(processor, deps).open("shard");
   return new RecordRunner(deps, lease, slot, signal);
