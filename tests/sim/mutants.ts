@@ -263,6 +263,12 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a single look says that a shard has left the stream",
     file: "runtime/shard_sync.ts",
+    from: "[id, this.#since.get(id) ?? look.until]",
+    to: "[id, this.#since.get(id) ?? -Infinity]",
+  },
+  {
+    name: "two looks within a moment say that a shard has left the stream",
+    file: "runtime/shard_sync.ts",
     from: "const LASTING_SHARE = 0.85;",
     to: "const LASTING_SHARE = 0;",
   },
