@@ -38,7 +38,7 @@ export const WATCHERS_MAX = 10;
 /**
  * How often a worker looks at the rows of the others, in milliseconds. Many together see each beat soon even if each of them
  * looks seldom; what counts is that one of them looks again right when a beat that stood still has done so for its
- * time-out. So the time-out is a whole number of such periods, at least one.
+ * time-out. So the time-out is a whole number of such periods, none of them shorter than a heartbeat.
  */
 export function watchEvery(
   members: number,
@@ -47,7 +47,11 @@ export function watchEvery(
   const { heartbeat, heartbeatTimeout } = options;
   if (members <= WATCHERS_MAX) return heartbeat;
   const wanted = heartbeat * members / WATCHERS_MAX;
-  return heartbeatTimeout / Math.max(1, Math.ceil(heartbeatTimeout / wanted));
+  const periods = Math.min(
+    Math.ceil(heartbeatTimeout / wanted),
+    Math.floor(heartbeatTimeout / heartbeat),
+  );
+  return heartbeatTimeout / Math.max(1, periods);
 }
 
 /**
