@@ -3,6 +3,7 @@
 // Called by: lease_store_contract_test.ts, stream_source_contract_test.ts.
 import { setImmediate } from "node:timers";
 import { resolveConfig } from "../../src/core/config.ts";
+import { NO_FAULTS } from "../sim/scenario.ts";
 import { SimNetwork } from "../sim/sim_network.ts";
 import {
   EPOCH_MS,
@@ -18,17 +19,7 @@ import { World } from "../sim/world.ts";
 import type { LeaseStoreBackend } from "./lease_store_contract.ts";
 import type { StreamBackend } from "./stream_source_contract.ts";
 
-const NO_FAULTS = {
-  latencyMin: 1,
-  latencyMax: 5,
-  slow: 0,
-  requestLost: 0,
-  replyLost: 0,
-  delayed: 0,
-  twice: 0,
-  throttled: 0,
-  serverError: 0,
-};
+const FAULTLESS = { latencyMin: 1, latencyMax: 5, ...NO_FAULTS };
 const STEP_MS = 1;
 
 /** A world that goes on until it is disposed, and what the ports of a process in it stand on. */
@@ -57,7 +48,7 @@ class LivingWorld implements AsyncDisposable {
       network: new SimNetwork({
         world,
         random: world.random.fork(),
-        faults: NO_FAULTS,
+        faults: FAULTLESS,
         timeoutMs: 1_000,
         isFaulty: () => false,
         outageUntil: () => 0,

@@ -11,6 +11,7 @@ import type { Row, RowChange, ShardRow } from "../../src/core/lease.ts";
 import type { AppFact } from "../../src/events.ts";
 import type { Batch, RowKinds, ShardInfo, StreamSource, WriteResult } from "../../src/ports.ts";
 import { Worker } from "../../src/runtime/worker.ts";
+import { NO_FAULTS } from "./scenario.ts";
 import { SimNetwork } from "./sim_network.ts";
 import { type PortHost, SimClock, SimLeaseStore, SimRandom } from "./sim_ports.ts";
 import { SimTable, type TableWrite } from "./sim_table.ts";
@@ -118,15 +119,6 @@ interface Member extends PortHost {
 
 /** One way; a call takes 5 to 30 ms. */
 const LATENCY_MS = { latencyMin: 2.5, latencyMax: 15 };
-const NO_FAULTS = {
-  slow: 0,
-  requestLost: 0,
-  replyLost: 0,
-  delayed: 0,
-  twice: 0,
-  throttled: 0,
-  serverError: 0,
-};
 
 /** All workers, and what they have. */
 export class ScaleFleet {

@@ -29,6 +29,17 @@ export interface CallFaults {
   readonly serverError: number;
 }
 
+/** What goes wrong with calls when nothing does; how long they take is for the caller to say. */
+export const NO_FAULTS: Omit<CallFaults, "latencyMin" | "latencyMax"> = {
+  slow: 0,
+  requestLost: 0,
+  replyLost: 0,
+  delayed: 0,
+  twice: 0,
+  throttled: 0,
+  serverError: 0,
+};
+
 /** How often things happen to processes and the stream: the mean time between two, in milliseconds; 0 is never. */
 export interface Happenings {
   readonly crash: number;

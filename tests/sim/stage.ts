@@ -10,7 +10,7 @@ import { formatCheckpoint } from "../../src/core/checkpoint.ts";
 import { isEnded, type ShardRow } from "../../src/core/lease.ts";
 import type { AppFact } from "../../src/events.ts";
 import type { Checker, Delivery } from "./checker.ts";
-import type { CallFaults, Scenario } from "./scenario.ts";
+import { type CallFaults, NO_FAULTS, type Scenario } from "./scenario.ts";
 import type { Direction, Sent } from "./sim_network.ts";
 import { type ClockError, EPOCH_MS, processOf } from "./sim_ports.ts";
 import type { SimProcess } from "./sim_process.ts";
@@ -26,17 +26,7 @@ export const MINUTE = 60_000;
 /** What a few messages to and from the table may take, in milliseconds. */
 export const MESSAGES_MS = 2_000;
 
-const FAULTLESS: CallFaults = {
-  latencyMin: 2,
-  latencyMax: 20,
-  slow: 0,
-  requestLost: 0,
-  replyLost: 0,
-  delayed: 0,
-  twice: 0,
-  throttled: 0,
-  serverError: 0,
-};
+const FAULTLESS: CallFaults = { latencyMin: 2, latencyMax: 20, ...NO_FAULTS };
 
 /** The default settings, no fault, and a processor that is quick. */
 const QUIET: Scenario = {
