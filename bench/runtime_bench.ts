@@ -69,6 +69,8 @@ async function makeRunner(processor: ProcessorSource, concurrency = 1): Promise<
     breather: new Breather(systemClock),
     concurrency,
     orderBy: "partitionKey",
+    maxBatchSize: 10_000,
+    deaggregate: true,
   } as const;
   const slot = new Processors(processor, deps).open("shard");
   return new RecordRunner(deps, lease, slot, signal);

@@ -97,11 +97,17 @@ export interface ReactoKinesixConfig {
    */
   readonly checkPendingHandoverRequestFrequency?: number;
   /**
-   * The most records that are read at once. 1 to 10,000.
+   * The most records that are read at once, and that `processBatch` gets at once. 1 to 10,000.
    *
    * @default {10_000}
    */
   readonly maxBatchSize?: number;
+  /**
+   * Whether the records that the Kinesis Producer Library (KPL) packed into one are delivered one by one.
+   *
+   * @default {true}
+   */
+  readonly deaggregate?: boolean;
   /**
    * Where a stream begins that this app has never processed: `TRIM_HORIZON` (the oldest record), `LATEST` (from when the first
    * worker starts), or a time.
@@ -213,6 +219,11 @@ const TABLE: { readonly [K in keyof ResolvedConfig]: Omit<Setting, "name" | "fla
     "how often requests are looked for, should a nudge be lost",
   ),
   maxBatchSize: count(1, 10_000, 10_000, "the most records that are read at once"),
+  deaggregate: {
+    type: { kind: "boolean" },
+    defaultValue: true,
+    doc: "deliver the records that the KPL packed into one, one by one",
+  },
   initialPosition: {
     type: { kind: "position" },
     defaultValue: "TRIM_HORIZON",

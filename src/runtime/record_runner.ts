@@ -12,7 +12,7 @@ import { type Checkpoint, formatCheckpoint } from "../core/checkpoint.ts";
 import type { ErrorHandlingMode } from "../core/policy.ts";
 import { ShardProgress } from "../core/progress.ts";
 import { invariant } from "../errors.ts";
-import type { Batch } from "../ports.ts";
+import type { Batch, SourceRecord } from "../ports.ts";
 import type { RecordProcessor } from "../processor.ts";
 import { DeliveredRecord, positionAfter } from "./delivered_record.ts";
 import { cut, Lanes, type Read, type Stretch, type StretchQueue } from "./lanes.ts";
@@ -22,12 +22,16 @@ import { type BatchOutcome, processRecords } from "./record_attempts.ts";
 import { isRunProcessor } from "./record_run.ts";
 import { Scope } from "./tasks.ts";
 import { UserCode, type UserCodeDeps } from "./user_code.ts";
+import { UserRecords } from "./user_records.ts";
 
 /** What the record runner needs of the worker. */
 export interface RecordRunnerDeps extends UserCodeDeps {
   /** The most runs of one shard at the same time. */
   readonly concurrency: number;
   readonly orderBy: "partitionKey" | "shard" | "none";
+  readonly maxBatchSize: number;
+  /** Whether aggregates are taken apart. */
+  readonly deaggregate: boolean;
 }
 
 /** Of what several lanes say, the last in this row counts. */
@@ -67,6 +71,8 @@ export class RecordRunner {
   /** The factory at work. */
   #making: Promise<Unready | undefined> | undefined;
   #largestRead = 0;
+  /** Takes aggregates apart; undefined if they are delivered as they are. */
+  readonly #userRecords: UserRecords | undefined;
   #readTo: Checkpoint;
   #latest = { millisBehindLatest: 0 };
   #isTipTold = false;
@@ -81,6 +87,10 @@ export class RecordRunner {
     this.#slot = slot;
     this.#drain = drain;
     this.#readTo = lease.readTo;
+    if (deps.deaggregate) {
+      const { shardId, row: { hashKeyRange } } = lease;
+      this.#userRecords = new UserRecords({ ...deps, shardId, hashKeyRange });
+    }
     this.#until = new Scope(lease.signal, drain);
     this.#user = new UserCode(deps, lease, this.until);
     this.#lanes = new Lanes(
@@ -104,9 +114,20 @@ export class RecordRunner {
   }
 
   /** Takes a batch in hand. Resolves when there is room for the next one: with one lane, when it is finished. */
-  async run(batch: Batch): Promise<BatchOutcome> {
-    const records = batch.records.map((record) => new DeliveredRecord(this.#lease.shardId, record));
-    const { millisBehindLatest } = batch;
+  async run({ records, millisBehindLatest }: Batch): Promise<BatchOutcome> {
+    const parts = this.#userRecords?.of(records, this.#readTo) ?? [records];
+    for (const part of parts) {
+      const outcome = await this.#run(part, millisBehindLatest);
+      if (outcome !== "done") return outcome;
+    }
+    return "done";
+  }
+
+  async #run(
+    given: readonly SourceRecord[],
+    millisBehindLatest: number,
+  ): Promise<BatchOutcome> {
+    const records = given.map((record) => new DeliveredRecord(this.#lease.shardId, record));
     const read = { size: records.length, millisBehindLatest, finished: 0, finishedBytes: 0 };
     const last = records.at(-1);
     this.#latest = read;
@@ -291,7 +312,7 @@ export class RecordRunner {
     let hasMoved = false;
     for (let i = from; i < until; i++) {
       hasMoved = this.#progress.finish(numbers[i] ?? NaN) || hasMoved;
-      read.finishedBytes += records[i]?.data.byteLength ?? 0;
+      read.finishedBytes += records[i]?.payload.byteLength ?? 0;
     }
     read.finished += until - from;
     if (read.finished === read.size) {

@@ -44,6 +44,8 @@ export async function running(
     breather: new Breather(clock),
     concurrency: 1,
     orderBy: "partitionKey",
+    maxBatchSize: 10_000,
+    deaggregate: true,
     ...options,
   };
   const processors = new Processors(source, deps);

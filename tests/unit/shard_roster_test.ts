@@ -53,6 +53,8 @@ async function build(
     breather: new Breather(clock),
     concurrency: 1,
     orderBy: "partitionKey",
+    maxBatchSize: 10_000,
+    deaggregate: true,
     unreadableAfter: 60_000,
     goneAfter: 30_000,
     coolOff: 60_000,

@@ -1,0 +1,139 @@
+/**
+ * Owns: taking aggregates of the Kinesis Producer Library apart, on the way from a read to the processor, and what is told of it.
+ * Must not: drop a record.
+ * Called by: `runtime/record_runner.ts`.
+ *
+ * The KCL drops a whole aggregate if one of its records belongs to another shard, because the KPL puts such records again. Others
+ * do not, and the KPL not those beside them: they would be lost. Here they are delivered, and told of.
+ *
+ * @module
+ */
+
+import { hash } from "node:crypto";
+import type { Checkpoint } from "../core/checkpoint.ts";
+import { isLikeAggregate, readAggregate, type UserRecord } from "../core/deaggregate.ts";
+import type { ShardRow } from "../core/lease.ts";
+import type { EventSink } from "../events.ts";
+import type { SourceRecord } from "../ports.ts";
+
+/** What taking aggregates apart needs to know. */
+export interface UserRecordsOptions {
+  readonly shardId: string;
+  readonly hashKeyRange: ShardRow["hashKeyRange"];
+  /** The most records that are given at once. */
+  readonly maxBatchSize: number;
+  readonly emit: EventSink;
+}
+
+/** What is wrong with the aggregates of a read: the first one, and how many. */
+interface Findings {
+  malformed: { sequenceNumber: string; reason: string; aggregates: number } | undefined;
+  misplaced: { sequenceNumber: string; aggregates: number } | undefined;
+}
+
+const HASH_KEY = /^\d{1,39}$/;
+/** The MD5 of a partition key costs as much as all else with its record; and when the shards have changed, every second key tells. */
+const KEYS_CHECKED_MAX = 16;
+
+/** Takes apart what is read of one shard. */
+export class UserRecords {
+  readonly #options: UserRecordsOptions;
+  /** The first and the last hash key of the shard. */
+  readonly #range: readonly [bigint, bigint] | undefined;
+
+  constructor(options: UserRecordsOptions) {
+    this.#options = options;
+    const { hashKeyRange } = options;
+    if (hashKeyRange !== null) {
+      this.#range = [BigInt(hashKeyRange.start), BigInt(hashKeyRange.end)];
+    }
+  }
+
+  /**
+   * The records of a read with the user records of each aggregate in its place, without those that are finished. They come in
+   * parts: a few bytes may stand for many records.
+   *
+   * @param after Where the reading began, or goes on.
+   */
+  *of(records: readonly SourceRecord[], after: Checkpoint): Generator<readonly SourceRecord[]> {
+    const first = records.findIndex(({ data }) => isLikeAggregate(data));
+    if (first === -1) {
+      yield records;
+      return;
+    }
+    const { maxBatchSize } = this.#options;
+    const findings: Findings = { malformed: undefined, misplaced: undefined };
+    let part = records.slice(0, first);
+    try {
+      for (let i = first; i < records.length; i++) {
+        const record = records[i];
+        if (record === undefined) break;
+        for (const user of this.#takeApart(record, after, findings)) {
+          part.push(user);
+          if (part.length < maxBatchSize) continue;
+          yield part;
+          part = [];
+        }
+      }
+      if (part.length > 0) yield part;
+    } finally {
+      this.#tell(findings);
+    }
+  }
+
+  *#takeApart(
+    record: SourceRecord,
+    after: Checkpoint,
+    findings: Findings,
+  ): Generator<SourceRecord, void> {
+    const { sequenceNumber, approximateArrivalTimestamp, data } = record;
+    const reading = isLikeAggregate(data) ? readAggregate(data, md5) : undefined;
+    if (reading?.kind !== "aggregate") {
+      if (reading !== undefined) {
+        findings.malformed ??= { sequenceNumber, reason: reading.reason, aggregates: 0 };
+        findings.malformed.aggregates += 1;
+      }
+      yield record;
+      return;
+    }
+    const { aggregate } = reading;
+    const isBegun = after.kind === "sequence" && after.sequenceNumber === sequenceNumber;
+    let place = isBegun ? (after.subSequenceNumber ?? -1) + 1 : 0;
+    let isMisplaced = false;
+    for (const user of aggregate.recordsFrom(place)) {
+      isMisplaced ||= place < KEYS_CHECKED_MAX && !this.#isOfShard(user);
+      yield {
+        sequenceNumber,
+        subSequenceNumber: place,
+        isLastOfAggregate: place === aggregate.size - 1,
+        partitionKey: user.partitionKey,
+        data: user.data,
+        approximateArrivalTimestamp,
+      };
+      place += 1;
+    }
+    if (!isMisplaced) return;
+    findings.misplaced ??= { sequenceNumber, aggregates: 0 };
+    findings.misplaced.aggregates += 1;
+  }
+
+  #isOfShard({ partitionKey, explicitHashKey }: UserRecord): boolean {
+    if (this.#range === undefined) return true;
+    const [first, last] = this.#range;
+    if (explicitHashKey !== undefined && !HASH_KEY.test(explicitHashKey)) return false;
+    const hashKey = BigInt(explicitHashKey ?? `0x${md5(partitionKey)}`);
+    return first <= hashKey && hashKey <= last;
+  }
+
+  /** Once for a read: a producer that does it wrong does so with each record. */
+  #tell({ malformed, misplaced }: Findings): void {
+    const { shardId, emit } = this.#options;
+    if (malformed !== undefined) emit({ type: "aggregate_malformed", shardId, ...malformed });
+    if (misplaced !== undefined) emit({ type: "aggregate_misplaced", shardId, ...misplaced });
+  }
+}
+
+/** Kinesis takes the MD5 of the partition key for its hash key. */
+function md5(bytes: Uint8Array | string): string {
+  return hash("md5", bytes, "hex");
+}
