@@ -200,7 +200,7 @@ class Wire {
   /** Passes over a field that is not known here. */
   skip(tag: number): void {
     const type = tag % 8;
-    if (tag < 8) throw new WireError("a field has no number");
+    if (tag < 8 || tag > 0xffff_ffff) throw new WireError("a field has no number that may be");
     if (type === 0) this.varint();
     else if (type === 1) this.pass(8);
     else if (type === 2) this.pass(this.length());
