@@ -101,7 +101,11 @@ export class UserRecords {
     let place = isBegun ? (after.subSequenceNumber ?? -1) + 1 : 0;
     let isMisplaced = false;
     for (const user of aggregate.recordsFrom(place)) {
-      isMisplaced ||= place < KEYS_CHECKED_MAX && !this.#isOfShard(user);
+      if (!isMisplaced && place < KEYS_CHECKED_MAX && !this.#isOfShard(user)) {
+        isMisplaced = true;
+        findings.misplaced ??= { sequenceNumber, aggregates: 0 };
+        findings.misplaced.aggregates += 1;
+      }
       yield {
         sequenceNumber,
         subSequenceNumber: place,
@@ -112,9 +116,6 @@ export class UserRecords {
       };
       place += 1;
     }
-    if (!isMisplaced) return;
-    findings.misplaced ??= { sequenceNumber, aggregates: 0 };
-    findings.misplaced.aggregates += 1;
   }
 
   #isOfShard({ partitionKey, explicitHashKey }: UserRecord): boolean {
