@@ -71,8 +71,7 @@ export class RecordRunner {
   /** The factory at work. */
   #making: Promise<Unready | undefined> | undefined;
   #largestRead = 0;
-  /** Takes aggregates apart; undefined if they are delivered as they are. */
-  readonly #userRecords: UserRecords | undefined;
+  readonly #userRecords: UserRecords;
   #readTo: Checkpoint;
   #latest = { millisBehindLatest: 0 };
   #isTipTold = false;
@@ -87,10 +86,8 @@ export class RecordRunner {
     this.#slot = slot;
     this.#drain = drain;
     this.#readTo = lease.readTo;
-    if (deps.deaggregate) {
-      const { shardId, row: { hashKeyRange } } = lease;
-      this.#userRecords = new UserRecords({ ...deps, shardId, hashKeyRange });
-    }
+    const { shardId, row: { hashKeyRange } } = lease;
+    this.#userRecords = new UserRecords({ ...deps, shardId, hashKeyRange });
     this.#until = new Scope(lease.signal, drain);
     this.#user = new UserCode(deps, lease, this.until);
     this.#lanes = new Lanes(
@@ -115,8 +112,7 @@ export class RecordRunner {
 
   /** Takes a batch in hand. Resolves when there is room for the next one: with one lane, when it is finished. */
   async run({ records, millisBehindLatest }: Batch): Promise<BatchOutcome> {
-    const parts = this.#userRecords?.of(records, this.#readTo) ?? [records];
-    for (const part of parts) {
+    for (const part of this.#userRecords.of(records, this.#readTo)) {
       const outcome = await this.#run(part, millisBehindLatest);
       if (outcome !== "done") return outcome;
     }

@@ -1,5 +1,6 @@
 /**
- * Owns: taking aggregates of the Kinesis Producer Library apart, on the way from a read to the processor, and what is told of it.
+ * Owns: handing out what was read: aggregates of the Kinesis Producer Library taken apart, no more at once than may be, and what is
+ * told of it.
  * Must not: drop a record.
  * Called by: `runtime/record_runner.ts`.
  *
@@ -16,10 +17,12 @@ import type { ShardRow } from "../core/lease.ts";
 import type { EventSink } from "../events.ts";
 import type { SourceRecord } from "../ports.ts";
 
-/** What taking aggregates apart needs to know. */
+/** What handing out records needs to know. */
 export interface UserRecordsOptions {
   readonly shardId: string;
   readonly hashKeyRange: ShardRow["hashKeyRange"];
+  /** Whether aggregates are taken apart. */
+  readonly deaggregate: boolean;
   /** The most records that are given at once. */
   readonly maxBatchSize: number;
   readonly emit: EventSink;
@@ -35,7 +38,7 @@ const HASH_KEY = /^\d{1,39}$/;
 /** The MD5 of a partition key costs as much as all else with its record; and when the shards have changed, every second key tells. */
 const KEYS_CHECKED_MAX = 16;
 
-/** Takes apart what is read of one shard. */
+/** Hands out what is read of one shard. */
 export class UserRecords {
   readonly #options: UserRecordsOptions;
   /** The first and the last hash key of the shard. */
@@ -43,32 +46,29 @@ export class UserRecords {
 
   constructor(options: UserRecordsOptions) {
     this.#options = options;
-    const { hashKeyRange } = options;
-    if (hashKeyRange !== null) {
-      this.#range = [BigInt(hashKeyRange.start), BigInt(hashKeyRange.end)];
-    }
+    const { start = "", end = "" } = options.hashKeyRange ?? {};
+    if (HASH_KEY.test(start) && HASH_KEY.test(end)) this.#range = [BigInt(start), BigInt(end)];
   }
 
   /**
    * The records of a read with the user records of each aggregate in its place, without those that are finished. They come in
-   * parts: a few bytes may stand for many records.
+   * parts, of which each is made when it is asked for: a few bytes may stand for many records.
    *
    * @param after Where the reading began, or goes on.
    */
   *of(records: readonly SourceRecord[], after: Checkpoint): Generator<readonly SourceRecord[]> {
-    const first = records.findIndex(({ data }) => isLikeAggregate(data));
-    if (first === -1) {
+    const { deaggregate, maxBatchSize } = this.#options;
+    const isAggregate = ({ data }: SourceRecord): boolean => deaggregate && isLikeAggregate(data);
+    if (records.length <= maxBatchSize && !records.some(isAggregate)) {
       yield records;
       return;
     }
-    const { maxBatchSize } = this.#options;
     const findings: Findings = { malformed: undefined, misplaced: undefined };
-    let part = records.slice(0, first);
+    let part: SourceRecord[] = [];
     try {
-      for (let i = first; i < records.length; i++) {
-        const record = records[i];
-        if (record === undefined) break;
-        for (const user of this.#takeApart(record, after, findings)) {
+      for (const record of records) {
+        const users = isAggregate(record) ? this.#takeApart(record, after, findings) : [record];
+        for (const user of users) {
           part.push(user);
           if (part.length < maxBatchSize) continue;
           yield part;
@@ -81,18 +81,18 @@ export class UserRecords {
     }
   }
 
+  /** The records in an aggregate that are not finished; it itself, if it is none. */
   *#takeApart(
     record: SourceRecord,
     after: Checkpoint,
     findings: Findings,
   ): Generator<SourceRecord, void> {
-    const { sequenceNumber, approximateArrivalTimestamp, data } = record;
-    const reading = isLikeAggregate(data) ? readAggregate(data, md5) : undefined;
-    if (reading?.kind !== "aggregate") {
-      if (reading !== undefined) {
-        findings.malformed ??= { sequenceNumber, reason: reading.reason, aggregates: 0 };
-        findings.malformed.aggregates += 1;
-      }
+    const { sequenceNumber, approximateArrivalTimestamp } = record;
+    const reading = readAggregate(record.data, md5);
+    if (reading.kind === "malformed") {
+      const { reason } = reading;
+      findings.malformed ??= { sequenceNumber, reason, aggregates: 0 };
+      findings.malformed.aggregates += 1;
       yield record;
       return;
     }

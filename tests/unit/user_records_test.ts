@@ -32,7 +32,8 @@ function taken(
 ): { readonly parts: readonly (readonly SourceRecord[])[]; readonly facts: readonly AppFact[] } {
   const facts: AppFact[] = [];
   const emit = (fact: AppFact): void => void facts.push(fact);
-  const defaults = { shardId: "s", hashKeyRange: null, maxBatchSize: 10_000, emit };
+  const limits = { deaggregate: true, maxBatchSize: 10_000 };
+  const defaults = { shardId: "s", hashKeyRange: null, ...limits, emit };
   const parts = [...new UserRecords({ ...defaults, ...options }).of(records, START)];
   return { parts, facts };
 }
@@ -43,6 +44,16 @@ Deno.test("user records: without an aggregate the records are what was read, wit
   assert(parts.length === 1 && parts[0] === records);
   assertEquals(facts, []);
   assertEquals(taken([]).parts, [[]], "the tip of a shard is a batch too");
+});
+
+Deno.test("user records: no more come at once than may, with aggregates or without", () => {
+  const alone = [1, 2, 3, 4, 5].map((sequence) => source(sequence, new Uint8Array(8)));
+  const whole = source(6, aggregate(Array.from({ length: 5 }, () => packed("a"))));
+  for (const deaggregate of [true, false]) {
+    const { parts } = taken([...alone, whole], { maxBatchSize: 2, deaggregate });
+    assertEquals(parts.map(({ length }) => length), deaggregate ? [2, 2, 2, 2, 2] : [2, 2, 2]);
+    assertEquals(taken(alone, { maxBatchSize: 5, deaggregate }).parts[0], alone);
+  }
 });
 
 Deno.test("user records: what begins as an aggregate and is none is delivered as it is, and told once for a read", () => {
@@ -83,7 +94,9 @@ Deno.test("user records: those that belong to another shard are delivered, and t
   assertEquals(facts, [
     { type: "aggregate_misplaced", shardId: "s", sequenceNumber: "2", aggregates: 2 },
   ]);
-  assertEquals(taken(records).facts, [], "a shard whose range is not known");
+  for (const hashKeyRange of [null, { start: "", end: "?" }]) {
+    assertEquals(taken(records, { hashKeyRange }).facts, [], "a shard whose range is not known");
+  }
 });
 
 Deno.test("user records: an explicit hash key counts instead of the partition key", () => {
@@ -114,7 +127,7 @@ Deno.test("user records: of a long aggregate the first 16 keys are looked at", (
 Deno.test("user records: they come in parts, as they are asked for; what was found so far is told when no more are", () => {
   const facts: AppFact[] = [];
   const emit = (fact: AppFact): void => void facts.push(fact);
-  const options = { shardId: "s", hashKeyRange: LOWER, maxBatchSize: 2, emit };
+  const options = { shardId: "s", hashKeyRange: LOWER, deaggregate: true, maxBatchSize: 2, emit };
   const broken = source(1, aggregate([packed(LOW)]).fill(0, 8));
   const long = source(2, aggregate(Array.from({ length: 5 }, () => packed(HIGH))));
   const sizes: number[] = [];
