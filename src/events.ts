@@ -72,7 +72,7 @@ export type AppFact =
   }
   /**
    * Aggregates hold records whose hash keys belong to another shard. They are delivered; after a split the Kinesis Producer Library
-   * puts them again. Told once for a read: of the first aggregate, and how many there are. The first 16 records of each are looked at.
+   * puts them again. Told once for a read: of the first aggregate, and how many there are. The first 4 records of each are looked at.
    */
   | {
     readonly type: "aggregate_misplaced";
