@@ -183,6 +183,8 @@ export interface PartingOptions {
   readonly alive?: ReadonlySet<string>;
   /** The request that is answered; the shard stays if the request was taken back meanwhile. */
   readonly answers?: HandoverRequest;
+  /** The order that is obeyed; the shard stays if there is another one meanwhile. */
+  readonly obeys?: ShardOrder;
 }
 
 /** Gives a held shard to another worker, in one write with the last checkpoint. */
@@ -198,7 +200,11 @@ export function give(
   return {
     kind: "shard",
     id: row.id,
-    expect: options.answers === undefined ? held(row) : { ...held(row), handover: options.answers },
+    expect: {
+      ...held(row),
+      ...options.answers !== undefined && { handover: options.answers },
+      ...options.obeys !== undefined && { order: options.obeys },
+    },
     set: {
       ...progress,
       ...stoppedBy,
@@ -211,7 +217,7 @@ export function give(
   };
 }
 
-/** Passes on a shard that was given to a worker which leaves before it took it. */
+/** Gives a shard that nobody works on to a worker: it is free, or was given to another one that has not taken it yet. */
 export function passOn(row: ShardRow, to: string): LeaseChange {
   return {
     kind: "shard",
@@ -248,16 +254,6 @@ export function orderHandover(row: ShardRow, request: HandoverRequest): LeaseCha
     id: row.id,
     expect: { owner: row.owner, term: row.term, handover: row.handover },
     set: { handover: { ...request, isOrder: true } },
-  };
-}
-
-/** Gives a shard that nobody has to a worker. */
-export function assign(row: ShardRow, to: string): LeaseChange {
-  return {
-    kind: "shard",
-    id: row.id,
-    expect: { owner: null, term: row.term, order: row.order },
-    set: { owner: to, term: row.term + 1 },
   };
 }
 

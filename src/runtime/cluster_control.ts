@@ -11,12 +11,12 @@
 
 import { type Checkpoint, formatCheckpoint } from "../core/checkpoint.ts";
 import {
-  assign,
   isEnded,
   isHalted,
   type LeaseChange,
   order,
   orderHandover,
+  passOn,
   rewind,
   type ShardRow,
   type WorkerRow,
@@ -40,15 +40,44 @@ const CONFLICTS_MAX = 20;
 /** Who looks at the rows sees what is free and tells others for whom it is: a few are enough. */
 const WITNESSES = 3;
 
-/** Steers a cluster. */
-export class ClusterControl {
+/**
+ * Steers the workers of an app through the state table, from anywhere: none of them has to be reached.
+ *
+ * @example
+ * ```ts
+ * import { ReactoKinesixApp } from "@reacto/kinesix";
+ * import { MemoryLeaseStore, MemoryStream } from "@reacto/kinesix/testing";
+ *
+ * const ports = { store: new MemoryLeaseStore(), source: new MemoryStream({ shards: 1 }) };
+ * const cluster = { appName: "TestApp", streamName: "TestStream", ports }; // without the ports: AWS
+ * await using app = await ReactoKinesixApp.createNew({ ...cluster, processor: { process() {} } });
+ * await using control = await ReactoKinesixApp.control(cluster);
+ *
+ * const [shard] = app.shards();
+ * if (shard) await control.stop(shard.shardId); // on every worker, now and later
+ * if (shard) await control.start(shard.shardId);
+ * ```
+ */
+export class ClusterControl implements AsyncDisposable {
   readonly #deps: WriteDeps;
-  readonly #signal: AbortSignal;
+  readonly #close: () => void;
+  readonly #life: AbortController = new AbortController();
 
-  /** @param signal Ends whatever is under way. */
-  constructor(deps: WriteDeps, signal: AbortSignal) {
+  /** Is made by `ReactoKinesixApp.control`. */
+  constructor(deps: WriteDeps, close: () => void) {
     this.#deps = deps;
-    this.#signal = signal;
+    this.#close = close;
+  }
+
+  /** Ends what is under way, and lets go of the connections. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#life.abort(new DOMException("The control of the cluster was closed", "AbortError"));
+    this.#close();
+    return Promise.resolve();
+  }
+
+  get #signal(): AbortSignal {
+    return this.#life.signal;
   }
 
   /**
@@ -87,7 +116,7 @@ export class ClusterControl {
 
   /**
    * Has the owner of a shard hand it over to another worker: it finishes the record in hand, checkpoints, and gives it in one
-   * write. A shard that nobody has is given at once. Later the balancing may move it, or another one, as ever.
+   * write. A shard that nobody works on is given at once. Later the balancing may move it, or another one, as ever.
    *
    * @throws {RangeError} If the stream has no such shard, every record of it is finished, it is stopped, or there is no such
    * worker that takes shards.
@@ -108,7 +137,7 @@ export class ClusterControl {
         );
       }
       if (row.owner === to) return null;
-      if (row.owner === null) return assign(row, to);
+      if (row.holder === null) return passOn(row, to);
       return orderHandover(row, { to, id: this.#deps.random.uuid() });
     });
     await this.#nudge([row.owner ?? to]);
@@ -146,13 +175,14 @@ export class ClusterControl {
    * Sets the checkpoint of a shard: whoever takes the shard next begins after it. It may go back, also in a shard whose every
    * record is finished, as long as the stream lists it.
    *
-   * @param isAlive Says whether a worker may be working.
+   * Whether a worker is alive is guessed from the time of its last heartbeat and the clock of this machine; if the guess is wrong
+   * nothing breaks, since the term goes up.
+   *
    * @throws {RangeError} If the stream has no such shard, or a worker that seems alive has it.
    */
   async setCheckpoint(
     shardId: string,
     checkpoint: Checkpoint,
-    isAlive: (worker: WorkerRow) => boolean,
     options: SetCheckpointOptions = {},
   ): Promise<ShardRow> {
     for (let conflicts = 0; conflicts < CONFLICTS_MAX; conflicts++) {
@@ -160,7 +190,7 @@ export class ClusterControl {
       const owner = row.owner === null
         ? null
         : await this.#deps.store.read("worker", row.owner, this.#signal);
-      if (owner !== null && isAlive(owner) && !options.isForced) {
+      if (owner !== null && this.#seemsAlive(owner) && !options.isForced) {
         throw new RangeError(
           `Cannot set the checkpoint of shard "${shardId}": worker "${owner.id}" has it; stop the shard first`,
         );
@@ -193,6 +223,10 @@ export class ClusterControl {
     const row = await this.#find(shardId, verb);
     if (!isEnded(row)) return row;
     throw new RangeError(`Cannot ${verb} shard "${shardId}": every record of it is finished`);
+  }
+
+  #seemsAlive({ beatAt, heartbeatTimeout }: WorkerRow): boolean {
+    return this.#deps.clock.now() - beatAt < heartbeatTimeout;
   }
 
   #checkRuns(row: ShardRow): void {

@@ -190,7 +190,12 @@ export class Lease {
 
   /** Writes what is finished, and frees the shard. */
   async release(options?: PartingOptions): Promise<Parting> {
-    const parting = await this.#part((row) => release(row, this.#progress(), options));
+    const { obeys } = options ?? {};
+    const parting = await this.#part((row) =>
+      obeys !== undefined && row.order?.id !== obeys.id
+        ? null
+        : release(row, this.#progress(), options)
+    );
     if (parting === "done") this.#tellParting({ type: "shard_released" });
     return parting;
   }

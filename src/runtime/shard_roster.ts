@@ -7,7 +7,7 @@
  */
 
 import { formatCheckpoint } from "../core/checkpoint.ts";
-import { type HandoverRequest, isHalted, type ShardRow } from "../core/lease.ts";
+import { type HandoverRequest, isHalted, type ShardOrder, type ShardRow } from "../core/lease.ts";
 import type { StopReason } from "../events.ts";
 import type { ShardInfo } from "../ports.ts";
 import type { Lease, LeaseDeps, Parting } from "./lease_keeper.ts";
@@ -47,8 +47,8 @@ interface Here {
   readonly lease: Lease;
   drain: AbortController;
   request: HandoverRequest | null;
-  /** Whether an operator stopped it for the whole cluster. */
-  isHalted: boolean;
+  /** The order that stops it, for the whole cluster. */
+  halt: ShardOrder | null;
   readonly done: Promise<void>;
 }
 
@@ -186,8 +186,8 @@ export class ShardRoster {
   }
 
   #halt(here: Here, row: ShardRow): void {
-    if (here.isHalted) return;
-    here.isHalted = true;
+    if (here.halt !== null) return;
+    here.halt = row.order;
     here.lease.saw(row);
     this.#drainOne(here);
   }
@@ -203,7 +203,7 @@ export class ShardRoster {
       lease,
       drain: new AbortController(),
       request: null,
-      isHalted: false,
+      halt: null,
       done: done.promise,
     };
     this.#here.set(lease.shardId, here);
@@ -221,7 +221,7 @@ export class ShardRoster {
     });
   }
 
-  /** One turn. It goes on when the request that it was drained for was taken back. */
+  /** One turn. It goes on when the request or the order that it was drained for was taken back. */
   async #work(here: Here): Promise<void> {
     while (true) {
       const outcome = await runShard(this.#deps, here.lease, here.drain.signal);
@@ -232,6 +232,7 @@ export class ShardRoster {
       }
       here.drain = new AbortController();
       here.request = null;
+      here.halt = null;
       here.lease.calm();
       this.#drainIfUnwanted(here);
     }
@@ -273,7 +274,7 @@ export class ShardRoster {
       }
       case "drained": {
         if (this.isStopped(shardId)) return await this.#stopHere(lease, "requested");
-        if (here.isHalted) return await this.#leaveHalted(lease);
+        if (here.halt !== null) return await this.#obey(lease, here.halt);
         const { request } = here;
         if (request === null || this.#isClosing) {
           const parting = await this.#part(lease);
@@ -289,8 +290,8 @@ export class ShardRoster {
     }
   }
 
-  async #leaveHalted(lease: Lease): Promise<Parting> {
-    const parting = await lease.release();
+  async #obey(lease: Lease, obeys: ShardOrder): Promise<Parting> {
+    const parting = await lease.release({ obeys });
     const { shardId } = lease;
     if (parting === "done") this.#deps.emit({ type: "shard_stopped", shardId, reason: "halted" });
     return parting;
