@@ -169,8 +169,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a request is granted although it was taken back",
     file: "core/lease.ts",
-    from:
-      "expect: options.answers === undefined ? held(row) : { ...held(row), handover: options.answers },",
+    from: "...options.answers !== undefined && { handover: options.answers },",
+    to: "...options.answers === null && { handover: options.answers },",
+  },",
     to: "expect: held(row),",
   },
   {
