@@ -3,7 +3,7 @@ import { assertEquals, assertObjectMatch, assertRejects } from "@std/assert";
 import { ReactoKinesixApp } from "../../mod.ts";
 import { MemoryLeaseStore, MemoryStream } from "../../src/adapters/memory.ts";
 import type { ShardRow } from "../../src/core/lease.ts";
-import { ClusterControl } from "../../src/runtime/cluster_control.ts";
+import type { ClusterControl } from "../../src/runtime/cluster_control.ts";
 import { VirtualClock } from "../virtual_clock.ts";
 import { shardRow } from "./arbitraries.ts";
 
