@@ -64,6 +64,7 @@ export type {
   Clock,
   LeaseStore,
   Random,
+  ReadBudget,
   RowKinds,
   RowListing,
   ShardInfo,
