@@ -109,6 +109,12 @@ export interface ReactoKinesixConfig {
    */
   readonly deaggregate?: boolean;
   /**
+   * The most memory for records that are read and not finished, of all shards of this process together, in bytes. 1 MiB to 64 GiB.
+   *
+   * @default {67_108_864}
+   */
+  readonly maxBufferedBytes?: number;
+  /**
    * Where a stream begins that this app has never processed: `TRIM_HORIZON` (the oldest record), `LATEST` (from when the first
    * worker starts), or a time.
    *
@@ -223,6 +229,11 @@ const TABLE: { readonly [K in keyof ResolvedConfig]: Omit<Setting, "name" | "fla
     type: { kind: "boolean" },
     defaultValue: true,
     doc: "deliver the records that the KPL packed into one, one by one",
+  },
+  maxBufferedBytes: {
+    type: { kind: "size", min: 2 ** 20, max: 2 ** 36 },
+    defaultValue: 2 ** 26,
+    doc: "the most memory for records in hand, of all shards together",
   },
   initialPosition: {
     type: { kind: "position" },

@@ -12,8 +12,9 @@ import { type Checkpoint, formatCheckpoint } from "../core/checkpoint.ts";
 import type { ErrorHandlingMode } from "../core/policy.ts";
 import { ShardProgress } from "../core/progress.ts";
 import { invariant } from "../errors.ts";
-import type { Batch, SourceRecord } from "../ports.ts";
+import type { Batch } from "../ports.ts";
 import type { RecordProcessor } from "../processor.ts";
+import type { BufferBudget, ShardBudget } from "./buffer_budget.ts";
 import { DeliveredRecord, positionAfter } from "./delivered_record.ts";
 import { cut, Lanes, type Read, type Stretch, type StretchQueue } from "./lanes.ts";
 import type { Lease } from "./lease_keeper.ts";
@@ -22,7 +23,7 @@ import { type BatchOutcome, processRecords } from "./record_attempts.ts";
 import { isRunProcessor } from "./record_run.ts";
 import { Scope } from "./tasks.ts";
 import { UserCode, type UserCodeDeps } from "./user_code.ts";
-import { UserRecords } from "./user_records.ts";
+import { type Part, UserRecords } from "./user_records.ts";
 
 /** What the record runner needs of the worker. */
 export interface RecordRunnerDeps extends UserCodeDeps {
@@ -32,6 +33,8 @@ export interface RecordRunnerDeps extends UserCodeDeps {
   readonly maxBatchSize: number;
   /** Whether aggregates are taken apart. */
   readonly deaggregate: boolean;
+  /** What all shards together may hold in memory. */
+  readonly budget: BufferBudget;
 }
 
 /** Of what several lanes say, the last in this row counts. */
@@ -66,6 +69,8 @@ export class RecordRunner {
   readonly #user: UserCode;
   readonly #lanes: Lanes;
   readonly #progress = new ShardProgress();
+  /** What this turn holds in memory: until a read is finished, since its records are kept together. */
+  readonly budget: ShardBudget;
   /** The reads with records that are not finished, in order. */
   readonly #reads = new Set<Read>();
   /** The factory at work. */
@@ -86,8 +91,10 @@ export class RecordRunner {
     this.#slot = slot;
     this.#drain = drain;
     this.#readTo = lease.readTo;
+    this.budget = deps.budget.open();
     const { shardId, row: { hashKeyRange } } = lease;
-    this.#userRecords = new UserRecords({ ...deps, shardId, hashKeyRange });
+    const room = (): number => this.budget.room;
+    this.#userRecords = new UserRecords({ ...deps, shardId, hashKeyRange, room });
     this.#until = new Scope(lease.signal, drain);
     this.#user = new UserCode(deps, lease, this.until);
     this.#lanes = new Lanes(
@@ -113,21 +120,26 @@ export class RecordRunner {
   /** Takes a batch in hand. Resolves when there is room for the next one: with one lane, when it is finished. */
   async run({ records, millisBehindLatest }: Batch): Promise<BatchOutcome> {
     for (const part of this.#userRecords.of(records, this.#readTo)) {
+      this.budget.added(part.addedBytes);
       const outcome = await this.#run(part, millisBehindLatest);
       if (outcome !== "done") return outcome;
     }
     return "done";
   }
 
-  async #run(
-    given: readonly SourceRecord[],
-    millisBehindLatest: number,
-  ): Promise<BatchOutcome> {
-    const records = given.map((record) => new DeliveredRecord(this.#lease.shardId, record));
-    const read = { size: records.length, millisBehindLatest, finished: 0, finishedBytes: 0 };
+  async #run(part: Part, millisBehindLatest: number): Promise<BatchOutcome> {
+    const records = part.records.map((record) => new DeliveredRecord(this.#lease.shardId, record));
+    const read = {
+      size: records.length,
+      heldBytes: part.heldBytes,
+      millisBehindLatest,
+      finished: 0,
+      finishedBytes: 0,
+    };
     const last = records.at(-1);
     this.#latest = read;
     if (last === undefined) {
+      this.budget.finished(read.heldBytes);
       this.#tellBatch(read);
     } else {
       this.#readTo = positionAfter(last);
@@ -168,6 +180,7 @@ export class RecordRunner {
     this.#until.abort();
     await this.#lanes.settled();
     this.#until[Symbol.dispose]();
+    this.budget[Symbol.dispose]();
   }
 
   /** Tells the processor that every record of the closed shard was processed. */
@@ -313,6 +326,7 @@ export class RecordRunner {
     read.finished += until - from;
     if (read.finished === read.size) {
       this.#reads.delete(read);
+      this.budget.finished(read.heldBytes);
       this.#tellBatch(read);
     }
     const { position } = this.#progress;

@@ -11,6 +11,7 @@
  */
 
 import { hash } from "node:crypto";
+import { heldBytes, heldBytesOf } from "../core/byte_size.ts";
 import type { Checkpoint } from "../core/checkpoint.ts";
 import { isLikeAggregate, readAggregate, type UserRecord } from "../core/deaggregate.ts";
 import type { ShardRow } from "../core/lease.ts";
@@ -25,7 +26,18 @@ export interface UserRecordsOptions {
   readonly deaggregate: boolean;
   /** The most records that are given at once. */
   readonly maxBatchSize: number;
+  /** How many bytes may be held on top of what arrived. */
+  readonly room: () => number;
   readonly emit: EventSink;
+}
+
+/** Records that are handed out at once. */
+export interface Part {
+  readonly records: readonly SourceRecord[];
+  /** What is not needed any more when they are finished, in bytes, counted as `heldBytes` counts. */
+  readonly heldBytes: number;
+  /** Of this, what was not there when the read arrived. */
+  readonly addedBytes: number;
 }
 
 /** What is wrong with the aggregates of a read: the first one, and how many. */
@@ -37,6 +49,33 @@ interface Findings {
 const HASH_KEY = /^\d{1,39}$/;
 /** The MD5 of a key costs twice as much as all else with its record. When the shards have changed, every second key tells. */
 const KEYS_CHECKED_MAX = 4;
+
+/** However little room there is, so many records may be given at once: what each part costs by itself is to be spread. */
+const PART_RECORDS_MIN = 100;
+
+/** A part that grows. */
+class PartInMaking implements Part {
+  readonly records: SourceRecord[] = [];
+  arrivedBytes = 0;
+  addedBytes = 0;
+  readonly #recordsMax: number;
+  readonly #addedBytesMax: number;
+
+  constructor({ maxBatchSize, room }: Pick<UserRecordsOptions, "maxBatchSize" | "room">) {
+    this.#recordsMax = maxBatchSize;
+    this.#addedBytesMax = room();
+  }
+
+  get isFull(): boolean {
+    const { length } = this.records;
+    return length >= this.#recordsMax ||
+      length >= PART_RECORDS_MIN && this.addedBytes >= this.#addedBytesMax;
+  }
+
+  get heldBytes(): number {
+    return this.arrivedBytes + this.addedBytes;
+  }
+}
 
 /** Hands out what is read of one shard. */
 export class UserRecords {
@@ -56,26 +95,30 @@ export class UserRecords {
    *
    * @param after Where the reading began, or goes on.
    */
-  *of(records: readonly SourceRecord[], after: Checkpoint): Generator<readonly SourceRecord[]> {
+  *of(records: readonly SourceRecord[], after: Checkpoint): Generator<Part> {
     const { deaggregate, maxBatchSize } = this.#options;
     const isAggregate = ({ data }: SourceRecord): boolean => deaggregate && isLikeAggregate(data);
     if (records.length <= maxBatchSize && !records.some(isAggregate)) {
-      yield records;
+      yield { records, heldBytes: heldBytesOf(records), addedBytes: 0 };
       return;
     }
     const findings: Findings = { malformed: undefined, misplaced: undefined };
-    let part: SourceRecord[] = [];
+    let part = new PartInMaking(this.#options);
     try {
       for (const record of records) {
         const users = isAggregate(record) ? this.#takeApart(record, after, findings) : [record];
         for (const user of users) {
-          part.push(user);
-          if (part.length < maxBatchSize) continue;
-          yield part;
-          part = [];
+          if (part.isFull) {
+            yield part;
+            part = new PartInMaking(this.#options);
+          }
+          part.records.push(user);
+          // A part of an aggregate is held beside the aggregate.
+          if (user !== record) part.addedBytes += heldBytes(user);
         }
+        part.arrivedBytes += heldBytes(record);
       }
-      if (part.length > 0) yield part;
+      yield part;
     } finally {
       this.#tell(findings);
     }

@@ -1,9 +1,11 @@
 // Owns: records of aggregates on their way through a turn: order, lanes, failures, checkpoints, what is told.
 import { assert, assertEquals } from "@std/assert";
+import { heldBytesOf } from "../../src/core/byte_size.ts";
 import type { Checkpoint } from "../../src/core/checkpoint.ts";
 import { retryAndSkip, retryAndStop } from "../../src/core/policy.ts";
 import type { Batch, SourceRecord } from "../../src/ports.ts";
 import type { KinesisRecord, RecordProcessor } from "../../src/processor.ts";
+import { BufferBudget } from "../../src/runtime/buffer_budget.ts";
 import { aggregate } from "../kpl.ts";
 import { settled } from "../virtual_clock.ts";
 import { at, running } from "./runner_testing.ts";
@@ -85,6 +87,25 @@ Deno.test("aggregates: a batch is the records in them, of which no more come at 
   assertEquals(batches, [["1", "2.0"], ["2.1", "2.2"], ["3"]]);
   assertEquals(bench.told("batch_processed").map(({ records }) => records), [2, 2, 1]);
   assertEquals(lease.position, at(3));
+});
+
+Deno.test("aggregates: what is held for their records is given back when they are finished, with lanes or without", async () => {
+  for (const concurrency of [1, 3]) {
+    const budget = new BufferBudget(2 ** 26);
+    const held: number[] = [];
+    const process = async (): Promise<void> => {
+      held.push(budget.heldBytes);
+      await settled();
+    };
+    const options = { budget, concurrency, maxBatchSize: 2 };
+    const { runner } = await running({ process }, options);
+    const arrived = heldBytesOf(MIXED.records);
+    runner.budget.arrived(arrived);
+    assertEquals(await runner.run(MIXED), "done");
+    assertEquals(await runner.settled(), "done");
+    assert(Math.max(...held) > arrived, "the parts of an aggregate count beside it");
+    assertEquals(budget.heldBytes, 0);
+  }
 });
 
 Deno.test("aggregates: a turn that is drained within one is finished up to there, and the next goes on right after", async () => {

@@ -6,6 +6,7 @@ import { type Checkpoint, TRIM_HORIZON } from "../../src/core/checkpoint.ts";
 import type { ShardRow } from "../../src/core/lease.ts";
 import type { Batch } from "../../src/ports.ts";
 import type { ProcessorSource } from "../../src/processor.ts";
+import { BufferBudget } from "../../src/runtime/buffer_budget.ts";
 import { Lease } from "../../src/runtime/lease_keeper.ts";
 import { takeShard } from "../../src/runtime/take_shard.ts";
 import { Processors } from "../../src/runtime/processors.ts";
@@ -49,6 +50,8 @@ export async function running(
     maxBatchSize: 10_000,
     deaggregate: true,
     ...changes,
+    budget: new BufferBudget(2 ** 26),
+    ...options,
   };
   const processors = new Processors(source, deps);
   const runner = new RecordRunner(deps, lease, processors.open("s"), drain.signal);

@@ -53,3 +53,53 @@ Deno.test("thread: a checkpoint of a lost shard that nobody waits for harms nobo
   await settled(); // A rejection that nobody handles would fail this test.
   assertEquals(posted.map(({ kind }) => kind), ["ready", "checkpoint", "reply"]);
 });
+
+Deno.test("thread: a checkpoint within an aggregate names the record in it, at its end the whole", async () => {
+  const posted: FromThread[] = [];
+  const side = new ThreadSide({
+    settings: {
+      processTimeout: 0,
+      checkpointMode: "manual",
+      isSandboxed: false,
+      running: new SharedArrayBuffer(4),
+    },
+    clock: new VirtualClock(),
+    source: { process: (record, { checkpoint }) => void checkpoint(record) },
+    post: (message) => void posted.push(message),
+  });
+  const records = [false, true].map((isLastOfAggregate, subSequenceNumber) =>
+    new DeliveredRecord("s", {
+      sequenceNumber: "7",
+      subSequenceNumber,
+      isLastOfAggregate,
+      partitionKey: "key",
+      data: new Uint8Array(),
+      approximateArrivalTimestamp: 0,
+    })
+  );
+  const context = {
+    shardId: "s",
+    workerId: "A",
+    streamName: "orders",
+    attempt: 1,
+    millisBehindLatest: 0,
+    term: 1,
+  };
+  side.receive({
+    kind: "call",
+    id: 1,
+    processor: SHARED,
+    work: {
+      kind: "run",
+      context,
+      records: packRecords(records),
+      progress: new Progress().memory,
+    },
+  });
+  await settled();
+  const requests = posted.filter((message) => message.kind === "checkpoint");
+  assertEquals(requests.map(({ position }) => position), [
+    { sequenceNumber: "7", subSequenceNumber: 0 },
+    { sequenceNumber: "7", subSequenceNumber: undefined },
+  ]);
+});

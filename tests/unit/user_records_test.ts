@@ -1,8 +1,9 @@
 // Owns: what is told of aggregates that cannot be taken apart, or hold records of other shards; nothing of them is dropped.
 import { assert, assertEquals } from "@std/assert";
+import { heldBytes, heldBytesOf } from "../../src/core/byte_size.ts";
 import type { AppFact } from "../../src/events.ts";
 import type { SourceRecord } from "../../src/ports.ts";
-import { UserRecords, type UserRecordsOptions } from "../../src/runtime/user_records.ts";
+import { type Part, UserRecords, type UserRecordsOptions } from "../../src/runtime/user_records.ts";
 import { aggregate, type Packed, sealed } from "../kpl.ts";
 
 const START = { kind: "trimHorizon" } as const;
@@ -29,13 +30,17 @@ function packed(partitionKey: string, explicitHashKey?: string): Packed {
 function taken(
   records: readonly SourceRecord[],
   options: Partial<UserRecordsOptions> = {},
-): { readonly parts: readonly (readonly SourceRecord[])[]; readonly facts: readonly AppFact[] } {
+): {
+  readonly parts: readonly (readonly SourceRecord[])[];
+  readonly whole: readonly Part[];
+  readonly facts: readonly AppFact[];
+} {
   const facts: AppFact[] = [];
   const emit = (fact: AppFact): void => void facts.push(fact);
-  const limits = { deaggregate: true, maxBatchSize: 10_000 };
+  const limits = { deaggregate: true, maxBatchSize: 10_000, room: () => Infinity };
   const defaults = { shardId: "s", hashKeyRange: null, ...limits, emit };
   const parts = [...new UserRecords({ ...defaults, ...options }).of(records, START)];
-  return { parts, facts };
+  return { parts: parts.map(({ records }) => records), whole: parts, facts };
 }
 
 Deno.test("user records: without an aggregate the records are what was read, without a copy", () => {
@@ -127,14 +132,47 @@ Deno.test("user records: of an aggregate the first 4 keys are looked at", () => 
 Deno.test("user records: they come in parts, as they are asked for; what was found so far is told when no more are", () => {
   const facts: AppFact[] = [];
   const emit = (fact: AppFact): void => void facts.push(fact);
-  const options = { shardId: "s", hashKeyRange: LOWER, deaggregate: true, maxBatchSize: 2, emit };
+  const limits = { deaggregate: true, maxBatchSize: 2, room: () => Infinity };
+  const options = { shardId: "s", hashKeyRange: LOWER, ...limits, emit };
   const broken = source(1, aggregate([packed(LOW)]).fill(0, 8));
   const long = source(2, aggregate(Array.from({ length: 5 }, () => packed(HIGH))));
   const sizes: number[] = [];
-  for (const part of new UserRecords(options).of([broken, long], START)) {
-    sizes.push(part.length);
+  for (const { records } of new UserRecords(options).of([broken, long], START)) {
+    sizes.push(records.length);
     if (sizes.length === 2) break;
   }
   assertEquals(sizes, [2, 2]);
   assertEquals(facts.map(({ type }) => type), ["aggregate_malformed", "aggregate_misplaced"]);
+});
+
+Deno.test("user records: what is held beside the aggregates counts, and there is no more of it than there is room for", () => {
+  const long = Array.from(
+    { length: 6 },
+    (_, i) => source(i, aggregate(Array.from({ length: 250 }, () => packed("a")))),
+  );
+  const each = heldBytes({ partitionKey: "a", data: new Uint8Array() });
+  for (
+    const [room, sizes] of [
+      [Infinity, [1_500]],
+      [600 * each, [600, 600, 300]],
+      [0, Array(15).fill(100)],
+    ] as const
+  ) {
+    const { whole } = taken(long, { room: () => room });
+    assertEquals(whole.map(({ records }) => records.length), sizes);
+    assertEquals(whole.map(({ addedBytes }) => addedBytes / each), sizes);
+    const held = whole.reduce((sum, part) => sum + part.heldBytes - part.addedBytes, 0);
+    assertEquals(held, heldBytesOf(long), "all that arrived is given back");
+  }
+  const [alone] = taken([source(1, new Uint8Array(9))]).whole;
+  assertEquals([alone?.heldBytes, alone?.addedBytes], [each + 9, 0]);
+});
+
+Deno.test("user records: a read of which all is finished is a batch without records, and gives back what it holds", () => {
+  const record = source(1, aggregate([packed("a"), packed("b")]));
+  const options = { shardId: "s", hashKeyRange: null, deaggregate: true, maxBatchSize: 5 };
+  const records = new UserRecords({ ...options, room: () => 0, emit: () => {} });
+  const after = { kind: "sequence", sequenceNumber: "1", subSequenceNumber: 1 } as const;
+  const [part, ...rest] = records.of([record], after);
+  assertEquals([part?.records, part?.heldBytes, rest], [[], heldBytes(record), []]);
 });
