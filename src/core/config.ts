@@ -224,7 +224,12 @@ const TABLE: { readonly [K in keyof ResolvedConfig]: Omit<Setting, "name" | "fla
     60_000,
     "how often requests are looked for, should a nudge be lost",
   ),
-  maxBatchSize: count(1, 10_000, 10_000, "the most records that are read at once"),
+  maxBatchSize: count(
+    1,
+    10_000,
+    10_000,
+    "the most records that are read, and given to processBatch, at once",
+  ),
   deaggregate: {
     type: { kind: "boolean" },
     defaultValue: true,
