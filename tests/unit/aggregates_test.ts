@@ -1,5 +1,5 @@
 // Owns: records of aggregates on their way through a turn: order, lanes, failures, checkpoints, what is told.
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, fail } from "@std/assert";
 import { heldBytesOf } from "../../src/core/byte_size.ts";
 import type { Checkpoint } from "../../src/core/checkpoint.ts";
 import { retryAndSkip, retryAndStop } from "../../src/core/policy.ts";
@@ -106,6 +106,17 @@ Deno.test("aggregates: what is held for their records is given back when they ar
     assert(Math.max(...held) > arrived, "the parts of an aggregate count beside it");
     assertEquals(budget.heldBytes, 0);
   }
+});
+
+Deno.test("aggregates: one of which all is finished is given back at once", async () => {
+  const budget = new BufferBudget(2 ** 26);
+  const { runner } = await running({ process: () => fail("it is finished") }, {
+    budget,
+    checkpoint: within(2, 1),
+  });
+  const batch = batchOf(record(2, ["2.0", "2.1"]));
+  runner.budget.arrived(heldBytesOf(batch.records));
+  assertEquals([await runner.run(batch), budget.heldBytes], ["done", 0]);
 });
 
 Deno.test("aggregates: a turn that is drained within one is finished up to there, and the next goes on right after", async () => {
