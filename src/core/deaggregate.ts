@@ -5,7 +5,7 @@
  *
  * The format: https://github.com/awslabs/amazon-kinesis-producer/blob/master/aggregation-format.md. It is walked twice: first to
  * check all of it, so that what was begun never turns out to be broken; then from record to record, so that a few bytes that
- * stand for many records take no memory before somebody asks for them.
+ * stand for many records take no memory before somebody asks for them. A library (protobufjs) is as fast, but makes all at once.
  *
  * @module
  */
