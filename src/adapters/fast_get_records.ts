@@ -14,18 +14,18 @@ import type { _Record, KinesisClient } from "@aws-sdk/client-kinesis";
 
 /** What the SDK hands the answers to; the part of it that is replaced here. */
 interface Protocol {
-  deserializeResponse(operation: Operation, context: unknown, response: Response): Promise<object>;
+  deserializeResponse(
+    operation: { readonly name?: string } | undefined,
+    context: unknown,
+    response: Response,
+  ): Promise<object>;
 }
 
-interface Operation {
-  readonly name: string;
-}
-
-/** An answer, as the SDK's connections give it. */
+/** An answer, as the SDK's connections give it; nothing of it is sure. */
 interface Response {
-  readonly statusCode: number;
-  readonly headers: Readonly<Record<string, string>>;
-  body: unknown;
+  readonly statusCode?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  body?: unknown;
 }
 
 const JSON_TYPE = "application/x-amz-json-1.1";
@@ -38,8 +38,8 @@ export function readRecordsFast(client: KinesisClient): void {
   const readBySdk = protocol.deserializeResponse.bind(protocol);
   protocol.deserializeResponse = async (operation, context, response) => {
     const { body } = response;
-    const isUsual = operation.name === "GetRecords" && response.statusCode === 200 &&
-      response.headers["content-type"] === JSON_TYPE && isByteStream(body);
+    const isUsual = operation?.name === "GetRecords" && response.statusCode === 200 &&
+      response.headers?.["content-type"] === JSON_TYPE && isByteStream(body);
     if (!isUsual) return await readBySdk(operation, context, response);
     const text = await readText(body);
     const { rest, records } = takeRecords(text);
