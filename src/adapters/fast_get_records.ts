@@ -85,18 +85,16 @@ function toRecord(item: Readonly<Record<string, unknown>> | null): _Record | und
   ) return undefined;
   const record: _Record = {
     SequenceNumber,
-    Data: Uint8Array.fromBase64(Data, STRICT),
+    Data: Uint8Array.fromBase64(Data),
     ApproximateArrivalTimestamp: new Date(Math.round(seconds * 1_000)),
     PartitionKey,
   };
-  // The platform passes over white space, which the SDK refuses.
+  // The platform passes over white space and missing padding, which the SDK refuses.
   if (record.Data?.length !== decodedLength(Data)) return undefined;
   if (EncryptionType === "NONE" || EncryptionType === "KMS") record.EncryptionType = EncryptionType;
   else if (EncryptionType !== undefined && EncryptionType !== null) return undefined;
   return record;
 }
-
-const STRICT = { lastChunkHandling: "strict" } as const;
 
 /** How many bytes base64 of that length stands for, if all of it is base64. */
 function decodedLength(base64: string): number {
