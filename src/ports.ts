@@ -98,7 +98,7 @@ export interface SourceRecord {
   readonly subSequenceNumber?: number;
   /** The key that decides the shard. */
   readonly partitionKey: string;
-  /** The payload; it owns its buffer. */
+  /** The payload; it may be a part of a buffer. */
   readonly data: Uint8Array<ArrayBuffer>;
   /** Milliseconds since the epoch, by the stream's clock. */
   readonly approximateArrivalTimestamp: number;

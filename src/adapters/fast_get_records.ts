@@ -35,6 +35,7 @@ export function readRecordsFast(client: KinesisClient): void {
   // Its type knows no operation: the SDK has one for all services.
   const protocol: Partial<Protocol> | undefined = client.config.protocol;
   if (typeof protocol?.deserializeResponse !== "function") return;
+  const decoder = new Base64Decoder();
   const readBySdk = protocol.deserializeResponse.bind(protocol);
   protocol.deserializeResponse = async (operation, context, response) => {
     const { body } = response;
@@ -42,7 +43,7 @@ export function readRecordsFast(client: KinesisClient): void {
       response.headers?.["content-type"] === JSON_TYPE && isByteStream(body);
     if (!isUsual) return await readBySdk(operation, context, response);
     const text = await readText(body);
-    const { rest, records } = takeRecords(text);
+    const { rest, records } = takeRecords(text, decoder);
     // The SDK takes a whole body as well as a stream.
     response.body = new TextEncoder().encode(rest);
     const output = await readBySdk(operation, context, response);
@@ -51,13 +52,16 @@ export function readRecordsFast(client: KinesisClient): void {
 }
 
 /** The records of an answer and the JSON that is left; the whole answer if anything about them is unusual. */
-function takeRecords(text: string): { readonly rest: string; readonly records?: _Record[] } {
+function takeRecords(
+  text: string,
+  decoder: Base64Decoder,
+): { readonly rest: string; readonly records?: _Record[] } {
   try {
     const { Records: encoded, ...others } = JSON.parse(text);
     if (!Array.isArray(encoded)) return { rest: text };
     const records: _Record[] = [];
     for (const item of encoded) {
-      const record = toRecord(item);
+      const record = toRecord(item, decoder);
       if (record === undefined) return { rest: text };
       records.push(record);
     }
@@ -73,33 +77,63 @@ function takeRecords(text: string): { readonly rest: string; readonly records?: 
  *
  * @throws {SyntaxError} If the payload is not base64.
  */
-function toRecord(item: Readonly<Record<string, unknown>> | null): _Record | undefined {
+function toRecord(
+  item: Readonly<Record<string, unknown>> | null,
+  decoder: Base64Decoder,
+): _Record | undefined {
   if (item === null) return undefined;
-  const { SequenceNumber, Data, ApproximateArrivalTimestamp: seconds, PartitionKey } = item;
+  const { SequenceNumber, Data: base64, ApproximateArrivalTimestamp: seconds, PartitionKey } = item;
   const { EncryptionType, __type } = item;
   if (
-    typeof SequenceNumber !== "string" || typeof Data !== "string" ||
+    typeof SequenceNumber !== "string" || typeof base64 !== "string" ||
     typeof PartitionKey !== "string" || typeof seconds !== "number" || !Number.isFinite(seconds) ||
     // The SDK keeps fields that it does not know beside this one.
     __type !== undefined
   ) return undefined;
-  const record: _Record = {
-    SequenceNumber,
-    Data: Uint8Array.fromBase64(Data),
-    ApproximateArrivalTimestamp: new Date(Math.round(seconds * 1_000)),
-    PartitionKey,
-  };
-  // The platform passes over white space and missing padding, which the SDK refuses.
-  if (record.Data?.length !== decodedLength(Data)) return undefined;
+  const Data = decoder.decode(base64);
+  if (Data === undefined) return undefined;
+  const ApproximateArrivalTimestamp = new Date(Math.round(seconds * 1_000));
+  const record: _Record = { SequenceNumber, Data, ApproximateArrivalTimestamp, PartitionKey };
   if (EncryptionType === "NONE" || EncryptionType === "KMS") record.EncryptionType = EncryptionType;
   else if (EncryptionType !== undefined && EncryptionType !== null) return undefined;
   return record;
 }
 
-/** How many bytes base64 of that length stands for, if all of it is base64. */
-function decodedLength(base64: string): number {
-  const padding = base64.endsWith("==") ? 2 : base64.endsWith("=") ? 1 : 0;
-  return base64.length / 4 * 3 - padding;
+/** Buffers cost more than decoding small payloads does; so many of those share one, as they do in the SDK. */
+const SLAB_BYTES = 64 * 1024;
+/** Larger payloads have a buffer of their own: of a slab, less than this is left unused. */
+const SHARING_BYTES_MAX = SLAB_BYTES / 8;
+
+/** Decodes base64. */
+class Base64Decoder {
+  #slab = new ArrayBuffer(0);
+  #used = 0;
+
+  /**
+   * The bytes; undefined if white space is among the letters or padding is missing, which the platform passes over and the SDK
+   * refuses.
+   *
+   * @throws {SyntaxError} If it is not base64.
+   */
+  decode(base64: string): Uint8Array | undefined {
+    const padding = base64.endsWith("==") ? 2 : base64.endsWith("=") ? 1 : 0;
+    const length = base64.length / 4 * 3 - padding;
+    if (!Number.isInteger(length) || length < 0) return undefined;
+    const bytes = this.#room(length);
+    const { read, written } = bytes.setFromBase64(base64);
+    return read === base64.length && written === length ? bytes : undefined;
+  }
+
+  #room(length: number): Uint8Array {
+    if (length > SHARING_BYTES_MAX) return new Uint8Array(length);
+    if (this.#used + length > this.#slab.byteLength) {
+      this.#slab = new ArrayBuffer(SLAB_BYTES);
+      this.#used = 0;
+    }
+    const room = new Uint8Array(this.#slab, this.#used, length);
+    this.#used += length;
+    return room;
+  }
 }
 
 function isByteStream(body: unknown): body is AsyncIterable<Uint8Array> {

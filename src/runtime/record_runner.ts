@@ -305,7 +305,7 @@ export class RecordRunner {
     let hasMoved = false;
     for (let i = from; i < until; i++) {
       hasMoved = this.#progress.finish(numbers[i] ?? NaN) || hasMoved;
-      read.finishedBytes += records[i]?.data.byteLength ?? 0;
+      read.finishedBytes += records[i]?.payload.byteLength ?? 0;
     }
     read.finished += until - from;
     if (read.finished === read.size) {

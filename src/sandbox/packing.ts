@@ -11,6 +11,7 @@
 
 import type { SourceRecord } from "../ports.ts";
 import type { KinesisRecord } from "../processor.ts";
+import { payloadOf } from "../runtime/delivered_record.ts";
 
 const HEAD_BYTES = 8;
 /** A row is two numbers of 8 bytes, arrival time and sub-sequence number, and three of 4: the lengths; and 4 bytes unused. */
@@ -21,9 +22,9 @@ const NO_SUB_SEQUENCE = -1;
 export function packRecords(records: readonly KinesisRecord[]): ArrayBuffer {
   let textUnits = 0;
   let payloadBytes = 0;
-  for (const { sequenceNumber, partitionKey, data } of records) {
-    textUnits += sequenceNumber.length + partitionKey.length;
-    payloadBytes += data.byteLength;
+  for (const record of records) {
+    textUnits += record.sequenceNumber.length + record.partitionKey.length;
+    payloadBytes += payloadOf(record).byteLength;
   }
   const textAt = HEAD_BYTES + records.length * ROW_BYTES;
   const payloadAt = textAt + 2 * textUnits;
@@ -36,7 +37,8 @@ export function packRecords(records: readonly KinesisRecord[]): ArrayBuffer {
   let unit = 0;
   let byte = 0;
   for (const [i, record] of records.entries()) {
-    const { sequenceNumber, partitionKey, data } = record;
+    const { sequenceNumber, partitionKey } = record;
+    const data = payloadOf(record);
     const row = HEAD_BYTES + i * ROW_BYTES;
     numbers[row / 8] = record.approximateArrivalTimestamp.getTime();
     numbers[row / 8 + 1] = record.subSequenceNumber ?? NO_SUB_SEQUENCE;
