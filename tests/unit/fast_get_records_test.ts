@@ -10,6 +10,8 @@ import fc from "fast-check";
 import { connectAws } from "../../src/adapters/aws_calls.ts";
 import { classify } from "../../src/adapters/aws_errors.ts";
 import { readRecordsFast } from "../../src/adapters/fast_get_records.ts";
+import { toSourceRecord } from "../../src/adapters/kinesis_shapes.ts";
+import { DeliveredRecord } from "../../src/runtime/delivered_record.ts";
 
 const AWS = {
   region: "us-east-1",
@@ -182,6 +184,21 @@ Deno.test("small payloads share a buffer, which is given to no two of them; larg
     }
   }
   assert(buffers.size < 20, `${buffers.size}`);
+});
+
+Deno.test("what a processor is given has a buffer of its own, whoever decoded it", async () => {
+  for (const how of ["fast", "sdk"] as const) {
+    const { Records } = await ask({ body: JSON.stringify({ Records: [RECORD, RECORD] }) }, how);
+    const sources = Records?.map(toSourceRecord) ?? [];
+    assert(sources.every(({ data }) => data.constructor === Uint8Array && data.length === 5));
+    assert(sources.every(({ data }) => data.buffer.byteLength > 5), "they share one until then");
+    const [first, second] = sources.map((source) => new DeliveredRecord("shard", source));
+    assertEquals([first?.text(), second?.text()], ["Hello", "Hello"]);
+    assertEquals([first?.data.byteOffset, first?.data.buffer.byteLength], [0, 5]);
+    first?.data.fill(0);
+    assertEquals(second?.text(), "Hello");
+    assertStrictEquals(first?.data, first?.data);
+  }
 });
 
 Deno.test("an SDK that is built otherwise reads by itself", async () => {
