@@ -1,6 +1,6 @@
 /**
- * Owns: reading the answers of GetRecords in a third of the SDK's time: the records by what the platform has built in, all else by
- * the SDK.
+ * Owns: reading the answers of GetRecords for less than half of what the SDK takes: the records by what the platform has built in,
+ * all else by the SDK.
  * Must not: give anything that the SDK would not give for the same answer.
  * Called by: `aws_calls.ts`, for the clients that are made there.
  *
