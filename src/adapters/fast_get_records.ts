@@ -11,6 +11,8 @@
  */
 
 import type { _Record, KinesisClient } from "@aws-sdk/client-kinesis";
+import { Readable } from "node:stream";
+import { finished } from "node:stream/promises";
 
 /** What the SDK hands the answers to; the part of it that is replaced here. */
 interface Protocol {
@@ -40,7 +42,7 @@ export function readRecordsFast(client: KinesisClient): void {
   protocol.deserializeResponse = async (operation, context, response) => {
     const { body } = response;
     const isUsual = operation?.name === "GetRecords" && response.statusCode === 200 &&
-      response.headers?.["content-type"] === JSON_TYPE && isByteStream(body);
+      response.headers?.["content-type"] === JSON_TYPE && body instanceof Readable;
     if (!isUsual) return await readBySdk(operation, context, response);
     const text = await readText(body);
     const { rest, records } = takeRecords(text, decoder);
@@ -136,14 +138,18 @@ class Base64Decoder {
   }
 }
 
-function isByteStream(body: unknown): body is AsyncIterable<Uint8Array> {
-  return typeof body === "object" && body !== null && Symbol.asyncIterator in body;
-}
-
-/** Piece by piece: putting megabytes of bytes together first would cost as much again. It fails if the stream ends early. */
-async function readText(body: AsyncIterable<Uint8Array>): Promise<string> {
+/**
+ * Piece by piece: putting megabytes of bytes together first would cost as much again; and by events, since each step of an
+ * iterator has its price too.
+ *
+ * @throws What broke the stream, if it ends early.
+ */
+async function readText(body: Readable): Promise<string> {
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   let text = "";
-  for await (const bytes of body) text += decoder.decode(bytes, { stream: true });
+  body.on("data", (bytes: Uint8Array) => {
+    text += decoder.decode(bytes, { stream: true });
+  });
+  await finished(body);
   return text + decoder.decode();
 }

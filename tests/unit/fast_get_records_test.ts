@@ -7,6 +7,7 @@ import {
 import { HttpResponse } from "@smithy/core/protocols";
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import fc from "fast-check";
+import { Readable } from "node:stream";
 import { connectAws } from "../../src/adapters/aws_calls.ts";
 import { classify } from "../../src/adapters/aws_errors.ts";
 import { readRecordsFast } from "../../src/adapters/fast_get_records.ts";
@@ -292,7 +293,7 @@ function clientFor(answer: Answer, how: "fast" | "sdk"): KinesisClient {
           response: new HttpResponse({
             statusCode: status,
             headers: { "content-type": type, "x-amzn-RequestId": "request-1" },
-            body: ReadableStream.from(pieces),
+            body: Readable.from(pieces, { objectMode: false }),
           }),
         }),
     },
