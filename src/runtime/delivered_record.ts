@@ -21,6 +21,7 @@ export class DeliveredRecord implements KinesisRecord {
   readonly partitionKey: string;
   readonly approximateArrivalTimestamp: Date;
   #payload: Uint8Array<ArrayBuffer>;
+  readonly #isLastOfAggregate: boolean;
 
   /** @param source The record as the stream gave it. */
   constructor(shardId: string, source: SourceRecord) {
@@ -30,6 +31,7 @@ export class DeliveredRecord implements KinesisRecord {
     this.partitionKey = source.partitionKey;
     this.approximateArrivalTimestamp = new Date(source.approximateArrivalTimestamp);
     this.#payload = source.data;
+    this.#isLastOfAggregate = source.isLastOfAggregate ?? false;
   }
 
   get data(): Uint8Array<ArrayBuffer> {
@@ -41,6 +43,11 @@ export class DeliveredRecord implements KinesisRecord {
   /** As {@linkcode payloadOf} gives it. */
   get payload(): Uint8Array<ArrayBuffer> {
     return this.#payload;
+  }
+
+  /** As the function of that name gives it. */
+  get isLastOfAggregate(): boolean {
+    return this.#isLastOfAggregate;
   }
 
   text(): string {
@@ -66,7 +73,9 @@ export class DeliveredRecord implements KinesisRecord {
   }
 
   #name(): string {
-    return `record ${this.sequenceNumber} of ${this.shardId}`;
+    const { sequenceNumber, subSequenceNumber, shardId } = this;
+    const place = subSequenceNumber === undefined ? "" : `:${subSequenceNumber}`;
+    return `record ${sequenceNumber}${place} of ${shardId}`;
   }
 }
 
@@ -86,10 +95,27 @@ export function payloadOf(record: KinesisRecord): Uint8Array<ArrayBuffer> {
   return record instanceof DeliveredRecord ? record.payload : record.data;
 }
 
+/** Where a record is, as events say it. */
+export function placeOf(
+  { shardId, sequenceNumber, subSequenceNumber }: KinesisRecord,
+): {
+  readonly shardId: string;
+  readonly sequenceNumber: string;
+  readonly subSequenceNumber?: number;
+} {
+  const place = { shardId, sequenceNumber };
+  return subSequenceNumber === undefined ? place : { ...place, subSequenceNumber };
+}
+
+/** Whether the whole record of the stream is finished with this one: it need not be read again. */
+export function isLastOfAggregate(record: SourceRecord | KinesisRecord): boolean {
+  return "isLastOfAggregate" in record && record.isLastOfAggregate === true;
+}
+
 /** The position after a record. */
 export function positionAfter(record: SourceRecord | KinesisRecord): Checkpoint {
   const { sequenceNumber, subSequenceNumber } = record;
-  return subSequenceNumber === undefined
+  return subSequenceNumber === undefined || isLastOfAggregate(record)
     ? { kind: "sequence", sequenceNumber }
     : { kind: "sequence", sequenceNumber, subSequenceNumber };
 }

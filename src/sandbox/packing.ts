@@ -11,10 +11,10 @@
 
 import type { SourceRecord } from "../ports.ts";
 import type { KinesisRecord } from "../processor.ts";
-import { payloadOf } from "../runtime/delivered_record.ts";
+import { isLastOfAggregate, payloadOf } from "../runtime/delivered_record.ts";
 
 const HEAD_BYTES = 8;
-/** A row is two numbers of 8 bytes, arrival time and sub-sequence number, and three of 4: the lengths; and 4 bytes unused. */
+/** A row is two numbers of 8 bytes, arrival time and sub-sequence number, and four of 4: the lengths, and whether it is the last of an aggregate. */
 const ROW_BYTES = 32;
 const NO_SUB_SEQUENCE = -1;
 
@@ -43,6 +43,7 @@ export function packRecords(records: readonly KinesisRecord[]): ArrayBuffer {
     numbers[row / 8] = record.approximateArrivalTimestamp.getTime();
     numbers[row / 8 + 1] = record.subSequenceNumber ?? NO_SUB_SEQUENCE;
     lengths.set([sequenceNumber.length, partitionKey.length, data.byteLength], row / 4 + 4);
+    lengths[row / 4 + 7] = isLastOfAggregate(record) ? 1 : 0;
     unit = putText(text, unit, sequenceNumber);
     unit = putText(text, unit, partitionKey);
     payload.set(data, byte);
@@ -77,7 +78,10 @@ export function* unpackRecords(buffer: ArrayBuffer): Generator<SourceRecord, voi
     yield {
       sequenceNumber: takeText(lengthAt(i, 4)),
       partitionKey: takeText(lengthAt(i, 5)),
-      ...subSequenceNumber !== NO_SUB_SEQUENCE && { subSequenceNumber },
+      ...subSequenceNumber !== NO_SUB_SEQUENCE && {
+        subSequenceNumber,
+        isLastOfAggregate: lengthAt(i, 7) === 1,
+      },
       approximateArrivalTimestamp: numbers[row] ?? 0,
       // A record owns its buffer; and one that is kept must not keep all the others.
       data: payload.slice(begin, byte),
