@@ -154,7 +154,7 @@ export class ClusterControl implements AsyncDisposable {
         );
       }
       if (row.owner === to) return null;
-      if (row.holder === null) return passOn(row, to);
+      if (row.holder === null) return passOn(row, to, "ordered");
       return orderHandover(row, { to, id: this.#deps.random.uuid() });
     });
     await this.#nudge([row.owner ?? to]);

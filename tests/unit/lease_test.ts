@@ -297,10 +297,17 @@ Deno.test("lease: a refusal is added once, and frees what was only given", async
 
 Deno.test("lease: what was given can be passed on as long as it is not taken", async () => {
   const given = await storeWith({ term: 4, owner: "A", previousOwner: "C" });
-  assertEquals(await given.write(passOn(given.row, "B")), { ...given.row, owner: "B", term: 5 });
-  assertEquals(await given.write(passOn(given.row, "B")), "conflict");
+  assertEquals(await given.write(passOn(given.row, "B", "leaving")), {
+    ...given.row,
+    owner: "B",
+    term: 5,
+  });
+  assertEquals(await given.write(passOn(given.row, "B", "leaving")), "conflict");
   const taken = await storeWith({ term: 4, owner: "A", holder: "A/1" });
-  assertEquals(await taken.write(passOn({ ...taken.row, holder: null }, "B")), "conflict");
+  assertEquals(
+    await taken.write(passOn({ ...taken.row, holder: null }, "B", "leaving")),
+    "conflict",
+  );
 });
 
 Deno.test("lease: only the row of a finished shard can be forgotten, and a row is created once", async () => {
