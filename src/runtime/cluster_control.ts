@@ -16,14 +16,12 @@ import {
   isHalted,
   type LeaseChange,
   newShardRow,
-  order,
-  orderHandover,
   passOn,
-  rewind,
   type ShardRow,
   type StreamRow,
   type WorkerRow,
 } from "../core/lease.ts";
+import { order, orderHandover, rewind } from "../core/orders.ts";
 import { invariant } from "../errors.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
 
