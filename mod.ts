@@ -25,6 +25,7 @@
  */
 
 export { ReactoKinesixApp } from "./src/app.ts";
+export { formatFailure } from "./src/adapters/failure_format.ts";
 export { retryAndSkip, retryAndStop } from "./src/core/policy.ts";
 export {
   LeaseLostError,
@@ -35,6 +36,7 @@ export {
 } from "./src/errors.ts";
 
 export type { AwsOptions, SdkClient } from "./src/adapters/aws_calls.ts";
+export type { FailureFunction, OnFailure } from "./src/adapters/failure_destination.ts";
 export type { AppOptions, ClusterOptions, Ports } from "./src/app.ts";
 export type { Checkpoint } from "./src/core/checkpoint.ts";
 export type { InitialPosition, ReactoKinesixConfig } from "./src/core/config.ts";
@@ -62,6 +64,7 @@ export type {
 export type {
   Batch,
   Clock,
+  FailedRecord,
   LeaseStore,
   Random,
   RowKinds,

@@ -41,6 +41,8 @@ export function eventText(event: AppEvent): EventText | undefined {
       return ownershipText(event);
     case "record_failed":
     case "record_skipped":
+    case "record_put_aside":
+    case "put_aside_failed":
     case "processor_failed":
     case "processor_changed":
     case "processor_loaded":
@@ -112,6 +114,8 @@ function ownershipText(event: OwnershipEvent): EventText {
 type RecordEvent = EventNamed<
   | "record_failed"
   | "record_skipped"
+  | "record_put_aside"
+  | "put_aside_failed"
   | "processor_failed"
   | "processor_changed"
   | "processor_loaded"
@@ -132,6 +136,19 @@ function recordText(event: RecordEvent): EventText {
         text: `gave up record ${event.sequenceNumber} of ${event.shardId} after ${
           count(event.attempts, "attempt")
         }, and went on`,
+      };
+    case "record_put_aside":
+      return {
+        tone: "warning",
+        text: `put record ${event.sequenceNumber} of ${event.shardId} into ${event.destination}`,
+      };
+    case "put_aside_failed":
+      return {
+        tone: "bad",
+        text: `${event.shardId} waits: record ${event.sequenceNumber} is given up and cannot be ` +
+          `put into ${event.destination}; again in ${
+            formatDuration(Math.round(event.retryInMs))
+          }: ${errorText(event.error)}`,
       };
     case "processor_failed": {
       const where = event.shardId === null ? "" : ` for ${event.shardId}`;

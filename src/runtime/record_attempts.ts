@@ -42,6 +42,7 @@ export async function processRecords(run: Run, emit: EventSink): Promise<Process
   const outcome = await tryAgain({ ...run, records: failed, onFinished: () => {} }, {
     emit,
     error: result.error,
+    onGivenUp: (givenUp) => onFinished(finished + givenUp),
   });
   if (outcome !== "done") return { finished, outcome };
   onFinished(finished + failed.length);
@@ -51,7 +52,11 @@ export async function processRecords(run: Run, emit: EventSink): Promise<Process
 /** Tries records again that failed, together, until they are processed or given up. */
 async function tryAgain(
   run: Run,
-  options: { readonly emit: EventSink; readonly error: unknown },
+  options: {
+    readonly emit: EventSink;
+    readonly error: unknown;
+    readonly onGivenUp: (givenUp: number) => void;
+  },
 ): Promise<BatchOutcome> {
   const { user, lease, processor, records, millisBehindLatest } = run;
   const [first] = records;
@@ -66,9 +71,10 @@ async function tryAgain(
     if (next === "lost" || next === "drained") return next;
     if (next !== "again") {
       const last = { mode, error, attempt, millisBehindLatest };
-      await user.tellGivenUp(processor, records, last);
+      const { givenUp, outcome } = await user.giveUp(processor, records, last);
       if (next === "stop") return "recordFailed";
-      return lease.isHeld ? "done" : "lost";
+      options.onGivenUp(givenUp);
+      return outcome;
     }
     // A record keeps the processor that it began with, also when there is a newer one.
     const result = await runRecords({ ...run, attempt: attempt + 1, retired: NEVER });

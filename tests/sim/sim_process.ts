@@ -112,6 +112,7 @@ export class SimProcess implements PortHost {
     this.worker = new Worker({
       workerId,
       streamName: "stream",
+      appName: "sim",
       version: "sim",
       config,
       clock: this.#clock,
