@@ -42,7 +42,7 @@ export async function processRecords(run: Run, emit: EventSink): Promise<Process
   const outcome = await tryAgain({ ...run, records: failed, onFinished: () => {} }, {
     emit,
     error: result.error,
-    onGivenUp: (givenUp) => onFinished(finished + givenUp),
+    onSkipped: (skipped) => onFinished(finished + skipped),
   });
   if (outcome !== "done") return { finished, outcome };
   onFinished(finished + failed.length);
@@ -55,7 +55,7 @@ async function tryAgain(
   options: {
     readonly emit: EventSink;
     readonly error: unknown;
-    readonly onGivenUp: (givenUp: number) => void;
+    readonly onSkipped: (skipped: number) => void;
   },
 ): Promise<BatchOutcome> {
   const { user, lease, processor, records, millisBehindLatest } = run;
@@ -70,11 +70,10 @@ async function tryAgain(
     const next = await user.afterFailure(attempt, mode);
     if (next === "lost" || next === "drained") return next;
     if (next !== "again") {
-      const last = { mode, error, attempt, millisBehindLatest };
-      const { givenUp, outcome } = await user.giveUp(processor, records, last);
-      if (next === "stop") return "recordFailed";
-      options.onGivenUp(givenUp);
-      return outcome;
+      const { onSkipped } = options;
+      const last = { mode, error, attempt, millisBehindLatest, onSkipped };
+      const outcome = await user.giveUp(processor, records, last);
+      return next === "stop" ? "recordFailed" : outcome;
     }
     // A record keeps the processor that it began with, also when there is a newer one.
     const result = await runRecords({ ...run, attempt: attempt + 1, retired: NEVER });

@@ -130,22 +130,22 @@ export class UserCode {
   }
 
   /**
-   * Gives records up, each by itself: puts it aside if it is to be skipped, then tells the processor. Gives how many are behind it,
-   * and why not all.
+   * Gives records up, each by itself: puts it aside if it is to be skipped, then tells the processor. `onSkipped` is told how many
+   * may be passed by now.
    */
   async giveUp(
     processor: RecordProcessor,
     records: readonly KinesisRecord[],
-    last: LastAttempt,
-  ): Promise<{ readonly givenUp: number; readonly outcome: "done" | "drained" | "lost" }> {
+    last: LastAttempt & { readonly onSkipped: (skipped: number) => void },
+  ): Promise<"done" | "drained" | "lost"> {
     const { mode, error, attempt } = last;
     const tell = processor.onMaxRetryExceeded?.bind(processor);
-    for (const [givenUp, record] of records.entries()) {
+    for (const [i, record] of records.entries()) {
       await this.letOthersRun(this.now());
-      if (!this.#lease.isHeld) return { givenUp, outcome: "lost" };
+      if (!this.#lease.isHeld) return "lost";
       // Before anything else: if the shard goes elsewhere meanwhile, the record is not given up after all.
       const outcome = await this.#putAside(record, last);
-      if (outcome !== "done") return { givenUp, outcome };
+      if (outcome !== "done") return outcome;
       try {
         const inHand = { ...last, last: record };
         if (tell !== undefined) {
@@ -161,8 +161,9 @@ export class UserCode {
         sequenceNumber: record.sequenceNumber,
         attempts: attempt,
       });
+      if (this.#lease.isHeld) last.onSkipped(i + 1);
     }
-    return { givenUp: records.length, outcome: this.#lease.isHeld ? "done" : "lost" };
+    return this.#lease.isHeld ? "done" : "lost";
   }
 
   #putAside(
