@@ -1,11 +1,16 @@
 /**
- * Owns: where failure records go: what a user may say, and the destination that is meant.
- * Must not: decide which records, or what follows when one cannot be put there.
- * Called by: `app.ts`; `kinesix run` and `kinesix redrive` for what a place is.
+ * Owns: the failure destination that a user means: checked, made, and seen to be there.
+ * Must not: decide which records go there, or what follows when one cannot.
+ * Called by: `app.ts`.
  *
  * @module
  */
 
+import {
+  FAILURE_PLACE_WORDS,
+  type FailurePlace,
+  parseFailurePlace,
+} from "../core/failure_place.ts";
 import { messageOf } from "../errors.ts";
 import type { FailedRecord, FailureDestination } from "../ports.ts";
 import { AppendFile } from "./append_file.ts";
@@ -22,24 +27,6 @@ export type FailureFunction = (failure: FailedRecord, signal: AbortSignal) => vo
 
 /** Where records go that are given up: a file, another stream, or a function. */
 export type OnFailure = `file:${string}` | `kinesis:${string}` | FailureFunction;
-
-/** Where failure records are, or go. */
-export type FailurePlace =
-  | { readonly kind: "file"; readonly path: string }
-  | { readonly kind: "stream"; readonly streamName: string };
-
-/** What completes "it must be ". */
-export const FAILURE_PLACE_WORDS = "file:PATH or kinesis:STREAM";
-
-const STREAM_NAME = /^[A-Za-z0-9_.-]{1,128}$/;
-
-/** The place that a text names; undefined if it names none. */
-export function parseFailurePlace(text: string): FailurePlace | undefined {
-  const [, scheme, rest = ""] = /^(file|kinesis):(.+)$/s.exec(text) ?? [];
-  if (scheme === "file" && !rest.includes("\0")) return { kind: "file", path: rest };
-  if (scheme === "kinesis" && STREAM_NAME.test(rest)) return { kind: "stream", streamName: rest };
-  return undefined;
-}
 
 /** A failure destination that is checked. */
 export type CheckedOnFailure =

@@ -305,6 +305,7 @@ export function count(amount: number, noun: string): string {
   return `${amount.toLocaleString("en-US")} ${noun}${amount === 1 ? "" : "s"}`;
 }
 
-function errorText(error: { readonly name: string; readonly message: string }): string {
+/** An error as a person reads it. */
+export function errorText(error: { readonly name: string; readonly message: string }): string {
   return error.name === "Error" ? error.message : `${error.name}: ${error.message}`;
 }

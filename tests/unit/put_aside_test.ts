@@ -133,7 +133,7 @@ Deno.test("put aside: a destination that throws at once, or what is no error, is
     name: "function",
     put() {
       calls += 1;
-      if (calls === 1) throw undefined;
+      if (calls === 1) throw new Error("at once");
       return calls === 2 ? Promise.reject(null) : undefined;
     },
   };
@@ -211,7 +211,10 @@ Deno.test("put aside: each record of a batch by itself, and those that are there
   drain.abort();
   assertEquals(await bench.clock.until(run), "drained");
   assertEquals(lease.position, at(2));
-  assertEquals(bench.told("record_skipped").map(({ sequenceNumber }) => sequenceNumber), ["1", "2"]);
+  assertEquals(bench.told("record_skipped").map(({ sequenceNumber }) => sequenceNumber), [
+    "1",
+    "2",
+  ]);
 });
 
 Deno.test("put aside: other keys go on while one waits for its destination", async () => {
