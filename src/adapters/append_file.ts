@@ -24,7 +24,7 @@ const TOGETHER_MAX = 500;
 export class AppendFile {
   readonly #path: string;
   readonly #waiting: Waiting[] = [];
-  #writing: Promise<void> | undefined;
+  #isWriting = false;
 
   constructor(path: string) {
     this.#path = path;
@@ -43,11 +43,13 @@ export class AppendFile {
   append(line: string): Promise<void> {
     const done = Promise.withResolvers<void>();
     this.#waiting.push({ line, done });
-    this.#writing ??= this.#writeAll().finally(() => this.#writing = undefined);
+    if (!this.#isWriting) void this.#writeAll();
     return done.promise;
   }
 
+  /** Does not fail: whoever waits for a line is told. */
   async #writeAll(): Promise<void> {
+    this.#isWriting = true;
     while (this.#waiting.length > 0) {
       const together = this.#waiting.splice(0, TOGETHER_MAX);
       try {
@@ -57,6 +59,8 @@ export class AppendFile {
         for (const { done } of together) done.reject(error);
       }
     }
+    // No wait before this: who is told that a line is there may append the next one at once.
+    this.#isWriting = false;
   }
 
   async #write(lines: readonly string[]): Promise<void> {

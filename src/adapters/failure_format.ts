@@ -6,6 +6,7 @@
  * @module
  */
 
+import { parseTime } from "../core/setting.ts";
 import { type EventError, toEventError } from "../errors.ts";
 import type { FailedRecord } from "../ports.ts";
 
@@ -82,7 +83,7 @@ export function parseFailure(line: string): StoredFailure | string {
   }
   const data = bytesOf(String(fields.data));
   if (data === undefined) return 'its "data" is not base64';
-  const time = new Date(String(fields.time));
+  const time = new Date(parseTime(String(fields.time)));
   if (Number.isNaN(time.getTime())) return 'its "time" is not a time';
   const sub = fields.subSequenceNumber;
   const { name, message } = Object(fields.error) as { name?: unknown; message?: unknown };
