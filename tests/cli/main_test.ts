@@ -66,7 +66,7 @@ Deno.test("help needs no permission and no time", async () => {
 });
 
 const WRONG_CALLS: readonly (readonly [string, readonly string[], RegExp])[] = [
-  ["no command", [], /without a command: there are run, status, put, local, demo/],
+  ["no command", [], /without a command: there are run, status, put, redrive, local, demo/],
   ["unknown command", ["rnu"], /Cannot run "rnu": .* did you mean run\?/],
   ["unknown command far from all", ["zebra"], /there are run, status/],
   ["unknown flag before the command", ["--hlep"], /did you mean --help\?/],
