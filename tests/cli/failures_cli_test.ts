@@ -75,20 +75,20 @@ Deno.test("failures: by way of a stream and back, byte for byte, each key in its
   });
   await worker.until(() => worker.processed === RECORDS.length);
   assertEquals(await worker.stop(), 0);
-  assertEquals(stack.contents("failed").map(([key]) => key).toSorted(), [
+  assertEquals((await stack.contents("failed")).map(([key]) => key).toSorted(), [
     ...POISONED.map(([key]) => key).toSorted(),
   ]);
-  const before = stack.contents("S").length;
+  const before = (await stack.contents("S")).length;
   const from = ["--from=kinesis:failed", "--stream=S"];
   const nothing = {
     ...{ from: "kinesis:failed", streamName: "S", isDryRun: false, read: POISONED.length, put: 0 },
     ...{ putBefore: 0, fromOtherStreams: 0, notAskedFor: 0, unreadable: 0 },
   };
   assertEquals(await stack.redrive(from), { ...nothing, put: POISONED.length });
-  assertEquals(stack.contents("S").length, before + POISONED.length);
+  assertEquals((await stack.contents("S")).length, before + POISONED.length);
   // Once more is not twice.
   assertEquals(await stack.redrive(from), { ...nothing, putBefore: POISONED.length });
-  assertEquals(stack.contents("S").length, before + POISONED.length);
+  assertEquals((await stack.contents("S")).length, before + POISONED.length);
 
   await using mended = stack.run(MENDED);
   await mended.until(() => mended.processed === POISONED.length);
@@ -122,7 +122,7 @@ Deno.test("failures: kill -9 after a record was put aside and before its checkpo
   // It goes back once.
   const { read, put, putBefore } = await stack.redrive(["--from=file:f.jsonl", "--stream=S"]);
   assertEquals([read, put, putBefore], [2, 1, 1]);
-  assertEquals(stack.contents("S").at(-1), ["k", payload(POISON, 1)]);
+  assertEquals((await stack.contents("S")).at(-1), ["k", payload(POISON, 1)]);
 });
 
 Deno.test("failures: while the destination is down the record waits, through a stop too, and is there when it is up again", async () => {

@@ -7,6 +7,7 @@
  */
 
 import { startLocalDynamoDB } from "../../src/local/dynamodb_server.ts";
+import { KinesisError } from "../../src/local/kinesis_error.ts";
 import { type LocalKinesis, serveLocalKinesis } from "../../src/local/kinesis_server.ts";
 import type { AppEvent } from "../../src/events.ts";
 import { CliProcess } from "./cli_testing.ts";
@@ -53,8 +54,21 @@ export class FailureStack implements AsyncDisposable {
     }
   }
 
-  /** All that is in a stream, shard by shard. */
-  contents(streamName: string): readonly Put[] {
+  /** All that is in a stream, shard by shard; waits while the stream is read too often. */
+  async contents(streamName: string): Promise<readonly Put[]> {
+    for (;;) {
+      try {
+        return this.#contents(streamName);
+      } catch (error) {
+        const isBusy = error instanceof KinesisError &&
+          error.name === "ProvisionedThroughputExceededException";
+        if (!isBusy) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 250));
+      }
+    }
+  }
+
+  #contents(streamName: string): readonly Put[] {
     const call = (operation: string, input: object): unknown =>
       this.kinesis.engine.call(operation, input as never);
     const { Shards } = call("ListShards", { StreamName: streamName }) as {
