@@ -101,7 +101,8 @@ Deno.test("redrive: a dry run puts nothing, notes nothing, and says what it woul
   );
   assert(!stdout.includes("\x1b") && !stdout.includes("\x07"));
   assertEquals(await numbersIn(stack), []);
-  assertEquals([...Deno.readDirSync(stack.folder)].map(({ name }) => name), ["f.jsonl"]);
+  const names = await Array.fromAsync(Deno.readDir(stack.folder), ({ name }) => name);
+  assertEquals(names, ["f.jsonl"]);
 });
 
 Deno.test("redrive: lines that are no failure records are told and passed over, the others go back", async () => {
