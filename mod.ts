@@ -26,6 +26,7 @@
 
 export { ReactoKinesixApp } from "./src/app.ts";
 export { formatFailure } from "./src/adapters/failure_format.ts";
+export { ClusterControl } from "./src/runtime/cluster_control.ts";
 export { retryAndSkip, retryAndStop } from "./src/core/policy.ts";
 export {
   LeaseLostError,
@@ -45,6 +46,7 @@ export type {
   Row,
   RowChange,
   RowFields,
+  ShardOrder,
   ShardRow,
   StreamRow,
   WorkerRow,
@@ -67,6 +69,7 @@ export type {
   FailedRecord,
   LeaseStore,
   Random,
+  ReadBudget,
   RowKinds,
   RowListing,
   ShardInfo,
@@ -81,4 +84,5 @@ export type {
   RecordProcessor,
   RecordProcessorFactory,
 } from "./src/processor.ts";
+export type { SetCheckpointOptions } from "./src/runtime/cluster_control.ts";
 export type { OwnShard } from "./src/runtime/shard_roster.ts";
