@@ -14,8 +14,7 @@ const RECORDS: readonly Put[] = Array.from({ length: 24 }, (_, i) => [
 ]);
 const POISONED = RECORDS.filter(([, [first]]) => first === POISON);
 
-const PICKY = `class Poison extends Error { name = "Poison" }
-export default {
+const PICKY = `class Poison extends Error { name = "Poison" } export default {
   process(r) { if (r.data[0] === ${POISON}) throw new Poison("record " + r.data[1]) },
   getErrorHandlingMode: () => ({ kind: "retryAndSkip", retries: 1 }),
 }`;
