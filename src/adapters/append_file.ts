@@ -33,6 +33,7 @@ export class AppendFile {
   /** Makes the file if there is none. Throws what the system says if it cannot be appended to. */
   async prepare(): Promise<void> {
     using _ = await this.#open();
+    await this.#syncFolder();
   }
 
   /**
@@ -72,11 +73,14 @@ export class AppendFile {
       await writeAtOnce(file, ENCODER.encode(isCut && i === 0 ? `\n${line}` : line));
     }
     await file.sync();
-    // A new file is safe when its folder knows it; a folder cannot be opened on Windows.
-    if (size === 0 && Deno.build.os !== "windows") {
-      using folder = await Deno.open(folderOf(this.#path));
-      await folder.sync();
-    }
+    if (size === 0) await this.#syncFolder();
+  }
+
+  /** A new file is safe when its folder knows it. On Windows a folder cannot be opened. */
+  async #syncFolder(): Promise<void> {
+    if (Deno.build.os === "windows") return;
+    using folder = await Deno.open(folderOf(this.#path));
+    await folder.sync();
   }
 
   #open(): Promise<Deno.FsFile> {

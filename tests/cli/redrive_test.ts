@@ -1,8 +1,6 @@
 // Owns: which failure records kinesix redrive puts back, that it does so once, and what it tells.
-import { KinesisClient } from "@aws-sdk/client-kinesis";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { formatFailure } from "../../src/adapters/failure_format.ts";
-import { openFailures } from "../../src/cli/failure_source.ts";
 import { main } from "../../src/cli/main.ts";
 import { retryAndSkip } from "../../src/core/policy.ts";
 import type { FailedRecord } from "../../src/ports.ts";
@@ -166,20 +164,6 @@ Deno.test("redrive: what was in the stream when it was cut off does not go there
   await write(stack, [of(0), of(1), of(3)]);
   assertEquals((await redrive(stack, [])).code, 0);
   assertEquals(await numbersIn(stack), [0, 1, 3]);
-});
-
-Deno.test("redrive: what is appended while it reads is for the next call: a record may fail again at once", async () => {
-  await using stack = await FailureStack.start({ S: 1 });
-  await write(stack, [failure(0), failure(1)]);
-  const place = { kind: "file", path: path(stack) } as const;
-  const source = await openFailures(place, { kinesis: new KinesisClient(), since: undefined });
-  const wheres: string[] = [];
-  for await (const { where, failure: found } of source.read(new AbortController().signal)) {
-    assert(typeof found === "object");
-    wheres.push(where);
-    await Deno.writeTextFile(path(stack), `${failure(2)}\n`, { append: true });
-  }
-  assertEquals(wheres, ["line 1", "line 2"]);
 });
 
 Deno.test("redrive: a signal ends it cleanly: what was sent is noted, the rest comes with the next call", async () => {

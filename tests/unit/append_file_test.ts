@@ -108,3 +108,20 @@ Deno.test("append file: several processes append to one file, and no line is cut
     assertEquals([...next.values()], [120, 120, 120]);
   });
 });
+
+Deno.test("append file: whoever may not see the folder is refused before the first line", async () => {
+  await withFolder(async (folder) => {
+    const module = new URL("../../src/adapters/append_file.ts", import.meta.url).href;
+    await Deno.writeTextFile(
+      `${folder}/main.js`,
+      `import { AppendFile } from ${JSON.stringify(module)};
+       await new AppendFile(Deno.args[0]).prepare();`,
+    );
+    const allowed = [`--allow-read=${folder}/f`, `--allow-write=${folder}/f`];
+    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "--quiet", "--no-prompt", ...allowed, `${folder}/main.js`, `${folder}/f`],
+    }).output();
+    assertEquals(success, Deno.build.os === "windows");
+    assert(new TextDecoder().decode(stderr).includes("NotCapable") || success);
+  });
+});
