@@ -10,6 +10,7 @@ import { type Backoff, backoffMs } from "../core/policy.ts";
 import { toEventError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
 import type { Clock, FailedRecord, FailureDestination, Random } from "../ports.ts";
+import { placeOf } from "./delivered_record.ts";
 import type { Lease } from "./lease_keeper.ts";
 import { withTimeout } from "./tasks.ts";
 
@@ -36,8 +37,7 @@ export async function putAside(
   options: { readonly deps: PutAsideDeps; readonly lease: Lease; readonly until: AbortSignal },
 ): Promise<"done" | "drained" | "lost"> {
   const { deps: { clock, random, emit }, lease, until } = options;
-  const { shardId, sequenceNumber } = failure;
-  const about = { shardId, sequenceNumber, destination: destination.name };
+  const about = { ...placeOf(failure), destination: destination.name };
   const put = async (signal: AbortSignal): Promise<void> => await destination.put(failure, signal);
   const onTimeout = (): Error =>
     new Error(`Cannot wait longer for ${destination.name}: no answer within ${TIMEOUT_MS} ms`);

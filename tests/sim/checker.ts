@@ -41,7 +41,7 @@ export interface Truth {
   readonly stream: SimStream;
   /** What went wrong, and how often. */
   readonly coverage: Coverage;
-  /** The sequence numbers of the records that are in the failure destination. */
+  /** The positions of the records that are in the failure destination: sequence number, colon, sub-sequence number. */
   readonly putAside: Set<string>;
   /** Every process that ever was, by name. */
   readonly processes: ReadonlyMap<string, SimProcess>;

@@ -12,7 +12,7 @@ import type { AppFact } from "../../src/events.ts";
 import type { Checker, Delivery, Outcome, Truth } from "./checker.ts";
 import { processOf } from "./sim_ports.ts";
 import type { SimProcess } from "./sim_process.ts";
-import { placeAfter, type SimShard } from "./sim_stream.ts";
+import { placeAfter, type SimRecord, type SimShard } from "./sim_stream.ts";
 import type { TableWrite } from "./sim_table.ts";
 
 /**
@@ -30,11 +30,13 @@ export class NoLoss implements Checker {
 
   onFact(_process: SimProcess, fact: AppFact): void {
     if (fact.type !== "record_skipped") return;
+    const { sequenceNumber, subSequenceNumber } = fact;
     const { world, scenario, putAside } = this.#truth;
-    if (scenario.hasDestination && !putAside.has(fact.sequenceNumber)) {
-      return world.fail("no loss", `${fact.sequenceNumber} is given up and was not put aside`);
+    const name = `${sequenceNumber}:${subSequenceNumber}`;
+    if (scenario.hasDestination && !putAside.has(name)) {
+      return world.fail("no loss", `${name} is given up and was not put aside`);
     }
-    const record = this.#truth.stream.record(fact.sequenceNumber);
+    const record = this.#truth.stream.record(sequenceNumber, subSequenceNumber);
     if (record !== undefined) record.isFinished = true;
   }
 
@@ -114,7 +116,7 @@ export class Order implements Checker {
 
   onFact(_process: SimProcess, fact: AppFact): void {
     if (fact.type === "record_failed") {
-      const failed = this.#truth.stream.record(fact.sequenceNumber);
+      const failed = this.#truth.stream.record(fact.sequenceNumber, fact.subSequenceNumber);
       if (failed !== undefined) this.#failed.set(fact.shardId, failed.index);
     }
     if (fact.type !== "shard_claimed") return;
@@ -160,8 +162,8 @@ export class Order implements Checker {
       if (!isAllowed) {
         return world.fail(
           "order",
-          `${process.name} got ${record.sequenceNumber} of ${shardId} in term ${term}, ` +
-            `but ${shard.records[expected]?.sequenceNumber} comes next`,
+          `${process.name} got ${nameOf(record)} of ${shardId} in term ${term}, ` +
+            `but ${nameOf(shard.records[expected])} comes next`,
         );
       }
       record.deliveries += attempt === 1 ? 1 : 0;
@@ -176,7 +178,8 @@ export class Order implements Checker {
     this.#nextOfKey.set(turn, nextOfKey);
     const start = this.#next.get(turn) ?? 0;
     for (const [i, { shard, index, sequenceNumber, partitionKey }] of records.entries()) {
-      const key = config.orderBy === "none" ? sequenceNumber : partitionKey;
+      // Without an order every record is a key of its own.
+      const key = config.orderBy === "none" ? String(index) : partitionKey;
       const next = nextOfKey.get(key) ?? start;
       nextOfKey.set(key, Math.max(next, index + 1));
       const isOfShard = shard === stream.shard(shardId);
@@ -309,6 +312,10 @@ export class NoDuplicatesAtParting implements Checker {
       this.#places.delete(`${id} ${past}`);
     }
   }
+}
+
+function nameOf(record: SimRecord | undefined): string {
+  return `${record?.sequenceNumber}:${record?.subSequenceNumber ?? ""}`;
 }
 
 /** Whether a record needs no processing any more. */

@@ -15,7 +15,7 @@ export interface DestinationOptions {
   /** The process that calls it. */
   readonly host: () => Host;
   readonly random: Prng;
-  /** The sequence numbers of the records that are in it. */
+  /** The positions of the records that are in it. */
   readonly content: Set<string>;
   readonly isFaulty: () => boolean;
   readonly onFault: (what: string) => void;
@@ -30,7 +30,7 @@ export class SimDestination implements FailureDestination {
     this.#options = options;
   }
 
-  async put({ sequenceNumber }: FailedRecord): Promise<void> {
+  async put({ sequenceNumber, subSequenceNumber }: FailedRecord): Promise<void> {
     const { random, content, isFaulty, onFault } = this.#options;
     const fate = isFaulty() ? random.next() : 1;
     if (fate < 0.15) {
@@ -40,7 +40,7 @@ export class SimDestination implements FailureDestination {
     // Longer than it is waited for, now and then.
     if (fate < 0.25) onFault("destination: slow");
     await this.#wait(fate < 0.25 ? random.between(0, 90_000) : random.between(0, 50));
-    content.add(sequenceNumber);
+    content.add(`${sequenceNumber}:${subSequenceNumber}`);
     if (fate >= 0.4) return;
     onFault("destination: reply lost");
     throw new Error("the answer of the destination was lost");
