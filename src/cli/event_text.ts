@@ -46,11 +46,12 @@ export function eventText(event: AppEvent): EventText | undefined {
     case "record_skipped":
     case "record_put_aside":
     case "put_aside_failed":
+      return recordText(event);
     case "processor_failed":
     case "processor_changed":
     case "processor_loaded":
     case "processor_kept":
-      return recordText(event);
+      return processorText(event);
     case "shard_found":
     case "shard_forgotten":
     case "shard_stopped":
@@ -131,10 +132,6 @@ type RecordEvent = EventNamed<
   | "record_skipped"
   | "record_put_aside"
   | "put_aside_failed"
-  | "processor_failed"
-  | "processor_changed"
-  | "processor_loaded"
-  | "processor_kept"
 >;
 
 function recordText(event: RecordEvent): EventText {
@@ -176,6 +173,17 @@ function recordText(event: RecordEvent): EventText {
             formatDuration(Math.round(event.retryInMs))
           }: ${errorText(event.error)}`,
       };
+    default:
+      return event satisfies never;
+  }
+}
+
+type ProcessorEvent = EventNamed<
+  "processor_failed" | "processor_changed" | "processor_loaded" | "processor_kept"
+>;
+
+function processorText(event: ProcessorEvent): EventText {
+  switch (event.type) {
     case "processor_failed": {
       const where = event.shardId === null ? "" : ` for ${event.shardId}`;
       const what = event.operation === "background"
@@ -263,7 +271,11 @@ function shardText(event: ShardEvent): EventText {
 
 type WorkerEvent = Exclude<
   AppEvent,
-  OwnershipEvent | RecordEvent | ShardEvent | EventNamed<"batch_processed" | "checkpoint_written">
+  | OwnershipEvent
+  | RecordEvent
+  | ProcessorEvent
+  | ShardEvent
+  | EventNamed<"batch_processed" | "checkpoint_written">
 >;
 
 function workerText(event: WorkerEvent): EventText {
