@@ -60,8 +60,8 @@ export const REDRIVE: Command = {
       isRequired: true,
       isInEnvironment: true,
     },
-    { ...STREAM, doc: "the stream to put them back into; only records that are from it, too" },
-    { name: "any-stream", doc: "records that are from other streams, too" },
+    { ...STREAM, doc: "the stream to put them back into; those from other streams stay out" },
+    { name: "any-stream", doc: "put back those from other streams, too" },
     {
       ...APP,
       doc: "only records that this app gave up",
