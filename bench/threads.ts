@@ -28,12 +28,13 @@ const COMPUTE = `import { createHash } from "node:crypto";
 async function load(code: string, threads: number | undefined): Promise<LoadedProcessor> {
   const graph = await fetchGraph(`data:text/javascript,${encodeURIComponent(code)}`);
   if (threads === undefined) return await startProcessor(graph);
-  const plan = { count: threads, sandbox: undefined, config: {} };
+  const plan = { count: threads, hasProcesses: false, sandbox: undefined, config: {} };
   return await startInThreads(graph, plan, {
     isConsoleOnStderr: false,
     loadTimeoutMs: 60_000,
     signal: new AbortController().signal,
     onStray: reportError,
+    onLeftBehind: () => {},
   });
 }
 

@@ -10,6 +10,7 @@ import packageFile from "../../deno.json" with { type: "json" };
 import { type Command, COMMANDS } from "./commands.ts";
 import { COMMON_FLAGS, shorten } from "./flags.ts";
 import { commandHelp, generalHelp } from "./help.ts";
+import { HOST_COMMAND } from "./own_program.ts";
 import { sayError, systemTerminal, type Terminal } from "./terminal.ts";
 import { suggestion, UsageError } from "./usage_error.ts";
 import { readValues, type Values } from "./values.ts";
@@ -31,6 +32,10 @@ export async function main(
   terminal: Terminal = systemTerminal(),
 ): Promise<number> {
   try {
+    if (args.length === 1 && args[0] === HOST_COMMAND) {
+      const { hostProcessor } = await import("./processor_host.ts");
+      return await hostProcessor();
+    }
     const call = await readCall(args, terminal);
     if (call.kind === "print") {
       await terminal.write(call.text);

@@ -97,6 +97,7 @@ async function startProcessing(
         loadTimeoutMs: options.limits?.timeoutMs ?? LOAD_LIMITS.timeoutMs,
         signal,
         onStray: (error) => strays.tellStray(error),
+        onLeftBehind: () => {},
       });
   try {
     const first = await start(await fetchGraph(values.need("processor"), options), signal);
