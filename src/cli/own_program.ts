@@ -36,15 +36,22 @@ export function ownProgram({ purpose, flags }: OwnProgramOptions): OwnProgram {
   );
   if (command === undefined) {
     throw new Error(
-      `Cannot start ${purpose}: ` + (isCompiled
-        ? `"${path}" may run only "kinesix"; give it this name in a folder of PATH`
-        : `they are processes of their own, which needs --allow-run=${path}`),
+      `Cannot start ${purpose}: ` +
+        (isCompiled
+          ? `"${path}" may run only "kinesix"; give it this name in a folder of PATH`
+          : `they are processes of their own, which needs --allow-run=${path}`),
     );
   }
   // A compiled program is its own interpreter.
   if (isCompiled) return { command, args: [] };
   return {
     command,
-    args: ["run", "--quiet", "--no-prompt", ...flags, new URL("../../cli.ts", import.meta.url).href],
+    args: [
+      "run",
+      "--quiet",
+      "--no-prompt",
+      ...flags,
+      new URL("../../cli.ts", import.meta.url).href,
+    ],
   };
 }

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { encodePieces, type ReadInto, readFrames } from "../sandbox/frames.ts";
+import { encodePieces, readFrames, type ReadInto } from "../sandbox/frames.ts";
 import type { ProcessSetup } from "../sandbox/process_port.ts";
 import { Relay } from "../sandbox/relay.ts";
 import type { FromProcess, ThreadSettings, ToProcess } from "../sandbox/protocol.ts";

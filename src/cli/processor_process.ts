@@ -109,7 +109,9 @@ function checkAllowed(sandbox: SandboxAccess | undefined): void {
     const { name, ...rest } = descriptor;
     throw new Error(
       `Cannot start the processes of the sandbox: this process has no ${name} access to ` +
-        `"${Object.values(rest).join()}"; it must be allowed itself what --sandbox-allow-${name} allows`,
+        `"${
+          Object.values(rest).join()
+        }"; it must be allowed itself what --sandbox-allow-${name} allows`,
     );
   }
 }

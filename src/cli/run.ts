@@ -12,6 +12,7 @@ import { messageOf, toEventError } from "../errors.ts";
 import type { AppFact } from "../events.ts";
 import { connection } from "./connection.ts";
 import { type EventLog, openJsonLog, openPrettyLog } from "./event_log.ts";
+import { LeftBehind } from "./left_behind.ts";
 import { fetchGraph } from "./load_processor/graph.ts";
 import { type LoadedProcessor, startProcessor } from "./load_processor/load_processor.ts";
 import type { ModuleGraph } from "./load_processor/module_graph.ts";
@@ -44,20 +45,28 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
       terminal.say(`${signals.signal.reason}: stopping cleanly; once more to stop at once`);
     }
   });
-  const processing = await startProcessing(values, terminal, signals.signal);
+  using leftBehind = new LeftBehind(navigator.hardwareConcurrency);
+  const onLeftBehind = (): void => leftBehind.add();
+  const processing = await startProcessing(values, terminal, {
+    signal: signals.signal,
+    onLeftBehind,
+  });
   if (processing === undefined) return 0;
   try {
     const log = isJson ? openJsonLog(terminal) : await openPrettyLog(terminal);
     const workerId = values.text("worker-id");
     try {
-      return await runWorker({ signals, reloads, log, terminal, processing }, {
+      return await runWorker({ signals, reloads, log, leftBehind, terminal, processing }, {
         ...connection(values, terminal, ["kinesis", "dynamodb"]),
         ...workerId !== undefined && { workerId },
         appName: values.need("app"),
         streamName: values.need("stream"),
         processor: processing.first.source,
         config: processing.config,
-        onEvent: log.onEvent,
+        onEvent(event) {
+          leftBehind.observe(event);
+          log.onEvent(event);
+        },
       });
     } finally {
       await log.close();
@@ -83,7 +92,7 @@ interface Processing {
 async function startProcessing(
   values: Values,
   terminal: Terminal,
-  signal: AbortSignal,
+  { signal, onLeftBehind }: { readonly signal: AbortSignal; readonly onLeftBehind: () => void },
 ): Promise<Processing | undefined> {
   const options = { ...loadOptions(values), signal };
   const intervalMs = watchInterval(values);
@@ -97,7 +106,7 @@ async function startProcessing(
         loadTimeoutMs: options.limits?.timeoutMs ?? LOAD_LIMITS.timeoutMs,
         signal,
         onStray: (error) => strays.tellStray(error),
-        onLeftBehind: () => {},
+        onLeftBehind,
       });
   try {
     const first = await start(await fetchGraph(values.need("processor"), options), signal);
@@ -115,12 +124,13 @@ interface Surroundings {
   /** Undefined if nobody looks for new versions. */
   readonly reloads: ReloadSignals | undefined;
   readonly log: EventLog;
+  readonly leftBehind: LeftBehind;
   readonly terminal: Terminal;
   readonly processing: Processing;
 }
 
 async function runWorker(
-  { signals, reloads, log, terminal, processing }: Surroundings,
+  { signals, reloads, log, leftBehind, terminal, processing }: Surroundings,
   options: AppOptions,
 ): Promise<number> {
   using strays = catchStrays();
@@ -140,6 +150,7 @@ async function runWorker(
     aborted(signals.signal).then(() => undefined),
     app.finished.then(() => undefined),
     log.failed,
+    leftBehind.tooMany,
     strays.first,
   ]);
   if (trouble !== undefined) {

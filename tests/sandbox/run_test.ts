@@ -171,6 +171,6 @@ Deno.test("run --sandbox: what the process may not do itself it cannot allow", a
   assertEquals(await worker.ended(), 1);
   assertMatch(
     worker.stderr.join("\n"),
-    /Cannot start a thread .*the process itself must be allowed what --sandbox-allow/,
+    /Cannot start the processes of the sandbox: .* no net access to "example.com"; it must be allowed itself/,
   );
 });

@@ -285,11 +285,12 @@ Deno.test("threads: a processor that never finishes its start is given up at a s
     "data:text/javascript,await new Promise(() => setInterval(() => {}, 1e6)); export default {}",
   );
   const start = (loadTimeoutMs: number, signal: AbortSignal) =>
-    startInThreads(graph, { count: 2, sandbox: undefined, config: {} }, {
+    startInThreads(graph, { count: 2, hasProcesses: false, sandbox: undefined, config: {} }, {
       isConsoleOnStderr: false,
       loadTimeoutMs,
       signal,
       onStray: () => {},
+      onLeftBehind: () => {},
     });
   const stop = new AbortController();
   setTimeout(() => stop.abort(new Error("SIGTERM")), 200);
