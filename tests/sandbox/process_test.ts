@@ -56,8 +56,7 @@ Deno.test({
 });
 
 Deno.test({
-  name:
-    "process: killed from outside, it is replaced; no record fails, is lost or out of order",
+  name: "process: killed from outside, it is replaced; no record fails, is lost or out of order",
   ignore: !HAS_PROC,
   async fn() {
     await using rig = await Rig.start({
