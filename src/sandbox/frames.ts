@@ -69,7 +69,7 @@ async function fill(room: Uint8Array<ArrayBuffer>, read: ReadInto): Promise<bool
 const PIECE_BYTES_MAX = 512;
 const PIECE_HEAD_BYTES = 3;
 /** Errors with their stacks are the longest that a thread says, and bounded. */
-const MESSAGE_BYTES_MAX = 16_777_216;
+const MESSAGE_BYTES_MAX = 4_194_304;
 
 /** How many bytes a marker has. */
 export const MARKER_BYTES = 16;
@@ -102,7 +102,9 @@ export type Output =
 export class PieceReader {
   readonly #marker: Uint8Array;
   #rest: Buffer = Buffer.alloc(0);
-  #body: Buffer = Buffer.alloc(0);
+  /** The pieces of a message that is not whole yet, and how long they are. */
+  #pieces: Buffer[] = [];
+  #length = 0;
 
   /** @param marker What each piece begins with. */
   constructor(marker: Uint8Array) {
@@ -125,11 +127,13 @@ export class PieceReader {
       const length = this.#rest.readUInt16BE(MARKER_BYTES);
       if (this.#rest.byteLength < head + length) return;
       const isLast = this.#rest[MARKER_BYTES + 2] === 1;
-      this.#body = Buffer.concat([this.#body, this.#take(head + length).subarray(head)]);
-      if (this.#body.byteLength > MESSAGE_BYTES_MAX) throw new Error("a message is too long");
+      this.#length += length;
+      if (this.#length > MESSAGE_BYTES_MAX) throw new Error("a message is too long");
+      this.#pieces.push(this.#take(head + length).subarray(head));
       if (!isLast) continue;
-      const message: unknown = deserialize(this.#body);
-      this.#body = Buffer.alloc(0);
+      const message: unknown = deserialize(Buffer.concat(this.#pieces));
+      this.#pieces = [];
+      this.#length = 0;
       yield { kind: "message", message };
     }
   }
