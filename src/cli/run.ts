@@ -26,6 +26,7 @@ import {
   listenForReload,
   listenForStop,
   type ReloadSignals,
+  stopsAtHangup,
   type StopSignals,
 } from "./stop_signals.ts";
 import { sayError, type Terminal } from "./terminal.ts";
@@ -37,9 +38,10 @@ import { loadedFact, ProcessorWatch } from "./watch_processor.ts";
 export async function run(values: Values, terminal: Terminal): Promise<number> {
   const isJson = values.need("log") === "json";
   if (isJson) sendConsoleToStderr();
-  using signals = listenForStop();
+  const isHangup = watchInterval(values) === undefined && stopsAtHangup();
+  using signals = listenForStop(() => {}, isHangup ? ["SIGHUP"] : []);
   // From the start on: one that comes while the processor is loaded must not end the process.
-  using reloads = watchInterval(values) === undefined ? undefined : listenForReload();
+  using reloads = isHangup ? undefined : listenForReload();
   signals.signal.addEventListener("abort", () => {
     if (terminal.isStderrInteractive) {
       terminal.say(`${signals.signal.reason}: stopping cleanly; once more to stop at once`);
@@ -121,7 +123,7 @@ async function startProcessing(
 /** What a worker runs with. */
 interface Surroundings {
   readonly signals: StopSignals;
-  /** Undefined if nobody looks for new versions. */
+  /** Undefined if such a signal is a wish to stop. */
   readonly reloads: ReloadSignals | undefined;
   readonly log: EventLog;
   readonly leftBehind: LeftBehind;
