@@ -37,7 +37,7 @@ export async function main(
   terminal: Terminal = systemTerminal(),
 ): Promise<number> {
   try {
-    if (args.length === 1 && args[0] === HOST_COMMAND) {
+    if (args.length === 1 && args[0] === HOST_COMMAND && !Deno.stdin.isTerminal()) {
       const { hostProcessor } = await import("./processor_host.ts");
       return await hostProcessor();
     }

@@ -107,7 +107,7 @@ processTest("run --sandbox: the worker's secrets are not in its process", async 
     { env: { AWS_SECRET_ACCESS_KEY: "the secret", MY_TOKEN: "secret", API_KEY: "given" } },
   );
   const [child] = await childrenWhenProcessed(worker, 1);
-  const environment = Deno.readTextFileSync(`/proc/${child}/environ`).split("\0");
+  const environment = (await Deno.readTextFile(`/proc/${child}/environ`)).split("\0");
   assert(environment.includes("API_KEY=given"));
   for (const variable of environment) assert(!variable.includes("secret"), variable);
   worker.kill("SIGTERM");

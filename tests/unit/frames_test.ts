@@ -20,8 +20,8 @@ function join(parts: readonly Uint8Array[]): Uint8Array {
 /** Cuts bytes at places drawn at random. */
 function cut(bytes: Uint8Array, sizes: readonly number[]): readonly Uint8Array[] {
   const parts: Uint8Array[] = [];
-  for (let at = 0, i = 0; at < bytes.byteLength; i++) {
-    const size = sizes[i % sizes.length] ?? 1;
+  for (let at = 0; at < bytes.byteLength;) {
+    const size = sizes[parts.length % sizes.length] ?? 1;
     parts.push(bytes.subarray(at, at + size));
     at += size;
   }
