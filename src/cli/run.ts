@@ -7,13 +7,15 @@
  */
 
 import { type AppOptions, ReactoKinesixApp } from "../app.ts";
+import { checkOnFailure, type OnFailure } from "../adapters/failure_destination.ts";
 import type { ReactoKinesixConfig } from "../core/config.ts";
 import { messageOf, toEventError } from "../errors.ts";
 import type { AppFact } from "../events.ts";
 import { connection } from "./connection.ts";
 import { type EventLog, openJsonLog, openPrettyLog } from "./event_log.ts";
-import { type HttpAddress, httpAddress } from "./http/http_flags.ts";
-import type { HttpServer } from "./http/server.ts";
+import { httpAddress } from "./http/http_flags.ts";
+import type { WorkerServer, WorkerServerOptions } from "./http/worker_server.ts";
+import { LeftBehind } from "./left_behind.ts";
 import { fetchGraph } from "./load_processor/graph.ts";
 import { type LoadedProcessor, startProcessor } from "./load_processor/load_processor.ts";
 import type { ModuleGraph } from "./load_processor/module_graph.ts";
@@ -27,46 +29,70 @@ import {
   listenForReload,
   listenForStop,
   type ReloadSignals,
+  stopsAtHangup,
   type StopSignals,
 } from "./stop_signals.ts";
 import { sayError, type Terminal } from "./terminal.ts";
 import { planThreads } from "./thread_flags.ts";
+import { UsageError } from "./usage_error.ts";
 import type { Values } from "./values.ts";
 import { loadedFact, ProcessorWatch } from "./watch_processor.ts";
 
 /** Runs a worker until a signal, or until it cannot go on. */
 export async function run(values: Values, terminal: Terminal): Promise<number> {
   const isJson = values.need("log") === "json";
+  const onFailure = onFailureOf(values);
   if (isJson) sendConsoleToStderr();
-  using signals = listenForStop();
+  const isHangup = watchInterval(values) === undefined && stopsAtHangup();
+  using signals = listenForStop(() => {}, isHangup ? ["SIGHUP"] : []);
   // From the start on: one that comes while the processor is loaded must not end the process.
-  using reloads = watchInterval(values) === undefined ? undefined : listenForReload();
+  using reloads = isHangup ? undefined : listenForReload();
   signals.signal.addEventListener("abort", () => {
     if (terminal.isStderrInteractive) {
       terminal.say(`${signals.signal.reason}: stopping cleanly; once more to stop at once`);
     }
   });
-  const processing = await startProcessing(values, terminal, signals.signal);
+  using leftBehind = new LeftBehind(navigator.hardwareConcurrency);
+  const onLeftBehind = (): void => leftBehind.add();
+  const processing = await startProcessing(values, terminal, {
+    signal: signals.signal,
+    onLeftBehind,
+  });
   if (processing === undefined) return 0;
   try {
     const log = isJson ? openJsonLog(terminal) : await openPrettyLog(terminal);
     const workerId = values.text("worker-id");
     try {
       const http = { address: httpAddress(values), token: values.text("http-token") };
-      return await runWorker({ signals, reloads, log, terminal, processing, http }, {
+      return await runWorker({ signals, reloads, log, leftBehind, terminal, processing, http }, {
         ...connection(values, terminal, ["kinesis", "dynamodb"]),
         ...workerId !== undefined && { workerId },
         appName: values.need("app"),
         streamName: values.need("stream"),
         processor: processing.first.source,
+        ...onFailure !== undefined && { onFailure },
         config: processing.config,
-        onEvent: log.onEvent,
+        onEvent(event) {
+          leftBehind.observe(event);
+          log.onEvent(event);
+        },
       });
     } finally {
       await log.close();
     }
   } finally {
     await processing.first.dispose();
+  }
+}
+
+/** Where records go that are given up, if anywhere. */
+function onFailureOf(values: Values): OnFailure | undefined {
+  const onFailure = values.text("on-failure") as OnFailure | undefined;
+  try {
+    checkOnFailure(onFailure, values.need("stream"));
+    return onFailure;
+  } catch (error) {
+    throw new UsageError(messageOf(error).replace("onFailure", "--on-failure"), { cause: error });
   }
 }
 
@@ -86,7 +112,7 @@ interface Processing {
 async function startProcessing(
   values: Values,
   terminal: Terminal,
-  signal: AbortSignal,
+  { signal, onLeftBehind }: { readonly signal: AbortSignal; readonly onLeftBehind: () => void },
 ): Promise<Processing | undefined> {
   const options = { ...loadOptions(values), signal };
   const intervalMs = watchInterval(values);
@@ -100,6 +126,7 @@ async function startProcessing(
         loadTimeoutMs: options.limits?.timeoutMs ?? LOAD_LIMITS.timeoutMs,
         signal,
         onStray: (error) => strays.tellStray(error),
+        onLeftBehind,
       });
   try {
     const first = await start(await fetchGraph(values.need("processor"), options), signal);
@@ -114,43 +141,48 @@ async function startProcessing(
 /** What a worker runs with. */
 interface Surroundings {
   readonly signals: StopSignals;
-  /** Undefined if nobody looks for new versions. */
+  /** Undefined if such a signal is a wish to stop. */
   readonly reloads: ReloadSignals | undefined;
   readonly log: EventLog;
+  readonly leftBehind: LeftBehind;
   readonly terminal: Terminal;
   readonly processing: Processing;
   readonly http: Http;
 }
 
-/** Who answers HTTP where. */
-interface Http {
-  /** Undefined: nobody does. */
-  readonly address: HttpAddress | undefined;
-  readonly token: string | undefined;
-}
+/** Where HTTP is answered, if anywhere, and the token of those who may change something. */
+type Http = Pick<WorkerServerOptions, "token"> & {
+  readonly address: WorkerServerOptions["address"] | undefined;
+};
 
 async function runWorker(
-  { signals, reloads, log, terminal, processing, http }: Surroundings,
+  { signals, reloads, log, leftBehind, terminal, processing, http }: Surroundings,
   options: AppOptions,
 ): Promise<number> {
   using strays = catchStrays();
+  const loaded = http.address && await import("./http/worker_server.ts");
   await using app = await startUnless(signals.signal, options);
   if (app === undefined) return 0;
   const { workerId } = app;
-  const tell = (fact: AppFact): void =>
-    log.onEvent({ ...fact, time: new Date().toISOString(), workerId });
+  await using server = loaded &&
+    openServer(loaded, app, { http, options, processing, terminal, look: () => watch?.lookNow() });
+  const tell = (fact: AppFact): void => {
+    const event = { ...fact, time: new Date().toISOString(), workerId };
+    log.onEvent(event);
+    server?.onEvent(event);
+  };
   processing.tellStray = (error) => {
     const told = toEventError(error);
     tell({ type: "processor_failed", shardId: null, operation: "background", error: told });
   };
   await using watch = watchUnlessNever(app, processing, tell);
-  await using _server = await serveUnlessNowhere(http, terminal);
   tell(loadedFact(processing.first));
   reloads?.follow(() => watch?.lookNow());
   const trouble = await Promise.race([
     aborted(signals.signal).then(() => undefined),
     app.finished.then(() => undefined),
     log.failed,
+    leftBehind.tooMany,
     strays.first,
   ]);
   if (trouble !== undefined) {
@@ -164,14 +196,27 @@ async function runWorker(
   return trouble === undefined ? 0 : 1;
 }
 
-async function serveUnlessNowhere(
-  { address, token }: Http,
-  terminal: Terminal,
-): Promise<HttpServer | undefined> {
-  if (address === undefined) return undefined;
-  const { serveHttp } = await import("./http/server.ts");
-  const onError = (error: unknown): void => sayError(error, terminal);
-  const server = serveHttp({ address, token, routes: [], onError });
+/** Answers HTTP; in the same turn in which the worker runs, so that no event of its start is missed. */
+function openServer(
+  { WorkerServer }: typeof import("./http/worker_server.ts"),
+  app: ReactoKinesixApp,
+  { http, options, processing, terminal, look }: {
+    readonly http: Http;
+    readonly options: AppOptions;
+    readonly processing: Processing;
+    readonly terminal: Terminal;
+    readonly look: () => void;
+  },
+): WorkerServer | undefined {
+  if (http.address === undefined) return undefined;
+  const server = new WorkerServer({
+    app,
+    cluster: options,
+    address: http.address,
+    token: http.token,
+    lookForProcessor: processing.intervalMs === undefined ? undefined : look,
+    onError: (error) => sayError(error, terminal),
+  });
   terminal.say(`listening on ${server.url}`);
   return server;
 }
