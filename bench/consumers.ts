@@ -18,7 +18,7 @@ import { shardIdOf, streamNameOf, type StreamShape } from "./canned_server.ts";
 import { serveJobs } from "./child.ts";
 
 /** A way to consume a stream. */
-export type Way = "sdk" | "floor" | "record" | "batch";
+export type Way = "default" | "sdk" | "floor" | "record" | "batch";
 
 /** What it took to read a stream once, from the first read to the last record. */
 export interface ConsumeResult {
@@ -170,11 +170,18 @@ async function readByLibrary(
     clock: unhurriedClock,
     emit: () => {},
   });
+  const allOpen = Promise.withResolvers<void>();
+  let waiting = shape.shards;
   const source: StreamSource = {
     listShards: (signal) => polling.listShards(signal),
-    open: (...where) => {
-      tally.begin();
-      return polling.open(...where);
+    async *open(...where) {
+      // Taking shards is not reading them: the time begins when it has them all.
+      if (--waiting === 0) {
+        tally.begin();
+        allOpen.resolve();
+      }
+      await allOpen.promise;
+      yield* polling.open(...where);
     },
   };
   await using _app = await ReactoKinesixApp.createNew({
@@ -192,6 +199,10 @@ type Consume = (shape: StreamShape, tally: Tally) => Promise<void>;
 
 /** Each way, ready to begin: connections are kept from job to job, as in a worker that has run for a while. */
 const WAYS: Readonly<Record<Way, (endpoint: string) => Promise<Consume> | Consume>> = {
+  default(endpoint) {
+    const client = new KinesisClient({ ...AWS, endpoint });
+    return (shape, tally) => readBySdk(client, shape, tally);
+  },
   sdk(endpoint) {
     const httpAgent = { keepAlive: true, maxSockets: SOCKETS_MAX };
     const requestHandler = new NodeHttpHandler({ httpAgent });
