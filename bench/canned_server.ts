@@ -138,7 +138,7 @@ function payload(bytes: number): string {
   return made;
 }
 
-function listShards(call: Call): unknown {
+function listShards(call: Call): object {
   const [streamName, first = "0"] = call.NextToken?.split("/") ?? [call.StreamName];
   const { shards } = shapeOf(streamName);
   const from = Number(first);
@@ -157,18 +157,16 @@ function listShards(call: Call): unknown {
   };
 }
 
-function describeStreamSummary({ StreamName = "" }: Call): unknown {
+function describe({ StreamName = "" }: Call): object {
   return {
-    StreamDescriptionSummary: {
-      StreamName,
-      StreamARN: `arn:aws:kinesis:us-east-1:000000000000:stream/${StreamName}`,
-      StreamStatus: "ACTIVE",
-      StreamModeDetails: { StreamMode: "PROVISIONED" },
-      RetentionPeriodHours: 24,
-      StreamCreationTimestamp: 1.7e9,
-      EnhancedMonitoring: [],
-      OpenShardCount: shapeOf(StreamName).shards,
-    },
+    StreamName,
+    StreamARN: `arn:aws:kinesis:us-east-1:000000000000:stream/${StreamName}`,
+    StreamStatus: "ACTIVE",
+    StreamModeDetails: { StreamMode: "PROVISIONED" },
+    RetentionPeriodHours: 24,
+    StreamCreationTimestamp: 1.7e9,
+    EnhancedMonitoring: [],
+    OpenShardCount: shapeOf(StreamName).shards,
   };
 }
 
@@ -186,7 +184,11 @@ async function handle(request: Request): Promise<Response> {
     case "ListShards":
       return reply(listShards(call));
     case "DescribeStreamSummary":
-      return reply(describeStreamSummary(call));
+      return reply({ StreamDescriptionSummary: describe(call) });
+    case "DescribeStream":
+      return reply({
+        StreamDescription: { ...describe(call), HasMoreShards: false, ...listShards(call) },
+      });
     default:
       return new Response(
         JSON.stringify({ __type: "UnknownOperationException", message: operation }),

@@ -155,6 +155,17 @@ function connectLibrary(endpoint: string): Promise<AwsClients> {
   return connectAws({ ...AWS, kinesisEndpoint: endpoint }, { maxSockets: SOCKETS_MAX });
 }
 
+/** The stream as a worker reads it, but for the pace. */
+function unhurriedSource(client: KinesisClient, streamName: string): KinesisPollingSource {
+  return new KinesisPollingSource({
+    client,
+    streamName,
+    config: resolveConfig(SETTINGS),
+    clock: unhurriedClock,
+    emit: () => {},
+  });
+}
+
 /** A whole worker with all its parts, but for DynamoDB: its rows are in memory. */
 async function readByLibrary(
   client: KinesisClient,
