@@ -8,14 +8,12 @@ import process from "node:process";
 import { GetRecordsCommand, GetShardIteratorCommand, KinesisClient } from "@aws-sdk/client-kinesis";
 import { NodeHttpHandler } from "@smithy/node-http-handler";
 import { type AwsClients, connectAws } from "../src/adapters/aws_calls.ts";
-import { KinesisPollingSource } from "../src/adapters/kinesis_polling.ts";
 import { MemoryLeaseStore } from "../src/adapters/memory.ts";
-import { systemClock } from "../src/adapters/system.ts";
-import { resolveConfig } from "../src/core/config.ts";
 import { ReactoKinesixApp, type RecordProcessor } from "../mod.ts";
-import type { Clock, StreamSource } from "../src/ports.ts";
+import type { StreamSource } from "../src/ports.ts";
 import { shardIdOf, streamNameOf, type StreamShape } from "./canned_server.ts";
 import { serveJobs } from "./child.ts";
+import { unhurriedSource } from "./unhurried.ts";
 
 /** A way to consume a stream. */
 export type Way = "default" | "sdk" | "floor" | "record" | "batch";
@@ -135,35 +133,9 @@ async function readByFetch(
   await Promise.all(Array.from({ length: shape.shards }, (_, i) => readShard(i)));
 }
 
-/** At the tip of the stream the clock really sleeps. */
-const AT_TIP_MS = 3_600_000;
-
-/**
- * A clock for the source alone, by which the limits of a shard (5 reads and 2 MB a second) are never reached: what is measured
- * is what records cost, not how long Kinesis makes one wait. Everything else in the worker lives by the real clock.
- */
-const unhurriedClock: Clock = {
-  ...systemClock,
-  async sleep(ms, signal) {
-    signal.throwIfAborted();
-    if (ms >= AT_TIP_MS) await systemClock.sleep(ms, signal);
-  },
-};
-
 /** The client that a worker makes for itself. */
 function connectLibrary(endpoint: string): Promise<AwsClients> {
   return connectAws({ ...AWS, kinesisEndpoint: endpoint }, { maxSockets: SOCKETS_MAX });
-}
-
-/** The stream as a worker reads it, but for the pace. */
-function unhurriedSource(client: KinesisClient, streamName: string): KinesisPollingSource {
-  return new KinesisPollingSource({
-    client,
-    streamName,
-    config: resolveConfig(SETTINGS),
-    clock: unhurriedClock,
-    emit: () => {},
-  });
 }
 
 /** A whole worker with all its parts, but for DynamoDB: its rows are in memory. */
@@ -173,14 +145,7 @@ async function readByLibrary(
   { tally, processor }: { readonly tally: Tally; readonly processor: RecordProcessor },
 ): Promise<void> {
   const streamName = streamNameOf(shape);
-  const settings = { emptyReceiveDelay: AT_TIP_MS };
-  const polling = new KinesisPollingSource({
-    client,
-    streamName,
-    config: resolveConfig(settings),
-    clock: unhurriedClock,
-    emit: () => {},
-  });
+  const polling = unhurriedSource(client, streamName);
   const allOpen = Promise.withResolvers<void>();
   let waiting = shape.shards;
   const source: StreamSource = {
@@ -200,7 +165,6 @@ async function readByLibrary(
     streamName,
     workerId: "bench",
     processor,
-    config: settings,
     ports: { store: new MemoryLeaseStore(), source },
   });
   await tally.ended;

@@ -9,6 +9,7 @@ import { concurrency } from "./concurrency.ts";
 import { cost } from "./cost.ts";
 import { engine } from "./engine.ts";
 import { failover } from "./failover.ts";
+import { peers } from "./peers/peers.ts";
 import { type BenchOptions, missesOf, type Section, toData, toText } from "./report.ts";
 import { startup } from "./startup.ts";
 import { threads } from "./threads.ts";
@@ -28,6 +29,9 @@ export const AREAS: Readonly<Record<string, Area>> = {
   startup,
 };
 
+/** What is measured only when it is asked for by name. */
+export const ON_DEMAND: Readonly<Record<string, Area>> = { peers };
+
 interface Wanted {
   readonly only: readonly string[];
   readonly rounds: number;
@@ -41,8 +45,10 @@ export async function bench(
   args: readonly string[],
   areas: Readonly<Record<string, Area>>,
   tell: { readonly out: (text: string) => void; readonly progress: (line: string) => void },
+  onDemand: Readonly<Record<string, Area>> = {},
 ): Promise<number> {
-  const wanted = readArguments(args, areas);
+  const all = { ...areas, ...onDemand };
+  const wanted = readArguments(args, all, Object.keys(areas));
   if (typeof wanted === "string") {
     tell.progress(wanted);
     return wanted.startsWith("Cannot") ? 2 : 0;
@@ -52,7 +58,7 @@ export async function bench(
   if (!isJson) tell.out(`${Object.values(machine).join(", ")}\n`);
   const sections: Section[] = [];
   for (const name of only) {
-    const measured = await areas[name]?.({
+    const measured = await all[name]?.({
       rounds,
       scale: isQuick ? "quick" : "full",
       say: (line) => tell.progress(`${name}: ${line}`),
@@ -75,6 +81,7 @@ export async function bench(
 function readArguments(
   args: readonly string[],
   areas: Readonly<Record<string, Area>>,
+  usual: readonly string[],
 ): Wanted | string {
   const unknown: string[] = [];
   const flags = parseArgs([...args], {
@@ -86,7 +93,7 @@ function readArguments(
       return false;
     },
   });
-  const help = helpOn(Object.keys(areas));
+  const help = helpOn(Object.keys(areas), usual);
   if (flags.help) return help;
   const only = (flags.only as string[]).flatMap((names) => names.split(","));
   const rounds = Number(flags.rounds ?? (flags.quick ? 3 : 5));
@@ -96,7 +103,7 @@ function readArguments(
     return `Cannot measure ${flags.rounds} rounds: it must be a whole number from 1`;
   }
   return {
-    only: only.length > 0 ? only : Object.keys(areas),
+    only: only.length > 0 ? only : usual,
     rounds,
     isQuick: flags.quick === true,
     isJson: flags.json === true,
@@ -104,10 +111,11 @@ function readArguments(
   };
 }
 
-function helpOn(areas: readonly string[]): string {
+function helpOn(areas: readonly string[], usual: readonly string[]): string {
   return `deno task bench [--only AREA]... [--rounds N] [--quick] [--json] [--check]
 
-  --only AREA   one of: ${areas.join(", ")}; several times for several
+  --only AREA   one of: ${areas.join(", ")}; several times for several;
+                if not said, ${usual.join(", ")}
   --rounds N    the medians are of so many rounds; 5 if not said, 3 with --quick
   --quick       less work in each round
   --json        the figures as JSON, with every round
@@ -136,6 +144,6 @@ if (import.meta.main) {
     await bench(Deno.args, AREAS, {
       out: (text) => write(Deno.stdout, text),
       progress: (line) => write(Deno.stderr, `${line}\n`),
-    }),
+    }, ON_DEMAND),
   );
 }

@@ -5,8 +5,9 @@
 
 import process from "node:process";
 import { ReactoKinesixApp } from "../../mod.ts";
+import { connectAws } from "../../src/adapters/aws_calls.ts";
 import { answer, serveJobs } from "../child.ts";
-import { unhurriedSource } from "../consumers.ts";
+import { unhurriedSource } from "../unhurried.ts";
 import type { PeerJob } from "./install.ts";
 
 const job: PeerJob = JSON.parse(Deno.args[0] ?? "");
@@ -42,6 +43,7 @@ async function add(records: readonly { readonly data: Uint8Array }[]): Promise<v
   });
 }
 
+const client = isPaced ? null : (await connectAws(aws, { maxSockets: 1_000 })).kinesis;
 await ReactoKinesixApp.createNew({
   ...aws,
   appName,
@@ -55,6 +57,6 @@ await ReactoKinesixApp.createNew({
   },
   // A worker is dead after as long as one of the KCL is by default.
   config: { heartbeat: 3_300, heartbeatTimeout: 10_000, checkUnprocessedShardsFrequency: 10_000 },
-  ...!isPaced && { ports: { source: await unhurriedSource(aws, streamName) } },
+  ...client !== null && { ports: { source: unhurriedSource(client, streamName) } },
 });
 await serveJobs(() => Promise.resolve({}));

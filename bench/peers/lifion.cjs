@@ -3,6 +3,7 @@ const Kinesis = require("lifion-kinesis");
 const { add, job } = require("./tally.cjs");
 
 const aws = { region: "us-east-1", accessKeyId: "local", secretAccessKey: "local" };
+const tell = (...what) => process.stderr.write(`${what.map(String).join(" ")}\n`);
 let bytes = 0;
 const kinesis = new Kinesis({
   ...aws,
@@ -12,7 +13,7 @@ const kinesis = new Kinesis({
   createStreamIfNeeded: false,
   initialPositionInStream: "TRIM_HORIZON",
   dynamoDb: { ...aws, endpoint: job.dynamoDB, tableName: job.appName },
-  logger: { error: (...what) => console.error(...what), warn: (...what) => console.error(...what) },
+  logger: { error: tell, warn: tell },
   ...job.isPaced ? {} : { pollDelay: 0 },
 });
 kinesis.on("data", ({ records, shardId }) => {

@@ -32,7 +32,8 @@ export async function takeover(
   return {
     title: `peers: kill -9 of one of two workers, until all ${SHARDS} shards are processed again`,
     rows,
-    note: "Once. A worker that is silent for 10 s is dead: the KCL's default, and what this library was set to " +
+    note:
+      "Once. A worker that is silent for 10 s is dead: the KCL's default, and what this library was set to " +
       `(its default is 3 min);\nlifion-kinesis has no such setting. Nothing means more than ${
         PATIENCE_MS / 1_000
       } s.`,
