@@ -40,7 +40,8 @@ export type PeerLine =
 /** A consumer of Kinesis. */
 export interface Peer {
   readonly name: string;
-  readonly hasLeases: boolean;
+  /** Whether it is one process, and shares the shards with others. */
+  readonly canBeKilled: boolean;
   start(job: PeerJob): ChildProcess;
 }
 
@@ -53,7 +54,12 @@ export interface Peers {
 }
 
 const KCL_VERSION = "3.5.1";
-const NODE_PEERS = ["lifion-kinesis@1.3.3", "kinesis-readable@1.2.0"];
+const KCL_NODE_VERSION = "2.3.2";
+const NODE_PEERS = [
+  "lifion-kinesis@1.3.3",
+  "kinesis-readable@1.2.0",
+  `aws-kcl@${KCL_NODE_VERSION}`,
+];
 const POM = `<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
   <groupId>local</groupId><artifactId>peers</artifactId><version>1</version>
@@ -66,7 +72,7 @@ const POM = `<project xmlns="http://maven.apache.org/POM/4.0.0">
 
 const OURS: Peer = {
   name: "this library",
-  hasLeases: true,
+  canBeKilled: true,
   start: (job) => denoChild("peers/kinesix.ts", JSON.stringify(job)),
 };
 
@@ -87,48 +93,65 @@ export async function installPeers(
     }
   };
   const node = await tryTo(NODE_PEERS.join(", "), () => installNodePeers(folder));
+  const kclNode = await tryTo(`KCL for Node ${KCL_NODE_VERSION}`, () => installKclNode(folder));
   const kcl = await tryTo(`KCL ${KCL_VERSION}`, () => installKcl(folder));
   const dynamoDBLocal = await tryTo("DynamoDB Local", () => installDynamoDBLocal(folder));
-  return { peers: [OURS, ...node ?? [], ...kcl ?? []], missing, dynamoDBLocal };
+  return { peers: [OURS, ...node ?? [], ...kcl ?? [], ...kclNode ?? []], missing, dynamoDBLocal };
 }
 
 async function installNodePeers(folder: string): Promise<readonly Peer[]> {
-  if (!await exists(`${folder}/node_modules/lifion-kinesis`)) {
+  if (!await exists(`${folder}/node_modules/aws-kcl`)) {
     await Deno.writeTextFile(`${folder}/package.json`, `{"private":true}`);
     await run("npm", ["install", "--no-audit", "--no-fund", "--silent", ...NODE_PEERS], folder);
   }
-  for (const file of ["tally.cjs", "lifion.cjs", "readable.cjs"]) {
+  for (const file of ["tally.cjs", "lifion.cjs", "readable.cjs", "kcl_node.cjs"]) {
     await Deno.copyFile(new URL(file, import.meta.url), `${folder}/${file}`);
   }
-  const peer = (name: string, file: string, hasLeases: boolean): Peer => ({
+  return [
+    nodePeer("lifion-kinesis 1.3.3, Node", [`${folder}/lifion.cjs`], true),
+    nodePeer("kinesis-readable 1.2.0, Node", [`${folder}/readable.cjs`], false),
+  ];
+}
+
+function nodePeer(
+  name: string,
+  [file = "", ...more]: readonly string[],
+  canBeKilled: boolean,
+): Peer {
+  return {
     name,
-    hasLeases,
+    canBeKilled,
     start: (job) =>
       new ChildProcess(name, {
         command: "node",
-        args: [`${folder}/${file}`, JSON.stringify(job)],
+        args: [file, JSON.stringify(job), ...more],
         env: { AWS_SDK_JS_SUPPRESS_MAINTENANCE_MODE_MESSAGE: "1" },
       }),
-  });
-  return [
-    peer("lifion-kinesis 1.3.3, Node", "lifion.cjs", true),
-    peer("kinesis-readable 1.2.0, Node", "readable.cjs", false),
-  ];
+  };
+}
+
+/** The jars are those that the package names in a pom of its own, which lacks what Maven wants to know. */
+async function installKclNode(folder: string): Promise<readonly Peer[]> {
+  const jars = `${folder}/kcl-node-${KCL_NODE_VERSION}`;
+  if (!await exists(jars)) {
+    const pom = await Deno.readTextFile(`${folder}/node_modules/aws-kcl/pom.xml`);
+    const model = "<modelVersion>4.0.0</modelVersion>";
+    const named = "<groupId>local</groupId><artifactId>peers</artifactId><version>1</version>";
+    await copyJars(pom.replace(model, model + named), jars, folder);
+  }
+  return [nodePeer(`KCL ${KCL_NODE_VERSION}, Node`, [`${folder}/kcl_node.cjs`, jars], false)];
 }
 
 async function installKcl(folder: string): Promise<readonly Peer[]> {
   const jars = `${folder}/kcl-${KCL_VERSION}`;
   if (!await exists(jars)) {
-    await Deno.writeTextFile(`${folder}/pom.xml`, POM);
-    const goal = ["dependency:copy-dependencies", "-DincludeScope=runtime"];
-    await run("mvn", ["-q", "-B", ...goal, `-DoutputDirectory=${jars}.part`], folder);
-    await Deno.rename(`${jars}.part`, jars);
+    await copyJars(POM, jars, folder);
   }
   const source = new URL("KclBench.java", import.meta.url).pathname;
   await run("javac", ["-cp", `${jars}/*`, "-d", `${folder}/classes`, source], folder);
   return [{
     name: `KCL ${KCL_VERSION}, Java`,
-    hasLeases: true,
+    canBeKilled: true,
     start: ({ kinesis, dynamoDB, streamName, appName, workerId, records, isPaced, isWatched }) =>
       new ChildProcess("KclBench", {
         command: "java",
@@ -143,6 +166,13 @@ async function installKcl(folder: string): Promise<readonly Peer[]> {
         env: { AWS_EC2_METADATA_DISABLED: "true" },
       }),
   }];
+}
+
+async function copyJars(pom: string, jars: string, folder: string): Promise<void> {
+  await Deno.writeTextFile(`${folder}/pom.xml`, pom);
+  const goal = ["dependency:copy-dependencies", "-DincludeScope=runtime"];
+  await run("mvn", ["-q", "-B", ...goal, `-DoutputDirectory=${jars}.part`], folder);
+  await Deno.rename(`${jars}.part`, jars);
 }
 
 async function installDynamoDBLocal(folder: string): Promise<string> {

@@ -54,10 +54,10 @@ export async function peers(options: BenchOptions): Promise<readonly Section[]> 
   const stage = { kinesis, dynamoDB: dynamoDB.url };
   const sections: Section[] = [];
   for (const what of CASES) sections.push(await compare(peers, what, { stage, options }));
-  sections.push(await takeover(peers.filter(({ hasLeases }) => hasLeases), stage, options));
+  sections.push(await takeover(peers.filter(({ canBeKilled }) => canBeKilled), stage, options));
   const note = [
     "Start: until the first record, the process and its state table included. The rest is of the second half of all records,",
-    "when every engine is warm. Peak memory: of the process; the JVM may use 1 GB of heap.",
+    "when every engine is warm. Peak memory: of all processes; the JVM may use 1 GB of heap.",
     ...missing.map((reason) => `Not measured: ${reason}`),
   ].join("\n");
   return sections.map((section) => ({ note, ...section }));

@@ -1,12 +1,19 @@
 /**
  * Owns: what a consumer on Node tells `peers.ts`: its first record, and what the second half of all records took.
- * Called by: `lifion.cjs`, `readable.cjs`.
+ * Called by: `lifion.cjs`, `readable.cjs`, `kcl_node.cjs`.
  */
 
 const { readFileSync } = require("node:fs");
 
 /** A `PeerJob` of `install.ts`. */
 exports.job = JSON.parse(process.argv[2]);
+
+/** What was used so far; of this process, unless another one does the work. */
+exports.measure = () => {
+  const { user, system } = process.cpuUsage();
+  const [, peakKb] = /VmHWM:\s*(\d+)/.exec(readFileSync("/proc/self/status", "utf8"));
+  return { cpuSeconds: (user + system) / 1e6, peakMb: Number(peakKb) / 1_024 };
+};
 
 let seen = 0;
 let half = null;
@@ -22,17 +29,16 @@ exports.add = (shardId, records, bytes) => {
   if (seen === 0 && records > 0) say({ kind: "first" });
   seen += records;
   if (half === null && seen >= target / 2) {
-    half = { seen, at: performance.now(), cpu: process.cpuUsage() };
+    half = { seen, at: performance.now(), cpuSeconds: exports.measure().cpuSeconds };
   }
   if (seen < target || target < 0) return;
-  const { user, system } = process.cpuUsage(half.cpu);
-  const peakKb = /VmHWM:\s*(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))[1];
+  const { cpuSeconds, peakMb } = exports.measure();
   say({
     kind: "done",
     records: seen - half.seen,
     seconds: (performance.now() - half.at) / 1_000,
-    cpuSeconds: (user + system) / 1e6,
-    peakMb: Number(peakKb) / 1_024,
+    cpuSeconds: cpuSeconds - half.cpuSeconds,
+    peakMb,
     bytes,
   });
 };
