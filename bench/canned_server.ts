@@ -4,6 +4,7 @@
  * Called by: the areas, as a process of its own.
  */
 
+import { aggregate } from "../tests/kpl.ts";
 import { answer, type ChildProcess, denoChild, serveJobs } from "./child.ts";
 
 /** What a stream of the canned server has in it. Every shard has the same records. */
@@ -14,6 +15,8 @@ export interface StreamShape {
   readonly recordBytes: number;
   /** The most records that an answer has, whatever limit is asked for. */
   readonly answerRecords: number;
+  /** So many records of `recordBytes` are in each record, as the Kinesis Producer Library packs them; 1 is a record as it is. */
+  readonly packed: number;
 }
 
 /** The canned server in a process of its own. */
@@ -31,8 +34,8 @@ export async function startCannedServer(): Promise<CannedServer> {
 
 /** The name of a stream of such a shape: all that the server needs to know. */
 export function streamNameOf(shape: StreamShape): string {
-  const { shards, recordsPerShard, recordBytes, answerRecords } = shape;
-  return ["canned", shards, recordsPerShard, recordBytes, answerRecords].join("-");
+  const { shards, recordsPerShard, recordBytes, answerRecords, packed } = shape;
+  return ["canned", shards, recordsPerShard, recordBytes, answerRecords, packed].join("-");
 }
 
 /** The id of a shard. */
@@ -66,13 +69,11 @@ let keptBytes = 0;
 
 function shapeOf(streamName = ""): StreamShape {
   const [kind, ...numbers] = streamName.split("-");
-  const [shards, recordsPerShard, recordBytes, answerRecords] = numbers.map(Number);
-  if (
-    kind !== "canned" || !shards || !recordBytes || !answerRecords || recordsPerShard === undefined
-  ) {
+  const [shards, recordsPerShard = NaN, recordBytes, answerRecords, packed] = numbers.map(Number);
+  if (kind !== "canned" || !shards || !recordBytes || !answerRecords || !packed) {
     throw new Error(`Cannot find stream "${streamName}": it must be named by streamNameOf()`);
   }
-  return { shards, recordsPerShard, recordBytes, answerRecords };
+  return { shards, recordsPerShard, recordBytes, answerRecords, packed };
 }
 
 function sequenceNumberOf(index: number): string {
@@ -109,7 +110,7 @@ function getRecords({ ShardIterator = "", Limit = Infinity }: Call): Uint8Array<
 }
 
 function makeAnswer(shape: StreamShape, from: number, count: number): Uint8Array<ArrayBuffer> {
-  const data = payload(shape.recordBytes);
+  const data = payload(shape);
   // A second for each answer, so that who looks at the lag sees it shrink.
   const behindMs = (shape.recordsPerShard - from - count) / shape.answerRecords * 1_000;
   const records = Array.from(
@@ -128,13 +129,16 @@ function makeAnswer(shape: StreamShape, from: number, count: number): Uint8Array
   );
 }
 
-const payloads = new Map<number, string>();
+const payloads = new Map<string, string>();
 
-function payload(bytes: number): string {
-  const found = payloads.get(bytes);
+function payload({ recordBytes, packed }: StreamShape): string {
+  const key = `${recordBytes} ${packed}`;
+  const found = payloads.get(key);
   if (found !== undefined) return found;
-  const made = Uint8Array.from({ length: bytes }, (_, i) => (i * 2_654_435_761) >>> 13).toBase64();
-  payloads.set(bytes, made);
+  const data = Uint8Array.from({ length: recordBytes }, (_, i) => (i * 2_654_435_761) >>> 13);
+  const records = Array.from({ length: packed }, (_, i) => ({ partitionKey: `key-${i}`, data }));
+  const made = (packed === 1 ? data : aggregate(records)).toBase64();
+  payloads.set(key, made);
   return made;
 }
 

@@ -30,14 +30,16 @@ export interface ConsumeResult {
 /** Counts, and notices the end. */
 class Tally {
   readonly #target: number;
+  readonly #packed: number;
   readonly #ended = Promise.withResolvers<ConsumeResult>();
   #startedAt = NaN;
   #cpu: { user: number; system: number } = { user: 0, system: 0 };
   #records = 0;
   #bytes = 0;
 
-  constructor({ shards, recordsPerShard }: StreamShape) {
-    this.#target = shards * recordsPerShard;
+  constructor({ shards, recordsPerShard, packed }: StreamShape) {
+    this.#target = shards * recordsPerShard * packed;
+    this.#packed = packed;
   }
 
   get ended(): Promise<ConsumeResult> {
@@ -51,9 +53,18 @@ class Tally {
     this.#startedAt = performance.now();
   }
 
+  /** Records of the stream, with all that is packed into each. */
+  addWhole(data: { readonly byteLength: number }): void {
+    this.#count(this.#packed, data.byteLength);
+  }
+
   add(data: { readonly byteLength: number }): void {
-    this.#records++;
-    this.#bytes += data.byteLength;
+    this.#count(1, data.byteLength);
+  }
+
+  #count(records: number, bytes: number): void {
+    this.#records += records;
+    this.#bytes += bytes;
     if (this.#records !== this.#target) return;
     const { user, system } = process.cpuUsage(this.#cpu as never);
     this.#ended.resolve({
@@ -87,7 +98,7 @@ async function readBySdk(client: KinesisClient, shape: StreamShape, tally: Tally
         new GetRecordsCommand({ ShardIterator: iterator, Limit: 10_000 }),
       );
       const records = reply.Records ?? [];
-      for (const { Data } of records) tally.add(Data ?? new Uint8Array());
+      for (const { Data } of records) tally.addWhole(Data ?? new Uint8Array());
       read += records.length;
       iterator = reply.NextShardIterator;
     }
@@ -124,7 +135,7 @@ async function readByFetch(
         ShardIterator,
         Limit: 10_000,
       });
-      for (const { Data } of Records) tally.add(Uint8Array.fromBase64(Data));
+      for (const { Data } of Records) tally.addWhole(Uint8Array.fromBase64(Data));
       read += Records.length;
       ShardIterator = NextShardIterator;
     }

@@ -15,38 +15,47 @@ interface Case {
   readonly records: number;
   /** The bounds hold for these. */
   readonly isBound: boolean;
+  readonly note?: string;
 }
 
 const CASES: readonly Case[] = [
   {
     title: "1 KB, 16 shards",
-    shape: { shards: 16, recordBytes: 1_024, answerRecords: 1_000 },
-    records: 128_000,
+    shape: { shards: 16, recordBytes: 1_024, answerRecords: 1_000, packed: 1 },
+    records: 96_000,
     isBound: true,
   },
   {
     title: "1 KB, 1 shard",
-    shape: { shards: 1, recordBytes: 1_024, answerRecords: 2_000 },
-    records: 128_000,
+    shape: { shards: 1, recordBytes: 1_024, answerRecords: 2_000, packed: 1 },
+    records: 64_000,
     isBound: true,
   },
   {
     title: "1 KB, 256 shards",
-    shape: { shards: 256, recordBytes: 1_024, answerRecords: 200 },
-    records: 204_800,
+    shape: { shards: 256, recordBytes: 1_024, answerRecords: 200, packed: 1 },
+    records: 102_400,
     isBound: true,
   },
   {
     title: "100 B, 16 shards",
-    shape: { shards: 16, recordBytes: 100, answerRecords: 4_000 },
+    shape: { shards: 16, recordBytes: 100, answerRecords: 4_000, packed: 1 },
     records: 256_000,
     isBound: false,
   },
   {
     title: "100 KB, 16 shards",
-    shape: { shards: 16, recordBytes: 102_400, answerRecords: 10 },
-    records: 1_600,
+    shape: { shards: 16, recordBytes: 102_400, answerRecords: 10, packed: 1 },
+    records: 800,
     isBound: false,
+  },
+  {
+    title: "100 B, packed by 100, 1 shard",
+    shape: { shards: 1, recordBytes: 100, answerRecords: 100, packed: 100 },
+    records: 256_000,
+    isBound: false,
+    note:
+      "Only this library takes the aggregates apart, and checks them; the others do not look into them.",
   },
 ];
 
@@ -71,10 +80,11 @@ export async function throughput(options: BenchOptions): Promise<readonly Sectio
     if (url !== null) consumers.set(way, stack.use(denoChild("consumers.ts", way, url)));
   }
   const sections: Section[] = [];
-  for (const { title, shape, records, isBound } of CASES) {
+  for (const { title, shape, records, isBound, note } of CASES) {
     const share = SHARE[options.scale];
-    const recordsPerShard = Math.max(1, Math.round(records * share / shape.shards));
-    options.say(`${title}: ${options.rounds} rounds of ${recordsPerShard * shape.shards} records`);
+    const recordsPerShard = Math.max(1, Math.round(records * share / shape.shards / shape.packed));
+    const count = recordsPerShard * shape.shards * shape.packed;
+    options.say(`${title}: ${options.rounds} rounds of ${count} records`);
     const results = await consumeInTurn(consumers, { ...shape, recordsPerShard }, options);
     sections.push({
       title: `throughput: ${title}`,
@@ -105,11 +115,12 @@ async function consumeInTurn(
   { rounds, scale }: BenchOptions,
 ): Promise<ReadonlyMap<Way, readonly ConsumeResult[]>> {
   const results = new Map([...consumers.keys()].map((way) => [way, [] as ConsumeResult[]]));
-  const { shards, recordsPerShard, recordBytes } = shape;
+  const bytes = shape.shards * shape.recordsPerShard * shape.packed * shape.recordBytes;
   for (let round = scale === "tiny" ? 1 : 0; round <= rounds; round++) {
     for (const [way, consumer] of consumers) {
       const result = await consumer.do<ConsumeResult>(shape);
-      if (result.bytes !== shards * recordsPerShard * recordBytes) {
+      // What holds the records of an aggregate together takes some more.
+      if (shape.packed === 1 ? result.bytes !== bytes : result.bytes < bytes) {
         throw new Error(`Cannot compare: ${NAMES[way]} was given ${result.bytes} bytes`);
       }
       if (round > 0) results.get(way)?.push(result);

@@ -46,6 +46,7 @@ async function killOne(peer: Peer, { kinesis, dynamoDB }: Stage): Promise<readon
     recordsPerShard: ENDLESS,
     recordBytes: 100,
     answerRecords: 10,
+    packed: 1,
   };
   const job = {
     kinesis: kinesis.url,
