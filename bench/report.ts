@@ -103,7 +103,7 @@ export function toText(sections: readonly Section[]): string {
     for (const { name, figures } of rows) {
       table.push([name, ...columns.map((column) => cell(figures[column]))]);
     }
-    return `\n${title}\n${table.toString()}\n${note === undefined ? "" : `${note}\n`}`;
+    return `\n${title}\n${table.toString()}\n${note ? `${note}\n` : ""}`;
   }).join("");
 }
 

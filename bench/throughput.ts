@@ -66,6 +66,8 @@ const NAMES: Readonly<Record<Way, string>> = {
   batch: "this, processBatch",
   record: "this, process",
 };
+const NO_HTTP2 =
+  "The SDK's default client was not measured: it speaks HTTP/2, and the server of it needs Node.";
 /** Of the full work. */
 const SHARE = { full: 1, quick: 0.25, tiny: 0.02 } as const;
 
@@ -89,10 +91,10 @@ export async function throughput(options: BenchOptions): Promise<readonly Sectio
     sections.push({
       title: `throughput: ${title}`,
       rows: [...results.keys()].map((way) => rowOf(way, results, isBound)),
-      ...h2Url === null && {
-        note:
-          "The SDK's default client was not measured: it speaks HTTP/2, and the server of it needs Node.",
-      },
+      note: [
+        ...note === undefined ? [] : [note],
+        ...h2Url === null ? [NO_HTTP2] : [],
+      ].join("\n"),
     });
   }
   return sections;

@@ -12,6 +12,7 @@ import type { Stage } from "./peers.ts";
 const SHARDS = 4;
 /** For both to have shards, and for one to have all of them again. */
 const PATIENCE_MS = 360_000;
+const IN_VAIN = `in ${PATIENCE_MS / 1_000} s`;
 /** A shard that was not processed for so long is not its worker's any more. */
 const RECENT_MS = 10_000;
 /** More than anybody reads meanwhile. */
@@ -26,21 +27,24 @@ export async function takeover(
   const rows: Row[] = [];
   for (const peer of peers) {
     options.say(`takeover: ${peer.name}`);
-    const seconds = await killOne(peer, stage);
-    rows.push({ name: peer.name, figures: { took: { unit: "s", values: seconds } } });
+    const took = await killOne(peer, stage);
+    rows.push(
+      typeof took === "number"
+        ? { name: peer.name, figures: { took: { unit: "s", values: [took] } } }
+        : { name: `${peer.name}: ${took}`, figures: {} },
+    );
   }
   return {
     title: `peers: kill -9 of one of two workers, until all ${SHARDS} shards are processed again`,
     rows,
     note:
       "Once. A worker that is silent for 10 s is dead: the KCL's default, and what this library was set to " +
-      `(its default is 3 min);\nlifion-kinesis has no such setting. Nothing means more than ${
-        PATIENCE_MS / 1_000
-      } s.`,
+      "(its default is\n3 min); lifion-kinesis has no such setting.",
   };
 }
 
-async function killOne(peer: Peer, { kinesis, dynamoDB }: Stage): Promise<readonly number[]> {
+/** Seconds; or what did not come to pass. */
+async function killOne(peer: Peer, { kinesis, dynamoDB }: Stage): Promise<number | string> {
   const shape = {
     shards: SHARDS,
     recordsPerShard: ENDLESS,
@@ -59,16 +63,18 @@ async function killOne(peer: Peer, { kinesis, dynamoDB }: Stage): Promise<readon
     isWatched: true,
   };
   await using first = new Watched(peer.start({ ...job, workerId: "worker-1" }));
-  if (!await within(() => first.shards().size === SHARDS)) return [];
+  if (!await within(() => first.shards().size === SHARDS)) return `not all shards ${IN_VAIN}`;
   await using second = new Watched(peer.start({ ...job, workerId: "worker-2" }));
   const isShared = () =>
     first.shards().size > 0 && second.shards().size > 0 &&
     first.shards().size + second.shards().size === SHARDS;
-  if (!await within(isShared)) return [];
+  if (!await within(isShared)) return `no shares for both ${IN_VAIN}`;
   const killedAt = performance.now();
   second.kill();
   const isTaken = () => first.shardsSince(killedAt).size === SHARDS;
-  return await within(isTaken) ? [(performance.now() - killedAt) / 1_000] : [];
+  return await within(isTaken)
+    ? (performance.now() - killedAt) / 1_000
+    : `not taken over ${IN_VAIN}`;
 }
 
 /** A process, and when it last processed a record of each shard. */
