@@ -1,7 +1,7 @@
 /**
- * Owns: what threads cost, and what they bring: a batch to a thread and back next to a call in the same thread; a processor that
- * computes, in one thread and in several.
- * Called by: `run.ts`; `tests/bench/threads_test.ts`.
+ * Owns: what threads cost, and what they bring: a batch to a thread and back, or to a process, next to a call in the main
+ * thread; a processor that computes, in one thread and in several.
+ * Called by: `run.ts`.
  */
 
 import { MemoryLeaseStore, MemoryStream } from "../src/adapters/memory.ts";
@@ -30,24 +30,42 @@ const COMPUTE = `import { createHash } from "node:crypto";
   export default { process(record) {
     for (let i = 0; i < 50; i++) createHash("sha256").update(record.data).digest("hex") } }`;
 
-async function load(code: string, threads: number | undefined): Promise<LoadedProcessor> {
+/** Where the processor runs. */
+interface Place {
+  /** Undefined: in the main thread. */
+  readonly threads: number | undefined;
+  /** Whether each thread has a process of its own, as with `--sandbox`. */
+  readonly hasProcesses?: boolean;
+}
+
+const PLACES: Readonly<Record<string, Place>> = {
+  "main thread": { threads: undefined },
+  "a thread": { threads: 1 },
+  "a process": { threads: 1, hasProcesses: true },
+};
+
+async function load(
+  code: string,
+  { threads, hasProcesses = false }: Place,
+): Promise<LoadedProcessor> {
   const graph = await fetchGraph(`data:text/javascript,${encodeURIComponent(code)}`);
   if (threads === undefined) return await startProcessor(graph);
-  const plan = { count: threads, sandbox: undefined, config: {} };
+  const plan = { count: threads, hasProcesses, sandbox: undefined, config: {} };
   return await startInThreads(graph, plan, {
     isConsoleOnStderr: false,
     loadTimeoutMs: 60_000,
     signal: new AbortController().signal,
     onStray: reportError,
+    onLeftBehind: () => {},
   });
 }
 
 /** The time of one batch of 1,000 records of 1 KB, in milliseconds, for each round. */
 export async function timeBatches(
   code: string,
-  { threads, rounds }: { readonly threads: number | undefined; readonly rounds: number },
+  { rounds, ...place }: Place & { readonly rounds: number },
 ): Promise<readonly number[]> {
-  const { source, dispose } = await load(code, threads);
+  const { source, dispose } = await load(code, place);
   const json = JSON.stringify({ id: 7, name: "x".repeat(PAYLOAD_BYTES - 20) });
   const data = new TextEncoder().encode(json);
   const records = Array.from({ length: BATCH }, (_, i) =>
@@ -90,7 +108,7 @@ export async function timeBatches(
 
 /** The records a second of a whole worker whose processor computes 50 SHA-256 for each. */
 export async function computeRate(threads: number, records: number): Promise<number> {
-  const loaded = await load(COMPUTE, threads);
+  const loaded = await load(COMPUTE, { threads });
   const source = new MemoryStream({ shards: 4 });
   for (let i = 0; i < records; i++) source.put(`key ${i % 1_000}`, new Uint8Array(PAYLOAD_BYTES));
   const all = Promise.withResolvers<void>();
@@ -120,16 +138,16 @@ export async function computeRate(threads: number, records: number): Promise<num
 export async function threads({ rounds, scale, say }: BenchOptions): Promise<readonly Section[]> {
   const { batches, records } = WORK[scale];
   say(`batches of ${BATCH} records to a thread and back`);
-  const batchMs = (code: string, threads: number | undefined) => async () => {
-    const times = await timeBatches(code, { threads, rounds: batches });
-    return median(times.slice(Math.floor(batches / 5)));
-  };
-  const batch = await interleave(rounds, {
-    "reads the payload, same thread": batchMs(IDLE, undefined),
-    "reads the payload, a thread": batchMs(IDLE, 1),
-    "parses JSON, same thread": batchMs(PARSE, undefined),
-    "parses JSON, a thread": batchMs(PARSE, 1),
-  });
+  const batch: Record<string, () => Promise<number>> = {};
+  for (const [what, code] of Object.entries({ "reads the payload": IDLE, "parses JSON": PARSE })) {
+    for (const [where, place] of Object.entries(PLACES)) {
+      batch[`${what}, ${where}`] = async () => {
+        const times = await timeBatches(code, { ...place, rounds: batches });
+        return median(times.slice(Math.floor(batches / 5)));
+      };
+    }
+  }
+  const batchMs = await interleave(rounds, batch);
   say("50 SHA-256 a record, in one thread and in two");
   const { one, two } = await interleave(rounds, {
     one: () => computeRate(1, records),
@@ -137,7 +155,7 @@ export async function threads({ rounds, scale, say }: BenchOptions): Promise<rea
   });
   return [{
     title: `threads: a batch of ${BATCH} records of 1 KB`,
-    rows: Object.entries(batch).map(([name, values]) => ({
+    rows: Object.entries(batchMs).map(([name, values]) => ({
       name,
       figures: { "a batch": { unit: "ms", values } },
     })),
