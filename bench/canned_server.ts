@@ -15,8 +15,12 @@ export interface StreamShape {
   readonly recordBytes: number;
   /** The most records that an answer has, whatever limit is asked for. */
   readonly answerRecords: number;
-  /** So many records of `recordBytes` are in each record, as the Kinesis Producer Library packs them; 1 is a record as it is. */
-  readonly packed: number;
+  /**
+   * So many records of `recordBytes` are in each record, as the Kinesis Producer Library packs them; 1 is a record as it is.
+   *
+   * @default {1}
+   */
+  readonly packed?: number;
 }
 
 /** The canned server in a process of its own. */
@@ -34,7 +38,7 @@ export async function startCannedServer(): Promise<CannedServer> {
 
 /** The name of a stream of such a shape: all that the server needs to know. */
 export function streamNameOf(shape: StreamShape): string {
-  const { shards, recordsPerShard, recordBytes, answerRecords, packed } = shape;
+  const { shards, recordsPerShard, recordBytes, answerRecords, packed = 1 } = shape;
   return ["canned", shards, recordsPerShard, recordBytes, answerRecords, packed].join("-");
 }
 
@@ -131,7 +135,7 @@ function makeAnswer(shape: StreamShape, from: number, count: number): Uint8Array
 
 const payloads = new Map<string, string>();
 
-function payload({ recordBytes, packed }: StreamShape): string {
+function payload({ recordBytes, packed = 1 }: StreamShape): string {
   const key = `${recordBytes} ${packed}`;
   const found = payloads.get(key);
   if (found !== undefined) return found;

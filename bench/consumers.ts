@@ -37,7 +37,7 @@ class Tally {
   #records = 0;
   #bytes = 0;
 
-  constructor({ shards, recordsPerShard, packed }: StreamShape) {
+  constructor({ shards, recordsPerShard, packed = 1 }: StreamShape) {
     this.#target = shards * recordsPerShard * packed;
     this.#packed = packed;
   }

@@ -21,31 +21,31 @@ interface Case {
 const CASES: readonly Case[] = [
   {
     title: "1 KB, 16 shards",
-    shape: { shards: 16, recordBytes: 1_024, answerRecords: 1_000, packed: 1 },
+    shape: { shards: 16, recordBytes: 1_024, answerRecords: 1_000 },
     records: 96_000,
     isBound: true,
   },
   {
     title: "1 KB, 1 shard",
-    shape: { shards: 1, recordBytes: 1_024, answerRecords: 2_000, packed: 1 },
+    shape: { shards: 1, recordBytes: 1_024, answerRecords: 2_000 },
     records: 64_000,
     isBound: true,
   },
   {
     title: "1 KB, 256 shards",
-    shape: { shards: 256, recordBytes: 1_024, answerRecords: 200, packed: 1 },
+    shape: { shards: 256, recordBytes: 1_024, answerRecords: 200 },
     records: 102_400,
     isBound: true,
   },
   {
     title: "100 B, 16 shards",
-    shape: { shards: 16, recordBytes: 100, answerRecords: 4_000, packed: 1 },
+    shape: { shards: 16, recordBytes: 100, answerRecords: 4_000 },
     records: 256_000,
     isBound: false,
   },
   {
     title: "100 KB, 16 shards",
-    shape: { shards: 16, recordBytes: 102_400, answerRecords: 10, packed: 1 },
+    shape: { shards: 16, recordBytes: 102_400, answerRecords: 10 },
     records: 800,
     isBound: false,
   },
@@ -84,8 +84,9 @@ export async function throughput(options: BenchOptions): Promise<readonly Sectio
   const sections: Section[] = [];
   for (const { title, shape, records, isBound, note } of CASES) {
     const share = SHARE[options.scale];
-    const recordsPerShard = Math.max(1, Math.round(records * share / shape.shards / shape.packed));
-    const count = recordsPerShard * shape.shards * shape.packed;
+    const { shards, packed = 1 } = shape;
+    const recordsPerShard = Math.max(1, Math.round(records * share / shards / packed));
+    const count = recordsPerShard * shards * packed;
     options.say(`${title}: ${options.rounds} rounds of ${count} records`);
     const results = await consumeInTurn(consumers, { ...shape, recordsPerShard }, options);
     sections.push({
@@ -117,12 +118,13 @@ async function consumeInTurn(
   { rounds, scale }: BenchOptions,
 ): Promise<ReadonlyMap<Way, readonly ConsumeResult[]>> {
   const results = new Map([...consumers.keys()].map((way) => [way, [] as ConsumeResult[]]));
-  const bytes = shape.shards * shape.recordsPerShard * shape.packed * shape.recordBytes;
+  const { shards, recordsPerShard, recordBytes, packed = 1 } = shape;
+  const bytes = shards * recordsPerShard * packed * recordBytes;
   for (let round = scale === "tiny" ? 1 : 0; round <= rounds; round++) {
     for (const [way, consumer] of consumers) {
       const result = await consumer.do<ConsumeResult>(shape);
       // What holds the records of an aggregate together takes some more.
-      if (shape.packed === 1 ? result.bytes !== bytes : result.bytes < bytes) {
+      if (packed === 1 ? result.bytes !== bytes : result.bytes < bytes) {
         throw new Error(`Cannot compare: ${NAMES[way]} was given ${result.bytes} bytes`);
       }
       if (round > 0) results.get(way)?.push(result);

@@ -70,7 +70,7 @@ async function compare(
   { stage, options }: { readonly stage: Stage; readonly options: BenchOptions },
 ): Promise<Section> {
   const recordsPerShard = Math.round(records * SHARE[options.scale] / shards);
-  const shape = { shards, recordsPerShard, recordBytes: 1_024, answerRecords, packed: 1 };
+  const shape = { shards, recordsPerShard, recordBytes: 1_024, answerRecords };
   const runs = new Map(peers.map((peer) => [peer, [] as Run[]]));
   for (let round = 0; round < options.rounds; round++) {
     for (const [peer, results] of runs) {

@@ -50,7 +50,6 @@ async function killOne(peer: Peer, { kinesis, dynamoDB }: Stage): Promise<number
     recordsPerShard: ENDLESS,
     recordBytes: 100,
     answerRecords: 10,
-    packed: 1,
   };
   const job = {
     kinesis: kinesis.url,

@@ -5,7 +5,7 @@ import { assert, assertEquals } from "@std/assert";
 import { shardIdOf, startCannedServer, streamNameOf } from "../../bench/canned_server.ts";
 import { decoded } from "../kpl.ts";
 
-const SHAPE = { shards: 2, recordsPerShard: 25, recordBytes: 100, answerRecords: 10, packed: 1 };
+const SHAPE = { shards: 2, recordsPerShard: 25, recordBytes: 100, answerRecords: 10 };
 
 function clientOf(url: string): KinesisClient {
   return new KinesisClient({
