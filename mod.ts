@@ -29,6 +29,8 @@ export { retryAndSkip, retryAndStop } from "./src/core/policy.ts";
 export {
   LeaseLostError,
   ProcessTimeoutError,
+  RecordFailedError,
+  RecordTooOldError,
   SourceError,
   StoreError,
   WorkerReplacedError,
@@ -72,6 +74,8 @@ export type {
   WriteResult,
 } from "./src/ports.ts";
 export type {
+  BatchFailure,
+  BatchResult,
   KinesisRecord,
   ProcessContext,
   ProcessorSource,

@@ -66,6 +66,8 @@ async function makeRunner(processor: ProcessorSource, concurrency = 1): Promise<
     streamName: "Bench",
     checkpointMode: "auto",
     processTimeout: 0,
+    maxRecordAge: 0,
+    bisectBatchOnError: false,
     breather: new Breather(systemClock),
     concurrency,
     orderBy: "partitionKey",

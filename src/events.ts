@@ -59,7 +59,16 @@ export type AppFact =
     readonly bytes: number;
     readonly millisBehindLatest: number;
   }
-  /** An attempt to process a record failed. With `processBatch`, it is the first record of the batch. */
+  /** A batch failed, and is cut in two: each half is tried by itself. `sequenceNumber` is the first record of the second one. */
+  | {
+    readonly type: "batch_bisected";
+    readonly shardId: string;
+    readonly sequenceNumber: string;
+    readonly records: number;
+    readonly attempt: number;
+    readonly error: EventError;
+  }
+  /** An attempt to process a record failed. With a `processBatch` that throws, it is the first record of the batch. */
   | {
     readonly type: "record_failed";
     readonly shardId: string;
@@ -67,12 +76,14 @@ export type AppFact =
     readonly attempt: number;
     readonly error: EventError;
   }
-  /** A record was given up after its last attempt; the checkpoint may pass it. */
+  /** A record was given up after its last attempt, or because it is older than `maxRecordAge`; the checkpoint may pass it. */
   | {
     readonly type: "record_skipped";
     readonly shardId: string;
     readonly sequenceNumber: string;
+    /** 0 if it was too old at once. */
     readonly attempts: number;
+    readonly reason: "failed" | "tooOld";
   }
   /** A method of the user's processor other than `process` threw. */
   | {

@@ -39,6 +39,7 @@ export function eventText(event: AppEvent): EventText | undefined {
     case "shard_released":
     case "lease_lost":
       return ownershipText(event);
+    case "batch_bisected":
     case "record_failed":
     case "record_skipped":
     case "processor_failed":
@@ -110,6 +111,7 @@ function ownershipText(event: OwnershipEvent): EventText {
 }
 
 type RecordEvent = EventNamed<
+  | "batch_bisected"
   | "record_failed"
   | "record_skipped"
   | "processor_failed"
@@ -120,6 +122,13 @@ type RecordEvent = EventNamed<
 
 function recordText(event: RecordEvent): EventText {
   switch (event.type) {
+    case "batch_bisected":
+      return {
+        tone: "warning",
+        text:
+          `attempt ${event.attempt} failed for a batch of ${count(event.records, "record")} of ` +
+          `${event.shardId}, now in two halves: ${errorText(event.error)}`,
+      };
     case "record_failed":
       return {
         tone: "warning",
@@ -131,7 +140,7 @@ function recordText(event: RecordEvent): EventText {
         tone: "bad",
         text: `gave up record ${event.sequenceNumber} of ${event.shardId} after ${
           count(event.attempts, "attempt")
-        }, and went on`,
+        }${event.reason === "tooOld" ? ", because it is too old" : ""}, and went on`,
       };
     case "processor_failed": {
       const where = event.shardId === null ? "" : ` for ${event.shardId}`;

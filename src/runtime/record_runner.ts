@@ -18,7 +18,8 @@ import { DeliveredRecord, positionAfter } from "./delivered_record.ts";
 import { cut, Lanes, type Read, type Stretch, type StretchQueue } from "./lanes.ts";
 import type { Lease } from "./lease_keeper.ts";
 import type { Slot, Use } from "./processors.ts";
-import { type BatchOutcome, processRecords } from "./record_attempts.ts";
+import { processBatch } from "./batch_attempts.ts";
+import { type BatchOutcome, type Processed, processRecords } from "./record_attempts.ts";
 import { isRunProcessor } from "./record_run.ts";
 import { Scope } from "./tasks.ts";
 import { UserCode, type UserCodeDeps } from "./user_code.ts";
@@ -28,6 +29,8 @@ export interface RecordRunnerDeps extends UserCodeDeps {
   /** The most runs of one shard at the same time. */
   readonly concurrency: number;
   readonly orderBy: "partitionKey" | "shard" | "none";
+  /** Whether a batch that fails is cut in two. */
+  readonly bisectBatchOnError: boolean;
 }
 
 /** Of what several lanes say, the last in this row counts. */
@@ -228,27 +231,27 @@ export class RecordRunner {
     return isTogether ? Math.ceil(read.size / concurrency) : 1;
   }
 
-  #process(
-    stretch: Stretch,
-    { use, processor }: Ready,
-    lane: number,
-  ): ReturnType<typeof processRecords> {
+  async #process(stretch: Stretch, { use, processor }: Ready, lane: number): Promise<Processed> {
+    const { records, read: { millisBehindLatest } } = stretch;
+    const [user, lease, { until }, { emit, bisectBatchOnError }] = [
+      this.#user,
+      this.#lease,
+      this,
+      this.#deps,
+    ];
+    const run = { user, lease, processor, records, millisBehindLatest, until };
+    if (processor.processBatch !== undefined) {
+      const onFinished = (from: number, until: number): void => this.#finish(stretch, from, until);
+      const outcome = await processBatch({ ...run, bisectBatchOnError, onFinished }, emit);
+      return { finished: records.length, outcome };
+    }
     let told = 0;
-    return processRecords({
-      user: this.#user,
-      lease: this.#lease,
-      processor,
-      records: stretch.records,
-      attempt: 1,
-      millisBehindLatest: stretch.read.millisBehindLatest,
-      lane,
-      until: this.until,
-      retired: use.retired,
-      onFinished: (finished) => {
-        this.#finish(stretch, told, finished);
-        told = Math.max(told, finished);
-      },
-    }, this.#deps.emit);
+    const onFinished = (finished: number): void => {
+      this.#finish(stretch, told, finished);
+      told = Math.max(told, finished);
+    };
+    const { retired } = use;
+    return await processRecords({ ...run, attempt: 1, lane, retired, onFinished }, emit);
   }
 
   /** The processor for what comes next, or why nothing does; a promise if it is being made: then ask again. */

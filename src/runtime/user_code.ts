@@ -8,7 +8,7 @@
 
 import { compareCheckpoints } from "../core/checkpoint.ts";
 import { decide, DEFAULT_MODE, type ErrorHandlingMode } from "../core/policy.ts";
-import { ProcessTimeoutError, toEventError } from "../errors.ts";
+import { ProcessTimeoutError, RecordTooOldError, toEventError } from "../errors.ts";
 import type { AppFact, EventSink } from "../events.ts";
 import type { Clock, Random } from "../ports.ts";
 import type { KinesisRecord, ProcessContext, RecordProcessor } from "../processor.ts";
@@ -26,6 +26,8 @@ export interface UserCodeDeps {
   readonly checkpointMode: "auto" | "manual";
   /** In milliseconds; 0 is no limit. */
   readonly processTimeout: number;
+  /** In milliseconds; 0 is no limit. */
+  readonly maxRecordAge: number;
   readonly breather: Breather;
 }
 
@@ -43,6 +45,7 @@ export interface LastAttempt {
   readonly error: unknown;
   readonly attempt: number;
   readonly millisBehindLatest: number;
+  readonly reason: "failed" | "tooOld";
 }
 
 /** The user's code, as one turn on a shard calls it. */
@@ -92,7 +95,7 @@ export class UserCode {
   async askMode(
     processor: RecordProcessor,
     record: KinesisRecord,
-    failure: Omit<LastAttempt, "mode">,
+    failure: Omit<LastAttempt, "mode" | "reason">,
   ): Promise<ErrorHandlingMode> {
     if (processor.getErrorHandlingMode === undefined) return DEFAULT_MODE;
     const ask = processor.getErrorHandlingMode.bind(processor);
@@ -125,6 +128,33 @@ export class UserCode {
     return this.#until.aborted ? "drained" : "again";
   }
 
+  /** Whether a record is older than `maxRecordAge`: by this machine's clock, against the stream's. */
+  isTooOld(record: KinesisRecord): boolean {
+    const { maxRecordAge } = this.#deps;
+    return maxRecordAge > 0 && this.#ageOf(record) > maxRecordAge;
+  }
+
+  /** Tells the processor of a record that it is given up because it is too old; `error` is what it failed with, if it was tried. */
+  async tellTooOld(
+    processor: RecordProcessor,
+    record: KinesisRecord,
+    { attempt, error, millisBehindLatest }: Omit<LastAttempt, "mode" | "reason">,
+  ): Promise<void> {
+    const options = attempt === 0 ? {} : { cause: error };
+    await this.tellGivenUp(processor, [record], {
+      // Whatever its mode is, it does not stop the shard.
+      mode: { kind: "retryAndSkip", retries: Math.max(0, attempt - 1) },
+      error: new RecordTooOldError(this.#ageOf(record), this.#deps.maxRecordAge, options),
+      reason: "tooOld",
+      attempt,
+      millisBehindLatest,
+    });
+  }
+
+  #ageOf(record: KinesisRecord): number {
+    return this.#deps.clock.now() - record.approximateArrivalTimestamp.getTime();
+  }
+
   /** Tells the processor of each record that it is given up. */
   async tellGivenUp(
     processor: RecordProcessor,
@@ -150,6 +180,7 @@ export class UserCode {
         shardId: this.#lease.shardId,
         sequenceNumber: record.sequenceNumber,
         attempts: attempt,
+        reason: last.reason,
       });
     }
   }

@@ -41,9 +41,11 @@ export async function running(
     streamName: "orders",
     checkpointMode: "auto",
     processTimeout: 0,
+    maxRecordAge: 0,
     breather: new Breather(clock),
     concurrency: 1,
     orderBy: "partitionKey",
+    bisectBatchOnError: false,
     ...options,
   };
   const processors = new Processors(source, deps);

@@ -50,6 +50,8 @@ async function build(
     streamName: "orders",
     checkpointMode: "auto",
     processTimeout: 0,
+    maxRecordAge: 0,
+    bisectBatchOnError: false,
     breather: new Breather(clock),
     concurrency: 1,
     orderBy: "partitionKey",
