@@ -79,6 +79,7 @@ export type {
   KinesisRecord,
   ProcessContext,
   ProcessorSource,
+  RecordFilter,
   RecordProcessor,
   RecordProcessorFactory,
 } from "./src/processor.ts";

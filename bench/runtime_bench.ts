@@ -68,6 +68,8 @@ async function makeRunner(processor: ProcessorSource, concurrency = 1): Promise<
     processTimeout: 0,
     maxRecordAge: 0,
     bisectBatchOnError: false,
+    batchSize: 10_000,
+    batchWindow: 0,
     breather: new Breather(systemClock),
     concurrency,
     orderBy: "partitionKey",

@@ -57,6 +57,8 @@ export type AppFact =
     readonly shardId: string;
     readonly records: number;
     readonly bytes: number;
+    /** How many records of the read the filter left out, besides. */
+    readonly filtered: number;
     readonly millisBehindLatest: number;
   }
   /** A batch failed, and is cut in two: each half is tried by itself. `sequenceNumber` is the first record of the second one. */
@@ -85,7 +87,7 @@ export type AppFact =
     readonly attempts: number;
     readonly reason: "failed" | "tooOld";
   }
-  /** A method of the user's processor other than `process` threw. */
+  /** A method of the user's processor other than `process` threw, or the filter did. */
   | {
     readonly type: "processor_failed";
     readonly shardId: string | null;
@@ -95,6 +97,7 @@ export type AppFact =
       | "onMaxRetryExceeded"
       | "shardEnded"
       | "dispose"
+      | "filter"
       /** No method: something that was started and not waited for. Told of a processor in a thread of its own. */
       | "background";
     readonly error: EventError;

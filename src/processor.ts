@@ -179,6 +179,12 @@ export type RecordProcessorFactory = (
 /** One processor for all shards, or a factory that makes one for each. */
 export type ProcessorSource = RecordProcessor | RecordProcessorFactory;
 
+/**
+ * Says whether a record is to be processed, at once and without changing it. One for which it gives false counts as finished. If it
+ * throws, or gives anything else, the record is processed, and `processor_failed` tells of it.
+ */
+export type RecordFilter = (record: KinesisRecord) => boolean;
+
 /** How far a run of records came. */
 export interface RunResult {
   /** How many records are finished, from the first one on. */

@@ -14,6 +14,7 @@ function batch(records: number, millisBehindLatest = 0): AppEvent {
     shardId: "shardId-1",
     records,
     bytes: 1_000_000,
+    filtered: 0,
     millisBehindLatest,
     ...STAMP,
   };

@@ -46,6 +46,8 @@ export async function running(
     concurrency: 1,
     orderBy: "partitionKey",
     bisectBatchOnError: false,
+    batchSize: 10_000,
+    batchWindow: 0,
     ...options,
   };
   const processors = new Processors(source, deps);

@@ -52,6 +52,8 @@ async function build(
     processTimeout: 0,
     maxRecordAge: 0,
     bisectBatchOnError: false,
+    batchSize: 10_000,
+    batchWindow: 0,
     breather: new Breather(clock),
     concurrency: 1,
     orderBy: "partitionKey",
