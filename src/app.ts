@@ -16,7 +16,7 @@ import { EventHub, type EventListener, type ListenerOptions } from "./event_hub.
 import { toEventError } from "./errors.ts";
 import type { AppEvent, AppEventType, AppFact, EventSink } from "./events.ts";
 import type { Clock, LeaseStore, Random, StreamSource } from "./ports.ts";
-import type { ProcessorSource } from "./processor.ts";
+import type { ProcessorSource, RecordFilter } from "./processor.ts";
 import { checkProcessorSource } from "./runtime/processors.ts";
 import type { OwnShard } from "./runtime/shard_roster.ts";
 import { Worker } from "./runtime/worker.ts";
@@ -45,6 +45,13 @@ export interface Ports {
 export interface AppOptions extends ClusterOptions {
   /** What processes the records: one processor for all shards, or a factory that makes one for each. */
   readonly processor: ProcessorSource;
+  /**
+   * Which records are processed: those for which it gives true. The others count as finished, and `batch_processed` says how many
+   * they were.
+   *
+   * @default {all of them}
+   */
+  readonly filter?: RecordFilter;
   /**
    * The name of this worker, different for each process. 1 to 128 characters.
    *
@@ -111,6 +118,7 @@ export class ReactoKinesixApp implements AsyncDisposable {
     const names = checkNames(options);
     const config = resolveConfig(options.config);
     const processor = checkProcessorSource(options.processor);
+    const filter = checkFilter(options.filter);
     const { clock = systemClock, random = systemRandom } = options.ports ?? {};
     checkInitialPosition(config.initialPosition, clock.now());
     const isOnAws = !options.kinesisEndpoint && !options.dynamoDBEndpoint && !options.ports;
@@ -124,7 +132,7 @@ export class ReactoKinesixApp implements AsyncDisposable {
     const hub = new EventHub(onListenerError, options.onEvent);
     const world = await connect(options, config, { clock, random, emit });
     const { version } = manifest;
-    const worker = new Worker({ ...world, ...names, workerId, version, config, processor });
+    const worker = new Worker({ ...world, ...names, workerId, version, config, processor, filter });
     const stop = (): void => void worker.stop();
     options.signal?.addEventListener("abort", stop, { once: true });
     const finished = worker.finished.finally(() => {
@@ -323,6 +331,16 @@ function checkInitialPosition(position: ResolvedConfig["initialPosition"], now: 
   if (typeof position !== "number" || position <= now + CLOCK_DIFFERENCE_MAX_MS) return;
   throw new RangeError(
     `Cannot use setting "initialPosition": ${new Date(position).toISOString()} is in the future`,
+  );
+}
+
+function checkFilter(filter: unknown): RecordFilter | undefined {
+  if (filter === undefined || typeof filter === "function") return filter as RecordFilter;
+  throw new TypeError(
+    `Cannot use filter ${
+      JSON.stringify(filter)?.slice(0, 150)
+    }: it must be a function that says for a ` +
+      `record whether it is to be processed`,
   );
 }
 

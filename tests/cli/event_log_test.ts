@@ -39,6 +39,7 @@ Deno.test("the JSON log writes one event a line, the common fields first", async
     "shardId",
     "records",
     "bytes",
+    "filtered",
     "millisBehindLatest",
   ]);
   assertEquals(terminal.stderr(), "");
