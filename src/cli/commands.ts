@@ -9,6 +9,7 @@
 import { SETTINGS } from "../core/config.ts";
 import { type Flag, HTTP_URL, matching, oneOf, wholeNumber } from "./flags.ts";
 import { PROCESSOR_FLAGS } from "./processor_flags.ts";
+import { FILTER } from "./pattern_filter.ts";
 import { THREAD_FLAGS } from "./thread_flags.ts";
 import type { Terminal } from "./terminal.ts";
 import type { Accepted, Values } from "./values.ts";
@@ -105,6 +106,7 @@ const RUN: Command = {
       accepts: matching(/^[^\p{Cc}]{1,128}$/u, "1 to 128 characters"),
       isInEnvironment: true,
     },
+    FILTER,
     ...THREAD_FLAGS,
     REGION,
     ENDPOINT,

@@ -17,6 +17,7 @@ import { type LoadedProcessor, startProcessor } from "./load_processor/load_proc
 import type { ModuleGraph } from "./load_processor/module_graph.ts";
 import { checkForNewVersion } from "./load_processor/new_version.ts";
 import { LOAD_LIMITS, type LoadOptions } from "./load_processor/options.ts";
+import { filterOf } from "./pattern_filter.ts";
 import { loadOptions, watchInterval } from "./processor_flags.ts";
 import { sendConsoleToStderr } from "./processor_output.ts";
 import { startInThreads } from "./processor_threads.ts";
@@ -44,6 +45,7 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
       terminal.say(`${signals.signal.reason}: stopping cleanly; once more to stop at once`);
     }
   });
+  const filter = filterOf(values);
   const processing = await startProcessing(values, terminal, signals.signal);
   if (processing === undefined) return 0;
   try {
@@ -56,6 +58,7 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
         appName: values.need("app"),
         streamName: values.need("stream"),
         processor: processing.first.source,
+        ...filter !== undefined && { filter },
         config: processing.config,
         onEvent: log.onEvent,
       });

@@ -261,13 +261,16 @@ function drawBatches(scenario: Scenario): Scenario {
     config: {
       ...config,
       ...isBatch && batches,
-      ...!isGentle && random.chance(0.1) && { maxRecordAge },
+      ...!isGentle && random.chance(0.2) && { maxRecordAge },
     },
     processor: {
       ...processor,
       partial: isBatch && random.chance(0.6) ? random.between(0.3, 1) : 0,
+      throws: isBatch && !isGentle && random.chance(0.7)
+        ? random.between(0.05, 0.4)
+        : processor.throws,
     },
-    filtered: random.chance(0.1) ? random.between(0.1, 0.9) : 0,
+    filtered: random.chance(0.2) ? random.between(0.1, 0.9) : 0,
   };
 }
 
