@@ -25,6 +25,7 @@
  */
 
 export { ReactoKinesixApp } from "./src/app.ts";
+export { ClusterControl } from "./src/runtime/cluster_control.ts";
 export { retryAndSkip, retryAndStop } from "./src/core/policy.ts";
 export {
   LeaseLostError,
@@ -45,6 +46,7 @@ export type {
   Row,
   RowChange,
   RowFields,
+  ShardOrder,
   ShardRow,
   StreamRow,
   WorkerRow,
@@ -66,6 +68,7 @@ export type {
   Clock,
   LeaseStore,
   Random,
+  ReadBudget,
   RowKinds,
   RowListing,
   ShardInfo,
@@ -83,4 +86,5 @@ export type {
   RecordProcessor,
   RecordProcessorFactory,
 } from "./src/processor.ts";
+export type { SetCheckpointOptions } from "./src/runtime/cluster_control.ts";
 export type { OwnShard } from "./src/runtime/shard_roster.ts";

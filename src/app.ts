@@ -17,6 +17,7 @@ import { toEventError } from "./errors.ts";
 import type { AppEvent, AppEventType, AppFact, EventSink } from "./events.ts";
 import type { Clock, LeaseStore, Random, StreamSource } from "./ports.ts";
 import type { ProcessorSource, RecordFilter } from "./processor.ts";
+import { ClusterControl } from "./runtime/cluster_control.ts";
 import { checkProcessorSource } from "./runtime/processors.ts";
 import type { OwnShard } from "./runtime/shard_roster.ts";
 import { Worker } from "./runtime/worker.ts";
@@ -188,6 +189,24 @@ export class ReactoKinesixApp implements AsyncDisposable {
   }
 
   /**
+   * Steers the cluster without starting a worker: stops, starts and hands over shards, and sets checkpoints.
+   *
+   * @throws {TypeError | RangeError} If an option is not acceptable.
+   */
+  static async control(
+    options: ClusterOptions & {
+      readonly config?: Pick<ReactoKinesixConfig, "dynamoDBTableSuffix" | "maxDynamoDBRetries">;
+      readonly ports?: Ports;
+    },
+  ): Promise<ClusterControl> {
+    checkNames(options);
+    const config = resolveConfig(options.config);
+    const { clock = systemClock, random = systemRandom } = options.ports ?? {};
+    const world = await connect(options, config, { clock, random, emit: () => {} });
+    return new ClusterControl(world, () => world.close());
+  }
+
+  /**
    * Processes a shard on this worker again that was stopped here, by `stopProcessing` or by a record with `retryAndStop`. Resolves
    * when this worker has taken it, or when it turned out that another one has it.
    *
@@ -215,6 +234,14 @@ export class ReactoKinesixApp implements AsyncDisposable {
    */
   changeProcessor(next: ProcessorSource): Promise<void> {
     return this.#worker.changeProcessor(next);
+  }
+
+  /**
+   * The memory that is held at this moment for records that are read and not finished, and for reads that are under way, in bytes:
+   * what `maxBufferedBytes` limits.
+   */
+  get bufferedBytes(): number {
+    return this.#worker.bufferedBytes;
   }
 
   /** The shards that this worker processes now. */

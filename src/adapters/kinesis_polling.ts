@@ -11,9 +11,10 @@ import type { Checkpoint } from "../core/checkpoint.ts";
 import type { ResolvedConfig } from "../core/config.ts";
 import { SourceError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
-import type { Batch, Clock, Random, ShardInfo, StreamSource } from "../ports.ts";
+import type { Batch, Clock, Random, ReadBudget, ShardInfo, StreamSource } from "../ports.ts";
 import { describeFailure, retryCall, withoutRetries } from "./aws_calls.ts";
 import { toShardInfo } from "./kinesis_shapes.ts";
+import { RecordSizes } from "./read_limit.ts";
 import { ShardReader } from "./shard_reader.ts";
 import { systemRandom } from "./system.ts";
 
@@ -38,6 +39,8 @@ const PAGES_MAX = 1_000;
 /** A stream that is read by polling. */
 export class KinesisPollingSource implements StreamSource {
   readonly #options: Required<KinesisPollingOptions>;
+  /** What one shard has learned about the records is a first guess for the others. */
+  readonly #sizes = new RecordSizes();
 
   constructor(options: KinesisPollingOptions) {
     this.#options = { random: systemRandom, ...options };
@@ -61,13 +64,25 @@ export class KinesisPollingSource implements StreamSource {
     );
   }
 
-  async *open(shardId: string, after: Checkpoint, signal: AbortSignal): AsyncGenerator<Batch> {
+  async *open(
+    shardId: string,
+    after: Checkpoint,
+    signal: AbortSignal,
+    budget?: ReadBudget,
+  ): AsyncGenerator<Batch> {
     signal.throwIfAborted();
     if (after.kind === "shardEnd") {
       yield { records: [], millisBehindLatest: 0, end: { children: [] } };
       return;
     }
-    const reader = new ShardReader({ ...this.#options, shardId, after, signal });
+    const reader = new ShardReader({
+      ...this.#options,
+      shardId,
+      after,
+      signal,
+      budget,
+      sizes: this.#sizes,
+    });
     while (true) {
       const batch = await reader.read();
       yield batch;

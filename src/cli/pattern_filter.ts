@@ -1,7 +1,7 @@
 /**
  * Owns: `--filter`: an event pattern as the filter of an app, and what a pattern sees of a record.
  * Must not: know what the operators of a pattern mean.
- * Called by: `commands.ts` lists the flag, `run.ts` reads it.
+ * Called by: `commands/worker_commands.ts` lists the flag, `run.ts` reads it.
  *
  * @module
  */

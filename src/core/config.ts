@@ -103,6 +103,12 @@ export interface ReactoKinesixConfig {
    */
   readonly maxBatchSize?: number;
   /**
+   * The most memory for records that are read and not finished, of all shards of this process together, in bytes. 1 MiB to 64 GiB.
+   *
+   * @default {67_108_864}
+   */
+  readonly maxBufferedBytes?: number;
+  /**
    * Where a stream begins that this app has never processed: `TRIM_HORIZON` (the oldest record), `LATEST` (from when the first
    * worker starts), or a time.
    *
@@ -240,6 +246,11 @@ const TABLE: { readonly [K in keyof ResolvedConfig]: SettingRow } = {
     "how often requests are looked for, should a nudge be lost",
   ),
   maxBatchSize: count(1, 10_000, 10_000, "the most records that are read at once"),
+  maxBufferedBytes: {
+    type: { kind: "size", min: 2 ** 20, max: 2 ** 36 },
+    defaultValue: 2 ** 26,
+    doc: "the most memory for records in hand, of all shards together",
+  },
   initialPosition: {
     type: { kind: "position" },
     defaultValue: "TRIM_HORIZON",

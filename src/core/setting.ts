@@ -6,11 +6,13 @@
  * @module
  */
 
+import { formatByteSize, parseByteSize } from "./byte_size.ts";
 import { formatDuration, parseDuration } from "./duration.ts";
 
 /** What a setting accepts. */
 export type SettingType =
   | { readonly kind: "duration"; readonly min: number; readonly max: number }
+  | { readonly kind: "size"; readonly min: number; readonly max: number }
   | { readonly kind: "count"; readonly min: number; readonly max: number }
   | { readonly kind: "choice"; readonly choices: readonly string[] }
   | { readonly kind: "boolean" }
@@ -43,6 +45,7 @@ export function checkSetting(setting: Setting, given: unknown): unknown {
   if (given === undefined) return setting.defaultValue;
   switch (type.kind) {
     case "duration":
+    case "size":
     case "count": {
       if (typeof given !== "number") throw wrong(TypeError, setting, given);
       const isWhole = type.kind === "duration" || Number.isInteger(given);
@@ -86,6 +89,8 @@ export function parseSetting(setting: Setting, text: string): unknown {
   switch (setting.type.kind) {
     case "duration":
       return checkSetting(setting, parseDuration(text) ?? text);
+    case "size":
+      return checkSetting(setting, parseByteSize(text) ?? text);
     case "count":
       return checkSetting(setting, /^\d{1,15}$/.test(text.trim()) ? Number(text) : text);
     case "boolean":
@@ -106,6 +111,8 @@ export function describeRange(setting: Setting): string {
   switch (type.kind) {
     case "duration":
       return `${formatDuration(type.min)} to ${formatDuration(type.max)}`;
+    case "size":
+      return `${formatByteSize(type.min)} to ${formatByteSize(type.max)}`;
     case "count":
       return `${type.min} to ${type.max}`;
     case "choice":
@@ -123,9 +130,14 @@ export function describeRange(setting: Setting): string {
 
 /** The default of a setting as `--help` and the README show it. */
 export function describeDefault(setting: Setting): string {
-  return setting.type.kind === "duration"
-    ? formatDuration(Number(setting.defaultValue))
-    : String(setting.defaultValue);
+  switch (setting.type.kind) {
+    case "duration":
+      return formatDuration(Number(setting.defaultValue));
+    case "size":
+      return formatByteSize(Number(setting.defaultValue));
+    default:
+      return String(setting.defaultValue);
+  }
 }
 
 /** The platform reads more than ISO times: to it, `LATEST-1` is a day in 2001. */
@@ -138,11 +150,17 @@ function wrong(
   setting: Setting,
   given: unknown,
 ): Error {
-  const unit = setting.type.kind === "duration" ? ", in milliseconds in code" : "";
   return new kind(
-    `Cannot use setting "${setting.name}": it must be ${describeRange(setting)}${unit}; given ` +
+    `Cannot use setting "${setting.name}": it must be ${describeRange(setting)}${
+      unitInCode(setting)
+    }; given ` +
       show(given),
   );
+}
+
+function unitInCode({ type }: Setting): string {
+  if (type.kind === "duration") return ", in milliseconds in code";
+  return type.kind === "size" ? ", in bytes in code" : "";
 }
 
 /** A value as a message shows it; not everything that can be given is JSON. */

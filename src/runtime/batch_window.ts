@@ -8,6 +8,7 @@
  */
 
 import type { Clock } from "../ports.ts";
+import type { BufferBudget } from "./buffer_budget.ts";
 import type { StretchQueue } from "./lanes.ts";
 import { Scope } from "./tasks.ts";
 
@@ -18,6 +19,8 @@ export interface BatchWindowDeps {
   readonly batchSize: number;
   /** In milliseconds; 0 collects nothing. */
   readonly batchWindow: number;
+  /** The memory for what is collected. */
+  readonly budget: Pick<BufferBudget, "isScarce">;
 }
 
 /** Wakes lanes that wait. Made once: an abort without a reason makes an error with its stack. */
@@ -41,7 +44,10 @@ export class BatchWindow {
 
   /** Whether what waits is to be processed now. */
   isOver(queue: StretchQueue): boolean {
-    return !this.isOpen || queue.size >= this.#deps.batchSize || this.#left(queue) <= 0;
+    const { batchSize, budget } = this.#deps;
+    if (!this.isOpen || queue.size >= batchSize) return true;
+    // Whoever waits for the memory would else wait for the window.
+    return budget.isScarce || this.#left(queue) <= 0;
   }
 
   /** Resolves when it is worth another look; at the latest when the window is over. */
@@ -52,7 +58,7 @@ export class BatchWindow {
     await this.#deps.clock.sleep(Math.max(0, this.#left(queue)), scope.signal).catch(() => {});
   }
 
-  /** More waits than before. */
+  /** More waits than before, or there is no memory for more. */
   added(): void {
     if (!this.isOpen) return;
     this.#waiting.abort(LOOK_AGAIN);

@@ -7,6 +7,7 @@
  * @module
  */
 
+import { heldBytesOf } from "../core/byte_size.ts";
 import type { Checkpoint } from "../core/checkpoint.ts";
 import { ShardProgress } from "../core/progress.ts";
 import { invariant } from "../errors.ts";
@@ -14,6 +15,7 @@ import type { Batch } from "../ports.ts";
 import type { RecordFilter } from "../processor.ts";
 import { processBatch } from "./batch_attempts.ts";
 import { BatchWindow, type BatchWindowDeps } from "./batch_window.ts";
+import type { BufferBudget, ShardBudget } from "./buffer_budget.ts";
 import { DeliveredRecord, positionAfter } from "./delivered_record.ts";
 import { cut, Lanes, type Read, type Stretch, type StretchQueue } from "./lanes.ts";
 import type { Lease } from "./lease_keeper.ts";
@@ -35,6 +37,8 @@ export interface RecordRunnerDeps extends UserCodeDeps, BatchWindowDeps {
   readonly bisectBatchOnError: boolean;
   /** Which records are processed; undefined for all. */
   readonly filter?: RecordFilter | undefined;
+  /** What all shards together may hold in memory. */
+  readonly budget: BufferBudget;
 }
 
 /** Of what several lanes say, the last in this row counts. */
@@ -48,8 +52,6 @@ const OUTCOMES: readonly BatchOutcome[] = [
 const NONE: ReadonlySet<number> = new Set();
 /** While one record fails again and again, so many others may be finished after it; all of them would come again after a crash. */
 const SPAN_MAX = 100_000;
-/** What is collected for batches is given to them when a shard has more than this in hand: as much as a read may bring. */
-const COLLECTED_BYTES_MAX = 10 * 1024 * 1024;
 
 /** Runs the records of one shard through its processor. */
 export class RecordRunner {
@@ -62,10 +64,11 @@ export class RecordRunner {
   readonly #lanes: Lanes;
   readonly #window: BatchWindow;
   readonly #progress = new ShardProgress();
+  /** What this turn holds in memory: until a read is finished, since its records are kept together. */
+  readonly budget: ShardBudget;
   /** The reads with records that are not finished, in order. */
   readonly #reads = new Set<Read>();
   #largestRead = 0;
-  #unfinishedBytes = 0;
   #readTo: Checkpoint;
   #latest = { millisBehindLatest: 0 };
   #isTipTold = false;
@@ -79,10 +82,11 @@ export class RecordRunner {
     this.#lease = lease;
     this.#drain = drain;
     this.#readTo = lease.readTo;
+    this.#window = new BatchWindow(deps);
+    this.budget = deps.budget.open(this.#window.isOpen ? () => this.#window.added() : undefined);
     this.#until = new Scope(lease.signal, drain);
     this.#user = new UserCode(deps, lease, this.until);
     this.#processor = new ReadyProcessor(slot, this.#user, lease, this.until);
-    this.#window = new BatchWindow(deps);
     this.#lanes = new Lanes(
       deps,
       (lane, queue) => this.#work(lane, queue),
@@ -112,7 +116,8 @@ export class RecordRunner {
     const { filter, clock, concurrency } = this.#deps;
     const readAt = clock.monotonic();
     const filtered = filter === undefined ? undefined : await leftOut(records, filter, this.#user);
-    this.#take(records, filtered ?? NONE, { ...batch, readAt });
+    const heldBytes = heldBytesOf(batch.records);
+    this.#take(records, filtered ?? NONE, { ...batch, readAt, heldBytes });
     if (concurrency === 1 && !this.#window.isOpen) return await this.settled();
     if (!this.#hasRoom()) {
       const room = this.#room = Promise.withResolvers();
@@ -126,11 +131,14 @@ export class RecordRunner {
   #take(
     records: readonly DeliveredRecord[],
     filtered: ReadonlySet<number>,
-    { millisBehindLatest, readAt }: Pick<Read, "millisBehindLatest" | "readAt">,
+    { millisBehindLatest, readAt, heldBytes }: Pick<
+      Read,
+      "millisBehindLatest" | "readAt" | "heldBytes"
+    >,
   ): void {
     const { size } = filtered;
     const counts = { size: records.length, filtered: size, finished: 0, finishedBytes: 0 };
-    const read = { ...counts, millisBehindLatest, readAt };
+    const read = { ...counts, millisBehindLatest, readAt, heldBytes };
     const last = records.at(-1);
     this.#latest = read;
     if (last === undefined) return this.#tellBatch(read);
@@ -146,8 +154,6 @@ export class RecordRunner {
 
   #share(stretch: Stretch): void {
     this.#lanes.add(stretch);
-    if (!this.#window.isOpen) return;
-    for (const { data } of stretch.records) this.#unfinishedBytes += data.byteLength;
     this.#window.added();
   }
 
@@ -176,6 +182,7 @@ export class RecordRunner {
     this.#until.abort();
     await this.#lanes.settled();
     this.#until[Symbol.dispose]();
+    this.budget[Symbol.dispose]();
   }
 
   /** Tells the processor that every record of the closed shard was processed. */
@@ -293,13 +300,10 @@ export class RecordRunner {
   #finish({ read, records, numbers }: Stretch, from: number, until: number): void {
     if (until <= from) return;
     let hasMoved = false;
-    let bytes = 0;
     for (let i = from; i < until; i++) {
       hasMoved = this.#progress.finish(numbers[i] ?? NaN) || hasMoved;
-      bytes += records[i]?.data.byteLength ?? 0;
+      read.finishedBytes += records[i]?.data.byteLength ?? 0;
     }
-    if (this.#window.isOpen) this.#unfinishedBytes -= bytes;
-    read.finishedBytes += bytes;
     read.finished += until - from;
     this.#noteFinished(read, hasMoved);
   }
@@ -315,6 +319,7 @@ export class RecordRunner {
   #noteFinished(read: Read, hasMoved: boolean): void {
     if (read.finished === read.size) {
       this.#reads.delete(read);
+      this.budget.finished(read.heldBytes);
       this.#tellBatch(read);
     }
     const { position } = this.#progress;
@@ -361,6 +366,6 @@ export class RecordRunner {
     const collected = this.#window.isOpen ? (this.#isShared ? 1 : concurrency) * batchSize : 0;
     const enough = Math.max(concurrency, this.#largestRead / 2) + collected;
     if (this.until.aborted) return true;
-    return unfinished <= enough && span <= SPAN_MAX && this.#unfinishedBytes <= COLLECTED_BYTES_MAX;
+    return unfinished <= enough && span <= SPAN_MAX;
   }
 }

@@ -8,7 +8,7 @@
 
 import { type ResolvedConfig, startingCheckpoint } from "../core/config.ts";
 import { dutyFactor } from "../core/duty.ts";
-import { create, isEnded, type StreamRow } from "../core/lease.ts";
+import { create, isEnded, isHalted, type ShardRow, type StreamRow } from "../core/lease.ts";
 import { type ClusterStatus, clusterStatus } from "../core/status.ts";
 import {
   invariant,
@@ -21,6 +21,7 @@ import {
 
 import type { ShardInfo, StreamSource } from "../ports.ts";
 import type { ProcessorSource, RecordFilter } from "../processor.ts";
+import { BufferBudget } from "./buffer_budget.ts";
 import { Fence, Heartbeat } from "./heartbeat.ts";
 import { Membership } from "./membership.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
@@ -65,6 +66,7 @@ export class Worker {
   readonly #processors: Processors;
   readonly #heartbeat: Heartbeat;
   readonly #membership: Membership;
+  readonly #budget: BufferBudget;
   readonly #roster: ShardRoster;
   readonly #survey: Survey;
   #sync: ShardSync | undefined;
@@ -104,9 +106,11 @@ export class Worker {
       tasks: this.#nudges,
       onGone: (workerId) => this.#survey.seeTo(workerId),
     });
+    this.#budget = new BufferBudget(config.maxBufferedBytes);
     this.#roster = new ShardRoster({
       ...deps,
       ...config,
+      budget: this.#budget,
       claimant,
       fence: this.#fence,
       tasks: this.#tasks,
@@ -117,7 +121,7 @@ export class Worker {
       coolOff: heartbeatTimeout,
       alive: () => this.#membership.alive(),
       heirOf: (row) => this.#survey.heirOf(row),
-      onHandoverRequested: () => this.#survey.ring(),
+      onRowNews: () => this.#survey.ring(),
       onGiven: (to) => this.#membership.nudge(to, this.#ended.signal),
       onFree: () => this.#survey.ring(),
       onEnding: (children) => this.#prepareChildren(children),
@@ -173,7 +177,12 @@ export class Worker {
 
   /** Processes a shard here again; resolves when it is taken, or when another worker turned out to have it. */
   async startProcessing(shardId: string): Promise<void> {
-    await this.#checkShard("start", shardId);
+    if (isHalted(await this.#checkShard("start", shardId))) {
+      throw new RangeError(
+        `Cannot start shard "${shardId}" here: an operator stopped it for the whole cluster, which ` +
+          "has to start it again",
+      );
+    }
     this.#roster.start(shardId);
     this.#survey.adopt([shardId]);
     await this.#survey.look(this.#closing.signal);
@@ -181,8 +190,7 @@ export class Worker {
 
   /** Stops a shard here; resolves when the record in hand is finished and checkpointed. */
   async stopProcessing(shardId: string): Promise<void> {
-    await this.#checkShard("stop", shardId);
-    await this.#roster.stop(shardId);
+    await this.#roster.stop(await this.#checkShard("stop", shardId));
   }
 
   /** Uses another processor from the next record on; resolves when the old one is disposed. */
@@ -193,6 +201,11 @@ export class Worker {
   /** The shards that this worker has. */
   shards(): readonly OwnShard[] {
     return this.#roster.shards();
+  }
+
+  /** What the records count for that are read and not finished, in bytes. */
+  get bufferedBytes(): number {
+    return this.#budget.heldBytes;
   }
 
   /** The cluster as the rows show it now. */
@@ -259,9 +272,9 @@ export class Worker {
     }
   }
 
-  async #checkShard(verb: string, shardId: string): Promise<void> {
+  async #checkShard(verb: string, shardId: string): Promise<ShardRow> {
     const row = await this.#deps.store.read("shard", shardId, this.#ended.signal);
-    if (row !== null && !isEnded(row)) return;
+    if (row !== null && !isEnded(row)) return row;
     const { streamName } = this.#deps;
     throw new RangeError(
       row === null

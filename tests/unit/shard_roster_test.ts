@@ -5,6 +5,7 @@ import { clearHandover, requestHandover, type ShardRow } from "../../src/core/le
 import { retryAndStop } from "../../src/core/policy.ts";
 import { SourceError } from "../../src/errors.ts";
 import type { StreamSource } from "../../src/ports.ts";
+import { BufferBudget } from "../../src/runtime/buffer_budget.ts";
 import { Processors } from "../../src/runtime/processors.ts";
 import { type RosterDeps, ShardRoster } from "../../src/runtime/shard_roster.ts";
 import { Breather } from "../../src/runtime/tasks.ts";
@@ -57,6 +58,7 @@ async function build(
     breather: new Breather(clock),
     concurrency: 1,
     orderBy: "partitionKey",
+    budget: new BufferBudget(2 ** 26),
     unreadableAfter: 60_000,
     goneAfter: 30_000,
     coolOff: 60_000,
@@ -175,7 +177,7 @@ Deno.test("roster: a stop that comes while a request is being answered counts, a
   const request = await asked(started);
   await settled();
   await store.table.write(clearHandover(request), bench.signal);
-  const stopped = roster.stop(SHARD);
+  const stopped = roster.stop(row);
   gate.resolve("made");
   await clock.until(stopped, 10_000);
   put(stream, "1");
@@ -196,7 +198,7 @@ Deno.test("roster: a stop that comes while the shard is being taken counts", asy
   const taking = roster.take(row, bench.signal);
   await settled();
   let isStopped = false;
-  const stopped = roster.stop(SHARD).then(() => isStopped = true);
+  const stopped = roster.stop(row).then(() => isStopped = true);
   await settled();
   assertEquals(isStopped, false, "whether there is anything to stop is not known yet");
   gate.resolve("made");
@@ -238,7 +240,7 @@ Deno.test("roster: a shard that is started again while it stops is free for anyb
   put(stream, "1", "2");
   await roster.take(row, bench.signal);
   await settled();
-  const stopped = roster.stop(SHARD);
+  const stopped = roster.stop(row);
   roster.start(SHARD);
   gate.resolve();
   await stopped;
