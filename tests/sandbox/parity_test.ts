@@ -143,6 +143,12 @@ const CASES: Readonly<Record<string, Case>> = {
         log([r.text(), m.kind, m.retries, c.attempt, e.name, e.cause?.message].join(" ")) } }`,
     config: { maxRecordAge: 2_000 },
   },
+  "records that become too old while others are processed": {
+    code: `export default {
+      async process(r) { log(r.text()); await new Promise((go) => setTimeout(go, 2_000)) },
+      onMaxRetryExceeded(r, m, e, c) { log([r.text(), c.attempt, e.name, e.cause].join(" ")) } }`,
+    config: { maxRecordAge: 3_000 },
+  },
   "a factory": {
     code: `export default (shardId) => { log("made for " + shardId);
       return { process(r) { log(r.text()) }, shardEnded(c) { log("ended " + c.shardId) },
@@ -261,6 +267,7 @@ async function play(testCase: Case, threads: number | undefined): Promise<readon
 }
 
 const TOLD = new Set<AppEvent["type"]>([
+  "batch_bisected",
   "record_failed",
   "record_skipped",
   "processor_failed",

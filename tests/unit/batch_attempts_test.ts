@@ -1,6 +1,7 @@
 // Owns: one batch through `processBatch`: which records are tried again, which are halved, and in which order.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import fc from "fast-check";
+import { TRIM_HORIZON } from "../../src/core/checkpoint.ts";
 import { type ErrorHandlingMode, retryAndSkip, retryAndStop } from "../../src/core/policy.ts";
 import type { BatchResult, KinesisRecord, RecordProcessor } from "../../src/processor.ts";
 import type { RecordRunnerDeps } from "../../src/runtime/record_runner.ts";
@@ -128,6 +129,12 @@ Deno.test("batch: a lost shard is nobody's business, whatever is returned", asyn
   });
   assertEquals(await runner.run(batch(1, 3)), "lost");
   assertEquals([log.length, bench.told("record_failed")], [1, []]);
+});
+
+Deno.test("batch: what is returned behind the fence does not count", async () => {
+  const { bench, runner, lease } = await play(() => bench.fence.lower());
+  assertEquals(await runner.run(batch(1, 3)), "lost");
+  assertEquals([lease.position, bench.told("batch_processed")], [TRIM_HORIZON, []]);
 });
 
 Deno.test("bisect: a batch that throws is halved until the bad record is alone; that is no attempt", async () => {
