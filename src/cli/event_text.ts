@@ -147,6 +147,8 @@ function recordText(event: RecordEvent): EventText {
       const where = event.shardId === null ? "" : ` for ${event.shardId}`;
       const what = event.operation === "background"
         ? "something that the processor did not wait for"
+        : event.operation === "filter"
+        ? "the filter"
         : `the processor's ${event.operation}`;
       return { tone: "bad", text: `${what} failed${where}: ${errorText(event.error)}` };
     }

@@ -255,11 +255,16 @@ function drawBatches(scenario: Scenario): Scenario {
   const batches: ReactoKinesixConfig = {
     bisectBatchOnError: random.chance(0.5),
     batchSize: random.pick([2, 5, 100, 10_000]),
+    maxBatchSize: random.pick([3, 20, 1_000]),
     batchWindow: random.chance(0.4) ? Math.round(random.between(100, 2 * heartbeat)) : 0,
   };
   const maxRecordAge = Math.round(random.between(0.2, 10) * MINUTE);
   return {
     ...scenario,
+    // Of batches of one record there is nothing to be learnt.
+    recordsPerSecond: isBatch
+      ? Math.max(scenario.recordsPerSecond, random.between(2, 8))
+      : scenario.recordsPerSecond,
     config: {
       ...config,
       ...isBatch && batches,
