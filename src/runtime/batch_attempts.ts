@@ -186,6 +186,7 @@ class BatchAttempts {
   /** What is left of a group when the records that are too old are given up. */
   async #withoutTooOld(group: Group): Promise<Group> {
     const { user, lease, processor, records, millisBehindLatest } = this.#run;
+    if (!user.hasAgeLimit) return group;
     const isTooOld = (index: number): boolean => {
       const record = records[index];
       return record !== undefined && user.isTooOld(record);
@@ -212,6 +213,8 @@ class BatchAttempts {
 
   /** In stretches: as a rule everything is finished at once. */
   #finish(indexes: readonly number[]): void {
+    const { length } = this.#run.records;
+    if (indexes.length === length) return this.#run.onFinished(0, length);
     let [from] = indexes;
     for (const [i, index] of indexes.entries()) {
       if (from === undefined || indexes[i + 1] === index + 1) continue;

@@ -128,10 +128,14 @@ export class UserCode {
     return this.#until.aborted ? "drained" : "again";
   }
 
+  /** Whether there is an age at which a record is too old. */
+  get hasAgeLimit(): boolean {
+    return this.#deps.maxRecordAge > 0;
+  }
+
   /** Whether a record is older than `maxRecordAge`: by this machine's clock, against the stream's. */
   isTooOld(record: KinesisRecord): boolean {
-    const { maxRecordAge } = this.#deps;
-    return maxRecordAge > 0 && this.#ageOf(record) > maxRecordAge;
+    return this.hasAgeLimit && this.#ageOf(record) > this.#deps.maxRecordAge;
   }
 
   /** Tells the processor of a record that it is given up because it is too old; `error` is what it failed with, if it was tried. */
