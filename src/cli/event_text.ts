@@ -41,13 +41,16 @@ export function eventText(event: AppEvent): EventText | undefined {
     case "lease_lost":
       return ownershipText(event);
     case "batch_bisected":
+    case "aggregate_malformed":
+    case "aggregate_misplaced":
     case "record_failed":
     case "record_skipped":
+      return recordText(event);
     case "processor_failed":
     case "processor_changed":
     case "processor_loaded":
     case "processor_kept":
-      return recordText(event);
+      return processorText(event);
     case "shard_found":
     case "shard_forgotten":
     case "shard_stopped":
@@ -59,6 +62,14 @@ export function eventText(event: AppEvent): EventText | undefined {
     default:
       return workerText(event);
   }
+}
+
+/** A record of a shard, or of an aggregate. */
+function recordName(
+  { sequenceNumber, subSequenceNumber, shardId }: EventNamed<"record_failed" | "record_skipped">,
+): string {
+  const place = subSequenceNumber === undefined ? "" : `:${subSequenceNumber}`;
+  return `record ${sequenceNumber}${place} of ${shardId}`;
 }
 
 type EventNamed<T extends AppEvent["type"]> = Extract<AppEvent, { readonly type: T }>;
@@ -113,12 +124,10 @@ function ownershipText(event: OwnershipEvent): EventText {
 
 type RecordEvent = EventNamed<
   | "batch_bisected"
+  | "aggregate_malformed"
+  | "aggregate_misplaced"
   | "record_failed"
   | "record_skipped"
-  | "processor_failed"
-  | "processor_changed"
-  | "processor_loaded"
-  | "processor_kept"
 >;
 
 function recordText(event: RecordEvent): EventText {
@@ -130,19 +139,46 @@ function recordText(event: RecordEvent): EventText {
           `attempt ${event.attempt} failed for a batch of ${count(event.records, "record")} of ` +
           `${event.shardId}, now in two halves: ${errorText(event.error)}`,
       };
+    case "aggregate_malformed": {
+      const others = event.aggregates === 1 ? "" : `, and ${event.aggregates - 1} more`;
+      return {
+        tone: "warning",
+        text: `record ${event.sequenceNumber} of ${event.shardId} begins as a KPL aggregate, but ` +
+          `${event.reason}; delivered as it is${others}`,
+      };
+    }
+    case "aggregate_misplaced":
+      return {
+        tone: "warning",
+        text: `${count(event.aggregates, "KPL aggregate")} of ${event.shardId}, from ` +
+          `${event.sequenceNumber} on, with records of other shards; delivered all the same`,
+      };
     case "record_failed":
       return {
         tone: "warning",
-        text: `attempt ${event.attempt} failed for record ${event.sequenceNumber} of ` +
-          `${event.shardId}: ${errorText(event.error)}`,
+        text: `attempt ${event.attempt} failed for ${recordName(event)}: ${errorText(event.error)}`,
       };
     case "record_skipped":
       return {
         tone: "bad",
-        text: `gave up record ${event.sequenceNumber} of ${event.shardId} after ${
-          count(event.attempts, "attempt")
-        }${event.reason === "tooOld" ? ", because it is too old" : ""}, and went on`,
+        text: `gave up ${recordName(event)} after ${count(event.attempts, "attempt")}${
+          event.reason === "tooOld" ? ", because it is too old" : ""
+        }, and went on`,
       };
+    default:
+      return event satisfies never;
+  }
+}
+
+type ProcessorEvent = EventNamed<
+  | "processor_failed"
+  | "processor_changed"
+  | "processor_loaded"
+  | "processor_kept"
+>;
+
+function processorText(event: ProcessorEvent): EventText {
+  switch (event.type) {
     case "processor_failed": {
       const where = event.shardId === null ? "" : ` for ${event.shardId}`;
       const what = event.operation === "background"

@@ -15,6 +15,7 @@ import { toEventError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
 import type { KinesisRecord } from "../processor.ts";
 import { type Failed, failedOf } from "./batch_result.ts";
+import { placeOf } from "./delivered_record.ts";
 import { type BatchOutcome, tellRecordFailed } from "./record_attempts.ts";
 import type { Run } from "./record_run.ts";
 
@@ -111,11 +112,10 @@ class BatchAttempts {
     const middle = Math.ceil(indexes.length / 2);
     const second = this.#run.records[indexes[middle] ?? NaN];
     if (second === undefined) return;
-    const { shardId, sequenceNumber } = second;
     const records = indexes.length;
     const told = toEventError(error);
     const type = "batch_bisected";
-    this.#emit({ type, shardId, sequenceNumber, records, attempt, error: told });
+    this.#emit({ type, ...placeOf(second), records, attempt, error: told });
     this.#groups.push(
       { indexes: indexes.slice(middle), attempt },
       { indexes: indexes.slice(0, middle), attempt },

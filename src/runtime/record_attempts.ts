@@ -10,6 +10,7 @@ import type { ErrorHandlingMode } from "../core/policy.ts";
 import { toEventError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
 import type { KinesisRecord } from "../processor.ts";
+import { placeOf } from "./delivered_record.ts";
 import { type Run, runRecords } from "./record_run.ts";
 
 /**
@@ -90,9 +91,9 @@ async function tryAgain(
 /** Tells of a failed attempt. */
 export function tellRecordFailed(
   emit: EventSink,
-  { shardId, sequenceNumber }: KinesisRecord,
+  record: KinesisRecord,
   failure: { readonly attempt: number; readonly error: unknown },
 ): void {
   const error = toEventError(failure.error);
-  emit({ type: "record_failed", shardId, sequenceNumber, attempt: failure.attempt, error });
+  emit({ type: "record_failed", ...placeOf(record), attempt: failure.attempt, error });
 }

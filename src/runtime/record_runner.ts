@@ -7,7 +7,6 @@
  * @module
  */
 
-import { heldBytesOf } from "../core/byte_size.ts";
 import type { Checkpoint } from "../core/checkpoint.ts";
 import { ShardProgress } from "../core/progress.ts";
 import { invariant } from "../errors.ts";
@@ -27,6 +26,7 @@ import { isRunProcessor } from "./record_run.ts";
 import { tellShardEnded } from "./shard_end.ts";
 import { Scope } from "./tasks.ts";
 import { UserCode, type UserCodeDeps } from "./user_code.ts";
+import { type Part, UserRecords } from "./user_records.ts";
 
 /** What the record runner needs of the worker. */
 export interface RecordRunnerDeps extends UserCodeDeps, BatchWindowDeps {
@@ -37,6 +37,9 @@ export interface RecordRunnerDeps extends UserCodeDeps, BatchWindowDeps {
   readonly bisectBatchOnError: boolean;
   /** Which records are processed; undefined for all. */
   readonly filter?: RecordFilter | undefined;
+  readonly maxBatchSize: number;
+  /** Whether aggregates are taken apart. */
+  readonly deaggregate: boolean;
   /** What all shards together may hold in memory. */
   readonly budget: BufferBudget;
 }
@@ -52,6 +55,9 @@ const OUTCOMES: readonly BatchOutcome[] = [
 const NONE: ReadonlySet<number> = new Set();
 /** While one record fails again and again, so many others may be finished after it; all of them would come again after a crash. */
 const SPAN_MAX = 100_000;
+
+/** What all records of a read have in common. */
+type AboutRead = Pick<Read, "millisBehindLatest" | "readAt">;
 
 /** Runs the records of one shard through its processor. */
 export class RecordRunner {
@@ -69,6 +75,7 @@ export class RecordRunner {
   /** The reads with records that are not finished, in order. */
   readonly #reads = new Set<Read>();
   #largestRead = 0;
+  readonly #userRecords: UserRecords;
   #readTo: Checkpoint;
   #latest = { millisBehindLatest: 0 };
   #isTipTold = false;
@@ -84,6 +91,9 @@ export class RecordRunner {
     this.#readTo = lease.readTo;
     this.#window = new BatchWindow(deps);
     this.budget = deps.budget.open(this.#window.isOpen ? () => this.#window.added() : undefined);
+    const { shardId, row: { hashKeyRange } } = lease;
+    const room = (): number => this.budget.room;
+    this.#userRecords = new UserRecords({ ...deps, shardId, hashKeyRange, room });
     this.#until = new Scope(lease.signal, drain);
     this.#user = new UserCode(deps, lease, this.until);
     this.#processor = new ReadyProcessor(slot, this.#user, lease, this.until);
@@ -111,13 +121,21 @@ export class RecordRunner {
    * Takes a batch in hand. Resolves when there is room for the next one: with one lane, and nothing to be collected, when it is
    * finished.
    */
-  async run(batch: Batch): Promise<BatchOutcome> {
-    const records = batch.records.map((record) => new DeliveredRecord(this.#lease.shardId, record));
-    const { filter, clock, concurrency } = this.#deps;
-    const readAt = clock.monotonic();
-    const filtered = filter === undefined ? undefined : await leftOut(records, filter, this.#user);
-    const heldBytes = heldBytesOf(batch.records);
-    this.#take(records, filtered ?? NONE, { ...batch, readAt, heldBytes });
+  async run({ records, millisBehindLatest }: Batch): Promise<BatchOutcome> {
+    const readAt = this.#deps.clock.monotonic();
+    for (const part of this.#userRecords.of(records, this.#readTo)) {
+      this.budget.added(part.addedBytes);
+      const outcome = await this.#run(part, { millisBehindLatest, readAt });
+      if (outcome !== "done") return outcome;
+    }
+    return "done";
+  }
+
+  async #run(part: Part, about: AboutRead): Promise<BatchOutcome> {
+    const { filter, concurrency } = this.#deps;
+    const records = part.records.map((record) => new DeliveredRecord(this.#lease.shardId, record));
+    const filtered = filter === undefined ? NONE : await leftOut(records, filter, this.#user);
+    this.#take(records, filtered, { ...about, heldBytes: part.heldBytes });
     if (concurrency === 1 && !this.#window.isOpen) return await this.settled();
     if (!this.#hasRoom()) {
       const room = this.#room = Promise.withResolvers();
@@ -131,17 +149,17 @@ export class RecordRunner {
   #take(
     records: readonly DeliveredRecord[],
     filtered: ReadonlySet<number>,
-    { millisBehindLatest, readAt, heldBytes }: Pick<
-      Read,
-      "millisBehindLatest" | "readAt" | "heldBytes"
-    >,
+    { millisBehindLatest, readAt, heldBytes }: AboutRead & Pick<Read, "heldBytes">,
   ): void {
     const { size } = filtered;
     const counts = { size: records.length, filtered: size, finished: 0, finishedBytes: 0 };
     const read = { ...counts, millisBehindLatest, readAt, heldBytes };
     const last = records.at(-1);
     this.#latest = read;
-    if (last === undefined) return this.#tellBatch(read);
+    if (last === undefined) {
+      this.budget.finished(heldBytes);
+      return this.#tellBatch(read);
+    }
     this.#readTo = positionAfter(last);
     this.#largestRead = Math.max(this.#largestRead, read.size);
     this.#reads.add(read);
@@ -302,7 +320,7 @@ export class RecordRunner {
     let hasMoved = false;
     for (let i = from; i < until; i++) {
       hasMoved = this.#progress.finish(numbers[i] ?? NaN) || hasMoved;
-      read.finishedBytes += records[i]?.data.byteLength ?? 0;
+      read.finishedBytes += records[i]?.payload.byteLength ?? 0;
     }
     read.finished += until - from;
     this.#noteFinished(read, hasMoved);

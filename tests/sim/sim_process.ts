@@ -126,9 +126,9 @@ export class SimProcess implements PortHost {
   }
 
   /** Of a record that is left out nobody hears; it is the same ones for everybody. */
-  #isWanted({ sequenceNumber }: KinesisRecord): boolean {
+  #isWanted({ sequenceNumber, subSequenceNumber }: KinesisRecord): boolean {
     const { stream, scenario } = this.#options;
-    const record = stream.record(sequenceNumber);
+    const record = stream.record(sequenceNumber, subSequenceNumber);
     if (record === undefined || (record.index * 7919) % 100 >= scenario.filtered * 100) return true;
     record.isFinished = true;
     record.isPassed = true;
@@ -207,7 +207,9 @@ export class SimProcess implements PortHost {
       term: context.term,
       attempt: context.attempt,
       signal: context.signal,
-      records: records.flatMap(({ sequenceNumber }) => stream.record(sequenceNumber) ?? []),
+      records: records.flatMap(({ sequenceNumber, subSequenceNumber }) =>
+        stream.record(sequenceNumber, subSequenceNumber) ?? []
+      ),
       failed: new Set(),
     };
     this.recordsInHand += 1;
@@ -254,6 +256,8 @@ export class SimProcess implements PortHost {
   }
 }
 
-function nameOf({ sequenceNumber }: SimRecord): string {
-  return sequenceNumber;
+function nameOf({ sequenceNumber, subSequenceNumber }: SimRecord): string {
+  return subSequenceNumber === undefined
+    ? sequenceNumber
+    : `${sequenceNumber}:${subSequenceNumber}`;
 }

@@ -92,6 +92,27 @@ Deno.test("batch: each record that failed is asked about with its own error, onc
   assertEquals(log, ["1,2,3,4,5#1", ...ends]);
 });
 
+Deno.test("batch: of the records in an aggregate, only the one that failed is tried again, and the checkpoint is before it", async () => {
+  const { records: [first, ...others], millisBehindLatest } = batch(1, 4);
+  assert(first !== undefined);
+  const users = others.map((record, subSequenceNumber) => ({
+    ...record,
+    sequenceNumber: "2",
+    subSequenceNumber,
+    isLastOfAggregate: subSequenceNumber === 2,
+  }));
+  const { bench, runner, lease, log } = await play((texts, attempt) =>
+    texts.includes("3") && attempt < 3 ? ["2:1"] : []
+  );
+  const run = runner.run({ records: [first, ...users], millisBehindLatest });
+  await settled();
+  assertEquals(lease.position, { kind: "sequence", sequenceNumber: "2", subSequenceNumber: 0 });
+  assertEquals(await bench.clock.until(run), "done");
+  assertEquals([log, lease.position], [["1,2,3,4#1", "3#2", "3#3"], at(2)]);
+  const told = bench.told("record_failed").map((f) => [f.sequenceNumber, f.subSequenceNumber]);
+  assertEquals(told, [["2", 1], ["2", 1]]);
+});
+
 Deno.test("batch: a record that stops the shard leaves the checkpoint before it; what was finished beyond comes again", async () => {
   const { bench, runner, lease, log } = await play(fail(["2", "4"]), {
     getErrorHandlingMode: (record) => record.text() === "2" ? retryAndSkip(5) : retryAndStop(0),
