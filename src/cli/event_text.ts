@@ -268,7 +268,11 @@ function shardText(event: ShardEvent): EventText {
 
 type WorkerEvent = Exclude<
   AppEvent,
-  OwnershipEvent | RecordEvent | ShardEvent | EventNamed<"batch_processed" | "checkpoint_written">
+  | OwnershipEvent
+  | RecordEvent
+  | ProcessorEvent
+  | ShardEvent
+  | EventNamed<"batch_processed" | "checkpoint_written">
 >;
 
 function workerText(event: WorkerEvent): EventText {
