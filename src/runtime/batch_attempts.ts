@@ -62,7 +62,8 @@ class BatchAttempts {
   async run(): Promise<BatchOutcome> {
     const { lease, until } = this.#run;
     for (let group = this.#groups.pop(); group !== undefined; group = this.#groups.pop()) {
-      const outcome = await this.#try(await this.#withoutTooOld(group));
+      const fresh = await this.#withoutTooOld(group);
+      const outcome = typeof fresh === "string" ? fresh : await this.#try(fresh);
       if (!lease.isHeld) return "lost";
       if (outcome !== "done") return outcome;
       if (until.aborted && this.#groups.length > 0) return "drained";
@@ -73,7 +74,7 @@ class BatchAttempts {
   async #try(group: Group): Promise<BatchOutcome> {
     const { lease, user, bisectBatchOnError } = this.#run;
     const { indexes, attempt } = group;
-    if (indexes.length === 0 || !lease.isHeld) return "done";
+    if (indexes.length === 0) return "done";
     const result = await this.#call(group);
     if (!lease.isHeld) return "lost";
     if (result.kind === "threw" && bisectBatchOnError && indexes.length > 1) {
@@ -138,7 +139,6 @@ class BatchAttempts {
     const again: number[] = [];
     let isStopped = false;
     for (const { index, error } of failed) {
-      if (!lease.isHeld) return "lost";
       const [mode, record] = [this.#modes.get(index), records[index]];
       if (mode === undefined || record === undefined) return "lost";
       const { kind } = decide(attempt, mode, 0);
@@ -147,8 +147,8 @@ class BatchAttempts {
         continue;
       }
       const last = { mode, error, attempt, millisBehindLatest, reason: "failed" } as const;
-      await user.tellGivenUp(processor, [record], last);
-      if (!lease.isHeld) return "lost";
+      const outcome = await user.giveUp(processor, record, last);
+      if (outcome !== "done") return outcome;
       if (kind === "stop") isStopped = true;
       else this.#finish([index]);
     }
@@ -184,8 +184,8 @@ class BatchAttempts {
   }
 
   /** What is left of a group when the records that are too old are given up. */
-  async #withoutTooOld(group: Group): Promise<Group> {
-    const { user, lease, processor, records, millisBehindLatest } = this.#run;
+  async #withoutTooOld(group: Group): Promise<Group | Exclude<BatchOutcome, "done">> {
+    const { user, processor, records, millisBehindLatest } = this.#run;
     if (!user.hasAgeLimit) return group;
     const isTooOld = (index: number): boolean => {
       const record = records[index];
@@ -195,11 +195,13 @@ class BatchAttempts {
     if (old.size === 0) return group;
     for (const index of old) {
       const record = records[index];
-      if (record === undefined || !lease.isHeld) continue;
+      if (record === undefined) continue;
       const error = this.#errors.get(index);
       const attempt = this.#errors.has(index) ? group.attempt - 1 : 0;
-      await user.tellTooOld(processor, record, { attempt, error, millisBehindLatest });
-      if (lease.isHeld) this.#finish([index]);
+      const last = { attempt, error, millisBehindLatest };
+      const outcome = await user.giveUpTooOld(processor, record, last);
+      if (outcome !== "done") return outcome;
+      this.#finish([index]);
     }
     return { ...group, indexes: group.indexes.filter((index) => !old.has(index)) };
   }

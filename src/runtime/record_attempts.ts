@@ -32,10 +32,11 @@ export async function processRecords(run: Run, emit: EventSink): Promise<Process
   const { records, lease, user, processor, until, millisBehindLatest, onFinished } = run;
   const [first] = records;
   if (first !== undefined && user.isTooOld(first)) {
-    await user.tellTooOld(processor, first, { attempt: 0, error: undefined, millisBehindLatest });
-    if (!lease.isHeld) return { finished: 0, outcome: "lost" };
+    const last = { attempt: 0, error: undefined, millisBehindLatest };
+    const outcome = await user.giveUpTooOld(processor, first, last);
+    if (outcome !== "done") return { finished: 0, outcome };
     onFinished(1);
-    return { finished: 1, outcome: "done" };
+    return { finished: 1, outcome };
   }
   const result = await runRecords(run);
   const { finished } = result;
@@ -70,14 +71,12 @@ async function tryAgain(
     const next = await user.afterFailure(attempt, mode);
     if (next === "lost" || next === "drained") return next;
     if (next === "again" && user.isTooOld(first)) {
-      await user.tellTooOld(processor, first, { attempt, error, millisBehindLatest });
-      return lease.isHeld ? "done" : "lost";
+      return await user.giveUpTooOld(processor, first, { attempt, error, millisBehindLatest });
     }
     if (next !== "again") {
       const last = { mode, error, attempt, millisBehindLatest, reason: "failed" } as const;
-      await user.tellGivenUp(processor, records, last);
-      if (next === "stop") return "recordFailed";
-      return lease.isHeld ? "done" : "lost";
+      const outcome = await user.giveUp(processor, first, last);
+      return next === "stop" ? "recordFailed" : outcome;
     }
     // A record keeps the processor that it began with, also when there is a newer one.
     const result = await runRecords({ ...run, attempt: attempt + 1, retired: NEVER });

@@ -138,14 +138,14 @@ export class UserCode {
     return this.hasAgeLimit && this.#ageOf(record) > this.#deps.maxRecordAge;
   }
 
-  /** Tells the processor of a record that it is given up because it is too old; `error` is what it failed with, if it was tried. */
-  async tellTooOld(
+  /** Gives up a record that is too old; `error` is what it failed with, if it was tried. */
+  giveUpTooOld(
     processor: RecordProcessor,
     record: KinesisRecord,
     { attempt, error, millisBehindLatest }: Omit<LastAttempt, "mode" | "reason">,
-  ): Promise<void> {
+  ): Promise<"done" | "lost"> {
     const options = attempt === 0 ? {} : { cause: error };
-    await this.tellGivenUp(processor, [record], {
+    return this.giveUp(processor, record, {
       // Whatever its mode is, it does not stop the shard.
       mode: { kind: "retryAndSkip", retries: Math.max(0, attempt - 1) },
       error: new RecordTooOldError(this.#ageOf(record), this.#deps.maxRecordAge, options),
@@ -159,33 +159,28 @@ export class UserCode {
     return this.#deps.clock.now() - record.approximateArrivalTimestamp.getTime();
   }
 
-  /** Tells the processor of each record that it is given up. */
-  async tellGivenUp(
+  /** Gives a record up: tells the processor, and the others if it is skipped. */
+  async giveUp(
     processor: RecordProcessor,
-    records: readonly KinesisRecord[],
+    record: KinesisRecord,
     last: LastAttempt,
-  ): Promise<void> {
-    const { mode, error, attempt } = last;
+  ): Promise<"done" | "lost"> {
+    const { mode, error, attempt, reason } = last;
+    await this.letOthersRun(this.now());
+    if (!this.#lease.isHeld) return "lost";
     const tell = processor.onMaxRetryExceeded?.bind(processor);
-    for (const record of records) {
-      await this.letOthersRun(this.now());
-      if (!this.#lease.isHeld) return;
-      try {
-        const inHand = { ...last, last: record };
-        if (tell !== undefined) {
-          await this.call(processor, inHand, (context) => tell(record, mode, error, context));
-        }
-      } catch (failure) {
-        this.tellFailed("onMaxRetryExceeded", failure);
+    try {
+      const inHand = { ...last, last: record };
+      if (tell !== undefined) {
+        await this.call(processor, inHand, (context) => tell(record, mode, error, context));
       }
-      if (mode.kind === "retryAndStop") continue;
-      this.#deps.emit({
-        type: "record_skipped",
-        ...placeOf(record),
-        attempts: attempt,
-        reason: last.reason,
-      });
+    } catch (failure) {
+      this.tellFailed("onMaxRetryExceeded", failure);
     }
+    if (mode.kind === "retryAndSkip") {
+      this.#deps.emit({ type: "record_skipped", ...placeOf(record), attempts: attempt, reason });
+    }
+    return this.#lease.isHeld ? "done" : "lost";
   }
 
   tellFailed(

@@ -374,9 +374,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "records that are too old are passed without a word",
     file: "runtime/record_attempts.ts",
-    from:
-      "    await user.tellTooOld(processor, first, { attempt: 0, error: undefined, millisBehindLatest });\n",
-    to: "",
+    from: "const outcome = await user.giveUpTooOld(processor, first, last);",
+    to:
+      'const outcome = "done" as string === "lost" ? await user.giveUpTooOld(processor, first, last) : "done";',
   },
   {
     name: "an aggregate of which a part is finished comes again from its beginning",
