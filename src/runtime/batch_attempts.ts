@@ -128,7 +128,7 @@ class BatchAttempts {
     { indexes, attempt }: Group,
     result: Result,
   ): Promise<readonly number[] | Exclude<BatchOutcome, "done">> {
-    const { lease, user, processor, records, millisBehindLatest } = this.#run;
+    const { user, processor, records, millisBehindLatest } = this.#run;
     const failed = result.kind === "returned"
       ? result.failed
       : indexes.map((index) => ({ index, error: result.error }));
