@@ -45,6 +45,8 @@ export function eventText(event: AppEvent): EventText | undefined {
     case "aggregate_misplaced":
     case "record_failed":
     case "record_skipped":
+    case "record_put_aside":
+    case "put_aside_failed":
       return recordText(event);
     case "processor_failed":
     case "processor_changed":
@@ -66,7 +68,9 @@ export function eventText(event: AppEvent): EventText | undefined {
 
 /** A record of a shard, or of an aggregate. */
 function recordName(
-  { sequenceNumber, subSequenceNumber, shardId }: EventNamed<"record_failed" | "record_skipped">,
+  { sequenceNumber, subSequenceNumber, shardId }: EventNamed<
+    "record_failed" | "record_skipped" | "record_put_aside" | "put_aside_failed"
+  >,
 ): string {
   const place = subSequenceNumber === undefined ? "" : `:${subSequenceNumber}`;
   return `record ${sequenceNumber}${place} of ${shardId}`;
@@ -128,6 +132,8 @@ type RecordEvent = EventNamed<
   | "aggregate_misplaced"
   | "record_failed"
   | "record_skipped"
+  | "record_put_aside"
+  | "put_aside_failed"
 >;
 
 function recordText(event: RecordEvent): EventText {
@@ -165,16 +171,26 @@ function recordText(event: RecordEvent): EventText {
           event.reason === "tooOld" ? ", because it is too old" : ""
         }, and went on`,
       };
+    case "record_put_aside":
+      return {
+        tone: "warning",
+        text: `put ${recordName(event)} into ${event.destination}`,
+      };
+    case "put_aside_failed":
+      return {
+        tone: "bad",
+        text: `${event.shardId} waits: ${recordName(event)} is given up and cannot be ` +
+          `put into ${event.destination}; again in ${
+            formatDuration(Math.round(event.retryInMs))
+          }: ${errorText(event.error)}`,
+      };
     default:
       return event satisfies never;
   }
 }
 
 type ProcessorEvent = EventNamed<
-  | "processor_failed"
-  | "processor_changed"
-  | "processor_loaded"
-  | "processor_kept"
+  "processor_failed" | "processor_changed" | "processor_loaded" | "processor_kept"
 >;
 
 function processorText(event: ProcessorEvent): EventText {
@@ -340,6 +356,7 @@ export function count(amount: number, noun: string): string {
   return `${amount.toLocaleString("en-US")} ${noun}${amount === 1 ? "" : "s"}`;
 }
 
-function errorText(error: { readonly name: string; readonly message: string }): string {
+/** An error as a person reads it. */
+export function errorText(error: { readonly name: string; readonly message: string }): string {
   return error.name === "Error" ? error.message : `${error.name}: ${error.message}`;
 }

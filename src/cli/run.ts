@@ -7,6 +7,7 @@
  */
 
 import { type AppOptions, ReactoKinesixApp } from "../app.ts";
+import { checkOnFailure, type OnFailure } from "../adapters/failure_destination.ts";
 import type { ReactoKinesixConfig } from "../core/config.ts";
 import { messageOf, toEventError } from "../errors.ts";
 import type { AppFact } from "../events.ts";
@@ -30,12 +31,14 @@ import {
 } from "./stop_signals.ts";
 import { sayError, type Terminal } from "./terminal.ts";
 import { planThreads } from "./thread_flags.ts";
+import { UsageError } from "./usage_error.ts";
 import type { Values } from "./values.ts";
 import { loadedFact, ProcessorWatch } from "./watch_processor.ts";
 
 /** Runs a worker until a signal, or until it cannot go on. */
 export async function run(values: Values, terminal: Terminal): Promise<number> {
   const isJson = values.need("log") === "json";
+  const onFailure = onFailureOf(values);
   if (isJson) sendConsoleToStderr();
   using signals = listenForStop();
   // From the start on: one that comes while the processor is loaded must not end the process.
@@ -59,6 +62,7 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
         streamName: values.need("stream"),
         processor: processing.first.source,
         ...filter !== undefined && { filter },
+        ...onFailure !== undefined && { onFailure },
         config: processing.config,
         onEvent: log.onEvent,
       });
@@ -67,6 +71,17 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
     }
   } finally {
     await processing.first.dispose();
+  }
+}
+
+/** Where records go that are given up, if anywhere. */
+function onFailureOf(values: Values): OnFailure | undefined {
+  const onFailure = values.text("on-failure") as OnFailure | undefined;
+  try {
+    checkOnFailure(onFailure, values.need("stream"));
+    return onFailure;
+  } catch (error) {
+    throw new UsageError(messageOf(error).replace("onFailure", "--on-failure"), { cause: error });
   }
 }
 

@@ -10,10 +10,11 @@ import { compareCheckpoints } from "../core/checkpoint.ts";
 import { decide, DEFAULT_MODE, type ErrorHandlingMode } from "../core/policy.ts";
 import { ProcessTimeoutError, RecordTooOldError, toEventError } from "../errors.ts";
 import type { AppFact, EventSink } from "../events.ts";
-import type { Clock, Random } from "../ports.ts";
+import type { Clock, FailureDestination, Random } from "../ports.ts";
 import type { KinesisRecord, ProcessContext, RecordProcessor } from "../processor.ts";
 import { placeOf, positionAfter } from "./delivered_record.ts";
 import type { Lease } from "./lease_keeper.ts";
+import { putAside } from "./put_aside.ts";
 import { type Breather, withTimeout } from "./tasks.ts";
 
 /** What calling the user's code needs of the worker. */
@@ -23,6 +24,9 @@ export interface UserCodeDeps {
   readonly emit: EventSink;
   readonly workerId: string;
   readonly streamName: string;
+  readonly appName: string;
+  /** Where records go that are given up; undefined if nowhere. */
+  readonly failureDestination?: FailureDestination | undefined;
   readonly checkpointMode: "auto" | "manual";
   /** In milliseconds; 0 is no limit. */
   readonly processTimeout: number;
@@ -143,7 +147,7 @@ export class UserCode {
     processor: RecordProcessor,
     record: KinesisRecord,
     { attempt, error, millisBehindLatest }: Omit<LastAttempt, "mode" | "reason">,
-  ): Promise<"done" | "lost"> {
+  ): Promise<"done" | "drained" | "lost"> {
     const options = attempt === 0 ? {} : { cause: error };
     return this.giveUp(processor, record, {
       // Whatever its mode is, it does not stop the shard.
@@ -159,15 +163,18 @@ export class UserCode {
     return this.#deps.clock.now() - record.approximateArrivalTimestamp.getTime();
   }
 
-  /** Gives a record up: tells the processor, and the others if it is skipped. */
+  /** Gives a record up: puts it aside if it is to be skipped, then tells the processor. Only then may it be passed. */
   async giveUp(
     processor: RecordProcessor,
     record: KinesisRecord,
     last: LastAttempt,
-  ): Promise<"done" | "lost"> {
+  ): Promise<"done" | "drained" | "lost"> {
     const { mode, error, attempt, reason } = last;
     await this.letOthersRun(this.now());
     if (!this.#lease.isHeld) return "lost";
+    // Before anything else: if the shard goes elsewhere meanwhile, the record is not given up after all.
+    const outcome = await this.#putAside(record, last);
+    if (outcome !== "done") return outcome;
     const tell = processor.onMaxRetryExceeded?.bind(processor);
     try {
       const inHand = { ...last, last: record };
@@ -181,6 +188,24 @@ export class UserCode {
       this.#deps.emit({ type: "record_skipped", ...placeOf(record), attempts: attempt, reason });
     }
     return this.#lease.isHeld ? "done" : "lost";
+  }
+
+  #putAside(
+    record: KinesisRecord,
+    { mode, error, attempt: attempts }: LastAttempt,
+  ): "done" | ReturnType<typeof putAside> {
+    const { failureDestination, appName, streamName, workerId, clock } = this.#deps;
+    // A record that stops its shard is not passed: another worker tries it, or this one does later.
+    if (failureDestination === undefined || mode.kind === "retryAndStop") return "done";
+    const { sequenceNumber, subSequenceNumber, partitionKey, data, shardId } = record;
+    const { approximateArrivalTimestamp } = record;
+    const failure = {
+      ...{ appName, streamName, shardId, sequenceNumber, subSequenceNumber, partitionKey, data },
+      ...{ approximateArrivalTimestamp, error, attempts, mode, workerId },
+      time: new Date(clock.now()),
+    };
+    const options = { deps: this.#deps, lease: this.#lease, until: this.#until };
+    return putAside(failureDestination, failure, options);
   }
 
   tellFailed(

@@ -8,6 +8,7 @@
 
 import type { ResolvedConfig } from "../../src/core/config.ts";
 import type { AppFact } from "../../src/events.ts";
+import type { FailureDestination } from "../../src/ports.ts";
 import type {
   BatchResult,
   KinesisRecord,
@@ -45,6 +46,7 @@ export interface ProcessOptions {
   readonly toTable: SimNetwork;
   readonly toStream: SimNetwork;
   readonly habits: ProcessorHabits;
+  readonly failureDestination: FailureDestination | undefined;
   readonly isFaulty: () => boolean;
   readonly isTorn: () => boolean;
   readonly staleMs: () => number;
@@ -113,6 +115,7 @@ export class SimProcess implements PortHost {
     this.worker = new Worker({
       workerId,
       streamName: "stream",
+      appName: "sim",
       version: "sim",
       config,
       clock: this.#clock,
@@ -122,6 +125,7 @@ export class SimProcess implements PortHost {
       emit: (fact) => options.onFact(this, fact),
       processor: this.makeProcessor(),
       ...scenario.filtered > 0 && { filter: (record) => this.#isWanted(record) },
+      failureDestination: options.failureDestination,
     });
   }
 
