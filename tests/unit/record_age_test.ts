@@ -4,7 +4,7 @@ import { retryAndSkip, retryAndStop } from "../../src/core/policy.ts";
 import { RecordTooOldError } from "../../src/errors.ts";
 import type { Batch } from "../../src/ports.ts";
 import type { RecordProcessor, RunProcessor } from "../../src/processor.ts";
-import type { VirtualClock } from "../virtual_clock.ts";
+import { settled, type VirtualClock } from "../virtual_clock.ts";
 import { at, batch, running } from "./runner_testing.ts";
 
 const DEPS = { maxRecordAge: 1_000 };
@@ -126,6 +126,32 @@ Deno.test("age: a batch of nothing but old records is not delivered", async () =
   }, DEPS);
   assertEquals(await bench.clock.until(runner.run(aged(bench.clock, 2_000, 3_000))), "done");
   assertEquals([lease.position, bench.told("record_failed")], [at(2), []]);
+});
+
+Deno.test("age: a record that is too old is put aside, whole, before the checkpoint passes it", async () => {
+  for (const together of [false, true]) {
+    const put: unknown[] = [];
+    const { bench, runner, lease, drain } = await running(
+      together ? { processBatch: () => {} } : { process: () => {} },
+      {
+        ...DEPS,
+        failureDestination: {
+          name: "test",
+          put({ sequenceNumber, attempts, error }) {
+            put.push([sequenceNumber, attempts, (error as Error).name]);
+            if (sequenceNumber === "2") throw new Error("disk full");
+          },
+        },
+      },
+    );
+    const run = runner.run(aged(bench.clock, 2_000, 2_000, 0));
+    await settled();
+    assertEquals(put, [["1", 0, "RecordTooOldError"], ["2", 0, "RecordTooOldError"]]);
+    assertEquals(lease.position, at(1));
+    drain.abort();
+    assertEquals(await bench.clock.until(run), "drained");
+    assertEquals(lease.position, at(1));
+  }
 });
 
 Deno.test("age: a run in another thread ends before a record that became too old", async () => {
