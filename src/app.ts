@@ -245,6 +245,7 @@ export class ReactoKinesixApp implements AsyncDisposable {
 
   /**
    * Uses another processor from the next record on. Resolves when the old one is not used any more and disposed.
+   * After a stop it is the next one that is disposed, since nobody uses it.
    *
    * @throws {TypeError} If it is neither a processor nor a factory.
    */

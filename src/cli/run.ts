@@ -13,6 +13,7 @@ import { messageOf, toEventError } from "../errors.ts";
 import type { AppFact } from "../events.ts";
 import { connection } from "./connection.ts";
 import { type EventLog, openJsonLog, openPrettyLog } from "./event_log.ts";
+import { LeftBehind } from "./left_behind.ts";
 import { fetchGraph } from "./load_processor/graph.ts";
 import { type LoadedProcessor, startProcessor } from "./load_processor/load_processor.ts";
 import type { ModuleGraph } from "./load_processor/module_graph.ts";
@@ -27,6 +28,7 @@ import {
   listenForReload,
   listenForStop,
   type ReloadSignals,
+  stopsAtHangup,
   type StopSignals,
 } from "./stop_signals.ts";
 import { sayError, type Terminal } from "./terminal.ts";
@@ -40,22 +42,28 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
   const isJson = values.need("log") === "json";
   const onFailure = onFailureOf(values);
   if (isJson) sendConsoleToStderr();
-  using signals = listenForStop();
+  const isHangup = watchInterval(values) === undefined && stopsAtHangup();
+  using signals = listenForStop(() => {}, isHangup ? ["SIGHUP"] : []);
   // From the start on: one that comes while the processor is loaded must not end the process.
-  using reloads = watchInterval(values) === undefined ? undefined : listenForReload();
+  using reloads = isHangup ? undefined : listenForReload();
   signals.signal.addEventListener("abort", () => {
     if (terminal.isStderrInteractive) {
       terminal.say(`${signals.signal.reason}: stopping cleanly; once more to stop at once`);
     }
   });
   const filter = filterOf(values);
-  const processing = await startProcessing(values, terminal, signals.signal);
+  using leftBehind = new LeftBehind(navigator.hardwareConcurrency);
+  const onLeftBehind = (): void => leftBehind.add();
+  const processing = await startProcessing(values, terminal, {
+    signal: signals.signal,
+    onLeftBehind,
+  });
   if (processing === undefined) return 0;
   try {
     const log = isJson ? openJsonLog(terminal) : await openPrettyLog(terminal);
     const workerId = values.text("worker-id");
     try {
-      return await runWorker({ signals, reloads, log, terminal, processing }, {
+      return await runWorker({ signals, reloads, log, leftBehind, terminal, processing }, {
         ...connection(values, terminal, ["kinesis", "dynamodb"]),
         ...workerId !== undefined && { workerId },
         appName: values.need("app"),
@@ -64,7 +72,10 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
         ...filter !== undefined && { filter },
         ...onFailure !== undefined && { onFailure },
         config: processing.config,
-        onEvent: log.onEvent,
+        onEvent(event) {
+          leftBehind.observe(event);
+          log.onEvent(event);
+        },
       });
     } finally {
       await log.close();
@@ -101,7 +112,7 @@ interface Processing {
 async function startProcessing(
   values: Values,
   terminal: Terminal,
-  signal: AbortSignal,
+  { signal, onLeftBehind }: { readonly signal: AbortSignal; readonly onLeftBehind: () => void },
 ): Promise<Processing | undefined> {
   const options = { ...loadOptions(values), signal };
   const intervalMs = watchInterval(values);
@@ -115,6 +126,7 @@ async function startProcessing(
         loadTimeoutMs: options.limits?.timeoutMs ?? LOAD_LIMITS.timeoutMs,
         signal,
         onStray: (error) => strays.tellStray(error),
+        onLeftBehind,
       });
   try {
     const first = await start(await fetchGraph(values.need("processor"), options), signal);
@@ -129,15 +141,16 @@ async function startProcessing(
 /** What a worker runs with. */
 interface Surroundings {
   readonly signals: StopSignals;
-  /** Undefined if nobody looks for new versions. */
+  /** Undefined if such a signal is a wish to stop. */
   readonly reloads: ReloadSignals | undefined;
   readonly log: EventLog;
+  readonly leftBehind: LeftBehind;
   readonly terminal: Terminal;
   readonly processing: Processing;
 }
 
 async function runWorker(
-  { signals, reloads, log, terminal, processing }: Surroundings,
+  { signals, reloads, log, leftBehind, terminal, processing }: Surroundings,
   options: AppOptions,
 ): Promise<number> {
   using strays = catchStrays();
@@ -157,6 +170,7 @@ async function runWorker(
     aborted(signals.signal).then(() => undefined),
     app.finished.then(() => undefined),
     log.failed,
+    leftBehind.tooMany,
     strays.first,
   ]);
   if (trouble !== undefined) {
