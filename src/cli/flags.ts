@@ -41,8 +41,22 @@ export interface Accepts {
   test(text: string): boolean;
 }
 
-/** The flags that were given. */
-export interface GivenFlags {
+/** A value that stands by itself, without a flag. */
+export interface Argument {
+  /** How help and messages name it, such as `SHARD`. */
+  readonly name: string;
+  /** One line for the help. */
+  readonly doc: string;
+  /** Which values are good. */
+  readonly accepts?: Accepts;
+  /** Whether the command works without it. Only the last one may be. */
+  readonly isOptional?: boolean;
+}
+
+/** What was given. */
+export interface Given {
+  /** The values without a flag, in order. */
+  readonly args: readonly string[];
   /** The values by the name of their flag. */
   readonly values: ReadonlyMap<string, string>;
   /** The names of the switches that are on. */
@@ -93,18 +107,26 @@ export const HTTP_URL: Accepts = {
   test: (text) => /^https?:$/.test(URL.parse(text)?.protocol ?? ""),
 };
 
+/** What may be given. */
+export interface Acceptable {
+  readonly flags: readonly Flag[];
+  readonly args?: readonly Argument[];
+}
+
 /**
  * Reads the arguments of a command.
  *
- * @throws {UsageError} If a flag is unknown, lacks its value or is given twice, or if its value is wrong.
+ * @throws {UsageError} If a flag is unknown, lacks its value or is given twice, if a value is wrong, or if there is one too many or
+ * too few.
  */
-export async function parseFlags(
-  flags: readonly Flag[],
+export async function parseArguments(
+  { flags, args: expected = [] }: Acceptable,
   args: readonly string[],
-): Promise<GivenFlags> {
+): Promise<Given> {
   const withValue = flags.filter((flag) => flag.placeholder !== undefined);
   const switches = flags.filter((flag) => flag.placeholder === undefined);
   const unknown: string[] = [];
+  const stray: string[] = [];
   const parsed = parseArgs(args, {
     string: withValue.map((flag) => flag.name),
     // Collected, so that a flag that is given twice is seen: the last one winning silently hides a mistake.
@@ -114,13 +136,14 @@ export async function parseFlags(
       flags.flatMap((flag) => flag.letter ? [[flag.letter, flag.name]] : []),
     ),
     "--": true,
-    unknown: (argument) => {
-      unknown.push(argument);
+    unknown: (argument, key) => {
+      (key === undefined ? stray : unknown).push(argument);
       return false;
     },
   });
-  const [first] = [...unknown, ...parsed["--"] as string[]];
-  if (first !== undefined) throw await unknownArgument(first, flags);
+  const [first] = unknown;
+  if (first !== undefined) throw await unknownFlag(first, flags);
+  const given = checkArguments(expected, [...stray, ...parsed["--"] as string[]]);
   refuseValuesOfSwitches(switches, args);
   const values = new Map<string, string>();
   for (const flag of withValue) {
@@ -128,7 +151,7 @@ export async function parseFlags(
     if (value !== undefined) values.set(flag.name, value);
   }
   const on = switches.filter((flag) => parsed[flag.name] === true).map((flag) => flag.name);
-  return { values, switches: new Set(on) };
+  return { args: given, values, switches: new Set(on) };
 }
 
 /**
@@ -191,14 +214,34 @@ function refuseValuesOfSwitches(switches: readonly Flag[], args: readonly string
   }
 }
 
-async function unknownArgument(argument: string, flags: readonly Flag[]): Promise<UsageError> {
-  if (!argument.startsWith("-")) {
-    return new UsageError(
-      `Cannot use "${
-        shorten(argument)
-      }": the command takes flags only, and there is none before it`,
+function checkArguments(
+  expected: readonly Argument[],
+  given: readonly string[],
+): readonly string[] {
+  const tooMany = given[expected.length];
+  if (tooMany !== undefined) {
+    const takes = expected.length === 0
+      ? "takes flags only, and there is none before it"
+      : `takes ${expected.map(({ name }) => name).join(" ")} and flags, and nothing more`;
+    throw new UsageError(`Cannot use "${shorten(tooMany)}": the command ${takes}`);
+  }
+  for (const [i, { name, doc, accepts, isOptional }] of expected.entries()) {
+    const value = given[i];
+    if (value === undefined) {
+      if (isOptional) continue;
+      throw new UsageError(`Cannot run without ${name}: ${doc}`);
+    }
+    if (value !== "" && (accepts?.test(value) ?? true)) continue;
+    throw new UsageError(
+      `Cannot use "${shorten(value)}" as ${name}: it must be ${
+        accepts?.words ?? "something"
+      } (${doc})`,
     );
   }
+  return given;
+}
+
+async function unknownFlag(argument: string, flags: readonly Flag[]): Promise<UsageError> {
   const [name = argument] = argument.split("=");
   const near = await suggestion(name, flags.map((flag) => `--${flag.name}`));
   return new UsageError(`Cannot use ${shorten(name)}: there is no such flag${near}`);

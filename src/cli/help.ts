@@ -6,8 +6,9 @@
  * @module
  */
 
-import { type Command, COMMANDS } from "./commands.ts";
-import { COMMON_FLAGS, type Flag, settingFlag } from "./flags.ts";
+import type { Command } from "./command.ts";
+import { COMMANDS } from "./commands.ts";
+import { type Argument, COMMON_FLAGS, type Flag, settingFlag } from "./flags.ts";
 import { environmentName } from "./values.ts";
 
 const LINE_LENGTH_MAX = 110;
@@ -33,17 +34,32 @@ export function generalHelp(version: string): string {
   ].join("\n");
 }
 
+/** What `kinesix shard --help` prints: the commands whose first word that is. */
+export function groupHelp(commands: readonly Command[]): string {
+  return [
+    "Commands:",
+    ...columns(commands.map((command) => [command.name, command.summary])),
+    "",
+    "--help after each tells the rest.",
+    "",
+  ].join("\n");
+}
+
 /** What `kinesix COMMAND --help` prints. */
 export function commandHelp(command: Command): string {
-  const { flags } = command;
+  const { flags, args = [] } = command;
   const settings = command.settings.map(settingFlag);
   const required = flags.filter((flag) => flag.isRequired);
-  const usage = required.map((flag) => ` --${flag.name} ${flag.placeholder}`).join("");
+  const usage = [
+    ...args.map(usageOf),
+    ...required.map((flag) => `--${flag.name} ${flag.placeholder}`),
+  ].map((part) => ` ${part}`).join("");
   return [
     `kinesix ${command.name}: ${command.summary}`,
     "",
     `Usage: kinesix ${command.name}${usage} [FLAGS]`,
     ...command.details.length > 0 ? ["", ...command.details] : [],
+    ...args.length > 0 ? ["", "Arguments:", ...columns(args.map(argumentRow))] : [],
     "",
     "Flags:",
     ...columns([...flags, ...COMMON_FLAGS].map(flagRow)),
@@ -54,6 +70,14 @@ export function commandHelp(command: Command): string {
     ...command.examples.map((example) => `  ${example}`),
     "",
   ].join("\n");
+}
+
+function usageOf({ name, isOptional }: Argument): string {
+  return isOptional ? `[${name}]` : name;
+}
+
+function argumentRow({ name, doc }: Argument): readonly [string, string] {
+  return [name, doc];
 }
 
 function flagRow(flag: Flag): readonly [string, string] {

@@ -7,9 +7,10 @@
  */
 
 import packageFile from "../../deno.json" with { type: "json" };
-import { type Command, COMMANDS } from "./commands.ts";
+import type { Command } from "./command.ts";
+import { COMMANDS } from "./commands.ts";
 import { COMMON_FLAGS, shorten } from "./flags.ts";
-import { commandHelp, generalHelp } from "./help.ts";
+import { commandHelp, generalHelp, groupHelp } from "./help.ts";
 import { sayError, systemTerminal, type Terminal } from "./terminal.ts";
 import { suggestion, UsageError } from "./usage_error.ts";
 import { readValues, type Values } from "./values.ts";
@@ -63,32 +64,54 @@ export async function readCall(args: readonly string[], terminal: Terminal): Pro
   if (name === "--help" || name === "-h" || (name === "help" && rest.length === 0)) {
     return { kind: "print", text: generalHelp(packageFile.version) };
   }
-  if (name === "help") {
-    const [about = ""] = rest;
-    return { kind: "print", text: commandHelp(await findCommand(about)) };
+  const isHelp = name === "help";
+  const words = isHelp ? rest : args;
+  const found = findCommand(words);
+  const isHelpWanted = isHelp || rest.includes("--help") || rest.includes("-h");
+  const group = groupOf(words[0]);
+  if (found === undefined && isHelpWanted && group.length > 0) {
+    return { kind: "print", text: groupHelp(group) };
   }
-  const command = await findCommand(name);
-  if (rest.includes("--help") || rest.includes("-h")) {
-    return { kind: "print", text: commandHelp(command) };
-  }
+  if (found === undefined) throw await unknownCommand(words);
+  const { command, after } = found;
+  if (isHelpWanted) return { kind: "print", text: commandHelp(command) };
   const accepted = { ...command, flags: [...command.flags, ...COMMON_FLAGS] };
-  return { kind: "command", command, values: await readValues(accepted, rest, terminal) };
+  return { kind: "command", command, values: await readValues(accepted, after, terminal) };
 }
 
-async function findCommand(name: string): Promise<Command> {
-  const found = COMMANDS.find((command) => command.name === name);
-  if (found) return found;
-  if (name.startsWith("-")) {
-    const near = await suggestion(name, ["--help", "--version"]);
-    throw new UsageError(
-      `Cannot use "${shorten(name)}" before a command: there is no such flag${near}`,
+/** The command that arguments begin with, and those after it. */
+function findCommand(
+  [first = "", second, ...rest]: readonly string[],
+): { readonly command: Command; readonly after: readonly string[] } | undefined {
+  const alone = COMMANDS.find(({ name }) => name === first);
+  if (alone) return { command: alone, after: second === undefined ? [] : [second, ...rest] };
+  const pair = COMMANDS.find(({ name }) => name === `${first} ${second}`);
+  return pair && { command: pair, after: rest };
+}
+
+/** The commands of two words whose first one this is. */
+function groupOf(first = ""): readonly Command[] {
+  return COMMANDS.filter(({ name }) => name.startsWith(`${first} `));
+}
+
+async function unknownCommand([first = "", second]: readonly string[]): Promise<UsageError> {
+  if (first.startsWith("-")) {
+    const near = await suggestion(first, ["--help", "--version"]);
+    return new UsageError(
+      `Cannot use "${shorten(first)}" before a command: there is no such flag${near}`,
     );
   }
-  const known = [...COMMANDS.map((command) => command.name), "help"];
-  const near = await suggestion(name, known);
-  throw new UsageError(
-    `Cannot run "${shorten(name)}": there is no such command${
-      near || `; there are ${known.join(", ")}`
+  const group = groupOf(first).map(({ name }) => name);
+  const names = group.length > 0 ? group : [...COMMANDS.map(({ name }) => name), "help"];
+  const isWordMissing = group.length > 0 && (second === undefined || second.startsWith("-"));
+  if (isWordMissing) {
+    return new UsageError(`Cannot run "${shorten(first)}" alone: there are ${names.join(", ")}`);
+  }
+  const wrong = group.length > 0 ? `${first} ${second}` : first;
+  const near = await suggestion(wrong, names);
+  return new UsageError(
+    `Cannot run "${shorten(wrong)}": there is no such command${
+      near || `; there are ${names.join(", ")}`
     }`,
   );
 }
@@ -96,7 +119,7 @@ async function findCommand(name: string): Promise<Command> {
 function report(error: unknown, args: readonly string[], terminal: Terminal): number {
   sayError(error, terminal);
   if (!(error instanceof UsageError)) return 1;
-  const command = COMMANDS.find((command) => command.name === args[0]);
+  const command = findCommand(args)?.command;
   terminal.say(`See kinesix ${command ? `${command.name} ` : ""}--help`);
   return 2;
 }

@@ -10,10 +10,11 @@ import { type ReactoKinesixConfig, resolveConfig, SETTINGS } from "../core/confi
 import { parseSetting, type Setting } from "../core/setting.ts";
 import { invariant, messageOf } from "../errors.ts";
 import {
+  type Argument,
   checkValue,
   type Flag,
-  type GivenFlags,
-  parseFlags,
+  type Given,
+  parseArguments,
   settingFlag,
   shorten,
 } from "./flags.ts";
@@ -28,6 +29,8 @@ export interface Values {
   need(flag: string): string;
   /** The same, of a flag that accepts whole numbers. */
   needNumber(flag: string): number;
+  /** The value of an argument; undefined for an optional one that was not given. */
+  argument(name: string): string | undefined;
   /** Whether a switch is on. */
   isOn(flag: string): boolean;
   /** The settings that were given, in whichever way. */
@@ -36,6 +39,8 @@ export interface Values {
 
 /** What a command takes. */
 export interface Accepted {
+  /** Values without a flag, in their order. None by default. */
+  readonly args?: readonly Argument[];
   readonly flags: readonly Flag[];
   /** The settings that are flags of the command too. */
   readonly settings: readonly Setting[];
@@ -53,7 +58,7 @@ export async function readValues(
 ): Promise<Values> {
   const settingFlags = accepted.settings.map(settingFlag);
   const flags = [...accepted.flags, ...settingFlags];
-  const given = await parseFlags(flags, args);
+  const given = await parseArguments({ ...accepted, flags }, args);
   const texts = new Map<string, string>();
   for (const flag of flags) {
     const value = given.values.get(flag.name) ?? readEnvironment(flag, terminal);
@@ -63,7 +68,13 @@ export async function readValues(
   for (const flag of accepted.flags) {
     if (!texts.has(flag.name)) fillIn(flag, texts);
   }
-  return makeValues(given, texts, config);
+  const names = (accepted.args ?? []).map(({ name }) => name);
+  const values = new Map(names.map((name, i) => [name, given.args[i]]));
+  return {
+    ...readers(given, texts),
+    argument: (name) => values.get(name),
+    config,
+  };
 }
 
 /** The name of the variable that a flag can be given with. */
@@ -71,11 +82,10 @@ export function environmentName(flag: string): string {
   return `KINESIX_${flag.toUpperCase().replaceAll("-", "_")}`;
 }
 
-function makeValues(
-  given: GivenFlags,
+function readers(
+  given: Given,
   texts: ReadonlyMap<string, string>,
-  config: ReactoKinesixConfig,
-): Values {
+): Pick<Values, "text" | "need" | "needNumber" | "isOn"> {
   function need(flag: string): string {
     const value = texts.get(flag);
     invariant(value !== undefined, `--${flag} must be required or have a default`);
@@ -86,7 +96,6 @@ function makeValues(
     need,
     needNumber: (flag) => Number(need(flag)),
     isOn: (flag) => given.switches.has(flag),
-    config,
   };
 }
 

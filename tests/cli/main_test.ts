@@ -43,9 +43,9 @@ Deno.test("--help lists every command, and the help of a command its flags and s
   assertEquals([general.code, general.stderr], [0, ""]);
   for (const command of COMMANDS) {
     assertStringIncludes(general.stdout, command.summary);
-    const { code, stdout } = await call([command.name, "--help"]);
+    const { code, stdout } = await call([...command.name.split(" "), "--help"]);
     assertEquals(code, 0);
-    assertEquals((await call(["help", command.name])).stdout, stdout);
+    assertEquals((await call(["help", ...command.name.split(" ")])).stdout, stdout);
     for (const flag of command.flags) assertStringIncludes(stdout, `--${flag.name}`);
     for (const setting of command.settings) assertStringIncludes(stdout, `--${setting.flag} `);
   }

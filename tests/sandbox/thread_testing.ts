@@ -103,6 +103,7 @@ export class Rig implements AsyncDisposable {
       text: (flag) => flag === "threads" ? threads?.toString() : flags[flag],
       need: () => "",
       needNumber: () => 0,
+      argument: () => undefined,
       isOn: (flag) => flag === "sandbox" && isSandboxed,
       config: this.#config,
     });

@@ -331,6 +331,7 @@ Deno.test("threads: manual checkpoints need one thread; lists need a sandbox", (
       text: (flag) => flags[flag],
       need: () => "",
       needNumber: () => 0,
+      argument: () => undefined,
       isOn: () => isSandboxed,
       config: { checkpointMode: "manual" },
     });

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { type Flag, matching, parseFlags, wholeNumber } from "../../src/cli/flags.ts";
+import { type Flag, matching, parseArguments, wholeNumber } from "../../src/cli/flags.ts";
 import { UsageError } from "../../src/cli/usage_error.ts";
 import { messageOf } from "../../src/errors.ts";
 import { joinOverrides, parseOverride, type ScenarioOverride } from "./override.ts";
@@ -117,7 +117,7 @@ export function help(): string {
  * @throws {UsageError} If one is unknown or wrong.
  */
 export async function readWish(args: readonly string[]): Promise<Wish> {
-  const { values, switches } = await parseFlags(FLAGS, args);
+  const { values, switches } = await parseArguments({ flags: FLAGS }, args);
   const number = (name: string): number | undefined => {
     const text = values.get(name);
     return text === undefined ? undefined : Number(text);

@@ -1,0 +1,89 @@
+/**
+ * Owns: the commands about workers: their flags and help texts, and where their code is.
+ * Must not: import the code of a command before it is called, so that help costs nothing and needs no permission.
+ * Called by: `commands.ts`.
+ *
+ * @module
+ */
+
+import { SETTINGS } from "../../core/config.ts";
+import type { Command } from "../command.ts";
+import {
+  APP,
+  CONFIG,
+  DYNAMODB_ENDPOINT,
+  ENDPOINT,
+  JSON_SWITCH,
+  KINESIS_ENDPOINT,
+  REGION,
+  STREAM,
+} from "../common_flags.ts";
+import { matching, oneOf } from "../flags.ts";
+import { PROCESSOR_FLAGS } from "../processor_flags.ts";
+import { THREAD_FLAGS } from "../thread_flags.ts";
+
+/** `kinesix run`. */
+export const RUN: Command = {
+  name: "run",
+  summary: "process the records of a stream, sharing its shards with the other workers",
+  details: [
+    "The processor is a module whose default export is a RecordProcessor or a function that makes one",
+    "for each shard. SIGINT and SIGTERM stop cleanly, a second one at once.",
+  ],
+  examples: [
+    "kinesix run --app TestApp --stream TestStream --processor ./processor.ts --region us-east-1",
+    "kinesix run --app TestApp --stream TestStream --processor ./processor.ts --log json > events.jsonl",
+    "kinesix run --app TestApp --stream TestStream --processor https://example.com/processor.ts --lock kinesix.lock --frozen",
+  ],
+  flags: [
+    APP,
+    STREAM,
+    ...PROCESSOR_FLAGS,
+    {
+      name: "worker-id",
+      placeholder: "W",
+      doc: "the name of this worker, different for each process (default: made up)",
+      accepts: matching(/^[^\p{Cc}]{1,128}$/u, "1 to 128 characters"),
+      isInEnvironment: true,
+    },
+    ...THREAD_FLAGS,
+    REGION,
+    ENDPOINT,
+    KINESIS_ENDPOINT,
+    DYNAMODB_ENDPOINT,
+    {
+      name: "log",
+      placeholder: "FORMAT",
+      doc: "pretty: for people, on stderr; json: one event a line, on stdout",
+      accepts: oneOf("pretty", "json"),
+      defaultValue: "pretty",
+      isInEnvironment: true,
+    },
+    CONFIG,
+  ],
+  settings: SETTINGS,
+  load: () => import("../run.ts").then((module) => module.run),
+};
+
+/** `kinesix status`. */
+export const STATUS: Command = {
+  name: "status",
+  summary: "show the workers and the shards of an app",
+  details: [],
+  examples: [
+    "kinesix status --app TestApp --stream TestStream --watch",
+    "kinesix status --app TestApp --stream TestStream --json | jq '.shards[].owner'",
+  ],
+  flags: [
+    APP,
+    STREAM,
+    JSON_SWITCH,
+    { name: "watch", doc: "show it again every 2 seconds; with --json one object a line" },
+    REGION,
+    ENDPOINT,
+    DYNAMODB_ENDPOINT,
+    CONFIG,
+  ],
+  settings: SETTINGS.filter((setting) => setting.name === "dynamoDBTableSuffix"),
+  load: () => import("../status.ts").then((module) => module.status),
+};

@@ -1,0 +1,87 @@
+/**
+ * Owns: the flags that several commands share.
+ * Must not: read them.
+ * Called by: the tables of commands.
+ *
+ * @module
+ */
+
+import { type Flag, HTTP_URL, matching, wholeNumber } from "./flags.ts";
+
+/** Which stream. */
+export const STREAM: Flag = {
+  name: "stream",
+  placeholder: "S",
+  doc: "the name of the stream",
+  accepts: matching(/^[A-Za-z0-9_.-]{1,128}$/, "1 to 128 letters, digits, _, - or ."),
+  isRequired: true,
+  isInEnvironment: true,
+};
+
+/** Which app. */
+export const APP: Flag = {
+  name: "app",
+  placeholder: "A",
+  doc: "the name of the app; workers with the same one share the stream",
+  accepts: matching(/^[A-Za-z0-9_.-]{1,55}$/, "1 to 55 letters, digits, _, - or ."),
+  isRequired: true,
+  isInEnvironment: true,
+};
+
+/** For programs. */
+export const JSON_SWITCH: Flag = { name: "json", doc: "print JSON, for programs" };
+
+/** Where in the AWS cloud. */
+export const REGION: Flag = {
+  name: "region",
+  placeholder: "R",
+  doc: "the AWS region (or AWS_REGION, or that of the AWS profile)",
+  accepts: matching(/^[a-z0-9-]{1,40}$/, "the name of a region, such as us-east-1"),
+  isInEnvironment: true,
+};
+
+/** Where both services are. */
+export const ENDPOINT: Flag = {
+  name: "endpoint-url",
+  placeholder: "URL",
+  doc: "Kinesis and DynamoDB are here instead of in the AWS cloud",
+  accepts: HTTP_URL,
+  isInEnvironment: true,
+};
+
+/** Where Kinesis is. */
+export const KINESIS_ENDPOINT: Flag = {
+  ...ENDPOINT,
+  name: "kinesis-endpoint",
+  doc: "Kinesis is here instead of in the AWS cloud",
+};
+
+/** Where DynamoDB is. */
+export const DYNAMODB_ENDPOINT: Flag = {
+  ...ENDPOINT,
+  name: "dynamodb-endpoint",
+  doc: "DynamoDB is here instead of in the AWS cloud",
+};
+
+/** Settings in a file. */
+export const CONFIG: Flag = {
+  name: "config",
+  placeholder: "FILE.json",
+  doc: 'a file of settings, such as {"heartbeat": "10s"}; flags and environment come first',
+  isInEnvironment: true,
+};
+
+/** A flag for a whole number. */
+export function numberFlag(
+  name: string,
+  doc: string,
+  [min, max, defaultValue]: readonly [number, number, number],
+): Flag {
+  return {
+    name,
+    placeholder: "N",
+    doc,
+    accepts: wholeNumber(min, max),
+    defaultValue: String(defaultValue),
+  };
+}
