@@ -7,7 +7,7 @@
  */
 
 import manifest from "../deno.json" with { type: "json" };
-import { type AwsOptions, connectAws } from "./adapters/aws_calls.ts";
+import { type AwsClients, type AwsOptions, connectAws } from "./adapters/aws_calls.ts";
 import { systemClock, systemRandom } from "./adapters/system.ts";
 import { defaultWorkerId } from "./adapters/worker_identity.ts";
 import { type ReactoKinesixConfig, resolveConfig, type ResolvedConfig } from "./core/config.ts";
@@ -289,14 +289,35 @@ async function connect(
   const tableName = options.appName + config.dynamoDBTableSuffix;
   const aws = await connectAws(options, { maxSockets: SOCKETS_MAX });
   const { DynamoLeaseStore } = await import("./adapters/dynamo_lease_store.ts");
-  const { KinesisPollingSource } = await import("./adapters/kinesis_polling.ts");
   const common = { streamName, config, ...deps };
   return {
     ...deps,
     store: store ?? new DynamoLeaseStore({ ...common, client: aws.dynamoDB, tableName }),
-    source: source ?? new KinesisPollingSource({ ...common, client: aws.kinesis }),
+    source: source ?? await openStream(options.appName, aws, common),
     close: () => aws.close(),
   };
+}
+
+async function openStream(
+  appName: string,
+  aws: AwsClients,
+  common: Pick<World, "clock" | "random" | "emit"> & {
+    readonly streamName: string;
+    readonly config: ResolvedConfig;
+  },
+): Promise<StreamSource> {
+  const { retrieval, consumerName } = common.config;
+  if (retrieval === "polling") {
+    const { KinesisPollingSource } = await import("./adapters/kinesis_polling.ts");
+    return new KinesisPollingSource({ ...common, client: aws.kinesis });
+  }
+  const { KinesisFanOutSource } = await import("./adapters/kinesis_fan_out.ts");
+  return new KinesisFanOutSource({
+    ...common,
+    client: aws.kinesis,
+    eventStreams: await aws.eventStreams(),
+    consumerName: consumerName || appName,
+  });
 }
 
 function checkNames(options: ClusterOptions): Pick<ClusterOptions, "appName" | "streamName"> {

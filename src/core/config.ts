@@ -160,6 +160,20 @@ export interface ReactoKinesixConfig {
    * @default {"partitionKey"}
    */
   readonly orderBy?: "partitionKey" | "shard" | "none";
+  /**
+   * How records are read: by `GetRecords`, up to 5 times a second and shared with other readers of the shard (`polling`), or sent by
+   * Kinesis as soon as they are there, to a registered consumer of this app, which AWS charges for (`fan-out`).
+   *
+   * @default {"polling"}
+   */
+  readonly retrieval?: "polling" | "fan-out";
+  /**
+   * The name of the registered consumer with `retrieval` `fan-out`; empty is the name of the app. Up to 128 letters, digits, `_`,
+   * `-` or `.`. Workers of one app need the same one, and different apps different ones.
+   *
+   * @default {""}
+   */
+  readonly consumerName?: string;
 }
 
 /** Every setting with a checked value. */
@@ -247,6 +261,20 @@ const TABLE: { readonly [K in keyof ResolvedConfig]: Omit<Setting, "name" | "fla
     "partitionKey",
     "which records stay in order when several are processed at once",
   ),
+  retrieval: choice(
+    ["polling", "fan-out"],
+    "polling",
+    "records are asked for, or sent to a registered consumer (enhanced fan-out)",
+  ),
+  consumerName: {
+    type: {
+      kind: "text",
+      pattern: /^[A-Za-z0-9_.-]{0,128}$/,
+      words: "up to 128 letters, digits, _, - or .",
+    },
+    defaultValue: "",
+    doc: "the registered consumer of enhanced fan-out, if not named as the app",
+  },
 };
 
 /** Every setting, in the order in which people read them. */

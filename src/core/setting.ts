@@ -122,7 +122,7 @@ export function describeRange(setting: Setting): string {
 export function describeDefault(setting: Setting): string {
   return setting.type.kind === "duration"
     ? formatDuration(Number(setting.defaultValue))
-    : String(setting.defaultValue);
+    : String(setting.defaultValue) || "none";
 }
 
 /** The platform reads more than ISO times: to it, `LATEST-1` is a day in 2001. */

@@ -66,6 +66,8 @@ export function deleteStream(account: Account, input: Input): object {
     dueMs: account.now() + account.transitionMs,
     complete: () => account.remove(stream),
   });
+  // At once, if that takes no time: its subscriptions end.
+  account.find(stream.streamName);
   return {};
 }
 
