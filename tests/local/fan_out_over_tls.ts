@@ -29,5 +29,5 @@ const counts = await Promise.all(shards.map(async ({ id }) => {
 }));
 for (const { batches } of counts) await batches.return(undefined);
 const records = counts.reduce((sum, { records }) => sum + records, 0);
-console.log(JSON.stringify({ records }));
+await Deno.stdout.write(new TextEncoder().encode(JSON.stringify({ records })));
 aws.close();
