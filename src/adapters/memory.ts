@@ -33,6 +33,7 @@ export type {
   Row,
   RowChange,
   RowFields,
+  ShardOrder,
   ShardRow,
   StreamRow,
   WorkerRow,
