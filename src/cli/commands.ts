@@ -8,8 +8,16 @@
 
 import type { Command } from "./command.ts";
 import { DEMO, LOCAL } from "./commands/local_commands.ts";
-import { PUT } from "./commands/stream_commands.ts";
+import { CONSUMER_DEREGISTER, CONSUMER_LIST, PUT } from "./commands/stream_commands.ts";
 import { RUN, STATUS } from "./commands/worker_commands.ts";
 
 /** Every command. */
-export const COMMANDS: readonly Command[] = [RUN, STATUS, PUT, LOCAL, DEMO];
+export const COMMANDS: readonly Command[] = [
+  RUN,
+  STATUS,
+  PUT,
+  CONSUMER_LIST,
+  CONSUMER_DEREGISTER,
+  LOCAL,
+  DEMO,
+];
