@@ -126,6 +126,16 @@ Deno.test("other failures, of the call or within, are retried as often as allowe
   assertEquals(error.kind, "unavailable");
 });
 
+Deno.test("failures with events in between are not counted together", async () => {
+  await using test = await setUp({ maxKinesisRetries: 1 });
+  const batches = test.open();
+  for (let round = 0; round < 4; round++) {
+    await test.put(1);
+    assertEquals(await test.take(batches, 1), [`record ${round}`]);
+    test.subscriptions.at(-1)?.fail(inStream("InternalFailureException"));
+  }
+});
+
 Deno.test("a connection that ends at once, again and again, is a failure, not a loop", async () => {
   await using test = await setUp({ maxKinesisRetries: 2 }, {
     subscriptionTimes: { lifetimeMs: 0, inUseMs: 0 },
