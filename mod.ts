@@ -66,6 +66,7 @@ export type {
   Clock,
   LeaseStore,
   Random,
+  ReadBudget,
   RowKinds,
   RowListing,
   ShardInfo,

@@ -4,6 +4,7 @@ import { systemClock, systemRandom } from "../src/adapters/system.ts";
 import { plan, shardsToAskFor } from "../src/core/balance.ts";
 import { TRIM_HORIZON } from "../src/core/checkpoint.ts";
 import { create, newShardRow } from "../src/core/lease.ts";
+import { BufferBudget } from "../src/runtime/buffer_budget.ts";
 import { Fence } from "../src/runtime/heartbeat.ts";
 import { Lease } from "../src/runtime/lease_keeper.ts";
 import { takeShard } from "../src/runtime/take_shard.ts";
@@ -69,6 +70,7 @@ async function makeRunner(processor: ProcessorSource, concurrency = 1): Promise<
     breather: new Breather(systemClock),
     concurrency,
     orderBy: "partitionKey",
+    budget: new BufferBudget(2 ** 26),
   } as const;
   const slot = new Processors(processor, deps).open("shard");
   return new RecordRunner(deps, lease, slot, signal);

@@ -228,6 +228,14 @@ export class ReactoKinesixApp implements AsyncDisposable {
     return this.#worker.changeProcessor(next);
   }
 
+  /**
+   * The memory that is held at this moment for records that are read and not finished, and for reads that are under way, in bytes:
+   * what `maxBufferedBytes` limits.
+   */
+  get bufferedBytes(): number {
+    return this.#worker.bufferedBytes;
+  }
+
   /** The shards that this worker processes now. */
   shards(): readonly OwnShard[] {
     return this.#worker.shards();

@@ -114,6 +114,25 @@ export interface Batch {
   readonly end?: { readonly children: readonly Omit<ShardInfo, "isClosed">[] };
 }
 
+/** Room in memory for what one reader reads, out of what the whole process may hold. */
+export interface ReadBudget {
+  /**
+   * Waits until there is room for what comes next; gives for how many bytes, counted as `heldBytes` counts. A reader has one
+   * such room at a time: it ends with the batch that the reader gives next, whatever its size, and with the next call.
+   *
+   * @param wanted What is to be read if there is plenty of room.
+   * @param options.least What is worth a read; or all that has arrived, for a reader that is not asked.
+   * @returns Between `least` and `wanted`.
+   * @throws The signal's reason, as soon as it is aborted.
+   */
+  take(
+    wanted: number,
+    options: { readonly least: number; readonly signal: AbortSignal },
+  ): Promise<number>;
+  /** Gives the room back, for others to use: the read failed, or has to wait. */
+  giveBack(): void;
+}
+
 /** The stream. Every method throws {@linkcode SourceError}, or the signal's reason once it is aborted. */
 export interface StreamSource {
   /** Every shard that the stream still holds, open and closed. May be out of date by some seconds. */
@@ -121,10 +140,17 @@ export interface StreamSource {
   /**
    * The records of a shard after a position, in order, without gaps, from then on for ever or to the end of the shard.
    * Waits between reads as the limits of the stream ask; heals throttling, expired iterators and short failures by
-   * itself. Reads only when it is asked for the next batch.
+   * itself. Reads only when it is asked for the next batch, and asks for room before it takes records into memory.
    *
+   * @param budget Where it asks. What a source brings that does not ask is counted too, and keeps the others waiting. Without one
+   * there is room for everything.
    * @throws {SourceError} From the iteration: `missing` if the stream or the shard is gone, `unavailable`
    * after `maxKinesisRetries`, `denied`, `invalid`. Open again after the last finished record to go on.
    */
-  open(shardId: string, after: Checkpoint, signal: AbortSignal): AsyncIterable<Batch>;
+  open(
+    shardId: string,
+    after: Checkpoint,
+    signal: AbortSignal,
+    budget?: ReadBudget,
+  ): AsyncIterable<Batch>;
 }

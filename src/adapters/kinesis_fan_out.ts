@@ -10,7 +10,7 @@ import type { KinesisClient } from "@aws-sdk/client-kinesis";
 import type { Checkpoint } from "../core/checkpoint.ts";
 import type { ResolvedConfig } from "../core/config.ts";
 import type { EventSink } from "../events.ts";
-import type { Batch, Clock, Random, ShardInfo, StreamSource } from "../ports.ts";
+import type { Batch, Clock, Random, ReadBudget, ShardInfo, StreamSource } from "../ports.ts";
 import { RegisteredConsumer } from "./registered_consumer.ts";
 import { ShardSubscriber } from "./shard_subscriber.ts";
 import { StreamCalls } from "./stream_calls.ts";
@@ -51,14 +51,26 @@ export class KinesisFanOutSource implements StreamSource {
     return this.#calls.listShards(signal);
   }
 
-  async *open(shardId: string, after: Checkpoint, signal: AbortSignal): AsyncGenerator<Batch> {
+  async *open(
+    shardId: string,
+    after: Checkpoint,
+    signal: AbortSignal,
+    budget?: ReadBudget,
+  ): AsyncGenerator<Batch> {
     signal.throwIfAborted();
     if (after.kind === "shardEnd") {
       yield { records: [], millisBehindLatest: 0, end: { children: [] } };
       return;
     }
     const consumer = this.#consumer;
-    using subscriber = new ShardSubscriber({ ...this.#options, consumer, shardId, after, signal });
+    using subscriber = new ShardSubscriber({
+      ...this.#options,
+      consumer,
+      shardId,
+      after,
+      signal,
+      budget,
+    });
     while (true) {
       const batch = await subscriber.read();
       yield batch;

@@ -10,7 +10,8 @@ import type { KinesisClient } from "@aws-sdk/client-kinesis";
 import type { Checkpoint } from "../core/checkpoint.ts";
 import type { ResolvedConfig } from "../core/config.ts";
 import type { EventSink } from "../events.ts";
-import type { Batch, Clock, Random, ShardInfo, StreamSource } from "../ports.ts";
+import type { Batch, Clock, Random, ReadBudget, ShardInfo, StreamSource } from "../ports.ts";
+import { RecordSizes } from "./read_limit.ts";
 import { ShardReader } from "./shard_reader.ts";
 import { StreamCalls } from "./stream_calls.ts";
 import { systemRandom } from "./system.ts";
@@ -34,6 +35,8 @@ export interface KinesisPollingOptions {
 export class KinesisPollingSource implements StreamSource {
   readonly #options: Required<KinesisPollingOptions>;
   readonly #calls: StreamCalls;
+  /** What one shard has learned about the records is a first guess for the others. */
+  readonly #sizes = new RecordSizes();
 
   constructor(options: KinesisPollingOptions) {
     this.#options = { random: systemRandom, ...options };
@@ -44,13 +47,25 @@ export class KinesisPollingSource implements StreamSource {
     return this.#calls.listShards(signal);
   }
 
-  async *open(shardId: string, after: Checkpoint, signal: AbortSignal): AsyncGenerator<Batch> {
+  async *open(
+    shardId: string,
+    after: Checkpoint,
+    signal: AbortSignal,
+    budget?: ReadBudget,
+  ): AsyncGenerator<Batch> {
     signal.throwIfAborted();
     if (after.kind === "shardEnd") {
       yield { records: [], millisBehindLatest: 0, end: { children: [] } };
       return;
     }
-    const reader = new ShardReader({ ...this.#options, shardId, after, signal });
+    const reader = new ShardReader({
+      ...this.#options,
+      shardId,
+      after,
+      signal,
+      budget,
+      sizes: this.#sizes,
+    });
     while (true) {
       const batch = await reader.read();
       yield batch;

@@ -8,6 +8,7 @@
 
 import { abortable } from "@std/async/abortable";
 import { createHash } from "node:crypto";
+import { heldBytes, heldBytesOf } from "../core/byte_size.ts";
 import type { Checkpoint } from "../core/checkpoint.ts";
 import { compareSequenceNumbers } from "../core/checkpoint.ts";
 import type { Row, RowChange, RowFields } from "../core/lease.ts";
@@ -16,6 +17,7 @@ import type {
   Batch,
   Clock,
   LeaseStore,
+  ReadBudget,
   RowKinds,
   RowListing,
   ShardInfo,
@@ -44,6 +46,7 @@ export type {
   Batch,
   Clock,
   LeaseStore,
+  ReadBudget,
   RowKinds,
   RowListing,
   ShardInfo,
@@ -251,7 +254,12 @@ export class MemoryStream implements StreamSource {
   }
 
   /** The records of a shard after a position. */
-  async *open(shardId: string, after: Checkpoint, signal: AbortSignal): AsyncGenerator<Batch> {
+  async *open(
+    shardId: string,
+    after: Checkpoint,
+    signal: AbortSignal,
+    budget?: ReadBudget,
+  ): AsyncGenerator<Batch> {
     signal.throwIfAborted();
     const shard = this.#shards.get(shardId);
     if (shard === undefined) throw noShard(shardId);
@@ -263,7 +271,10 @@ export class MemoryStream implements StreamSource {
         await abortable(this.#change.promise, signal);
       }
       await answer(signal, () => {});
-      const records = shard.records.slice(next, next + BATCH_RECORDS_MAX);
+      const records = await roomFor(shard.records.slice(next, next + BATCH_RECORDS_MAX), {
+        budget,
+        signal,
+      });
       next += records.length;
       const rest = shard.records[next];
       const millisBehindLatest = rest === undefined
@@ -328,6 +339,18 @@ function changed<R extends Row>(
 ): Item {
   const attributes = Object.entries({ ...item, ...writeFields<R>(kind, set) });
   return Object.fromEntries(attributes.filter(([, value]) => value !== null)) as Item;
+}
+
+/** As many of the records as there is room for, one at least. */
+async function roomFor(
+  records: readonly SourceRecord[],
+  { budget, signal }: { readonly budget: ReadBudget | undefined; readonly signal: AbortSignal },
+): Promise<readonly SourceRecord[]> {
+  const [first] = records;
+  if (budget === undefined || first === undefined) return records;
+  let room = await budget.take(heldBytesOf(records), { least: heldBytes(first), signal });
+  const tooMany = records.findIndex((record) => (room -= heldBytes(record)) < 0);
+  return tooMany === -1 ? records : records.slice(0, tooMany);
 }
 
 function isAfter(record: SourceRecord, position: Checkpoint): boolean {

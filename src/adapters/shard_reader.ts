@@ -13,12 +13,13 @@ import {
 } from "@aws-sdk/client-kinesis";
 import type { Checkpoint } from "../core/checkpoint.ts";
 import { SourceError } from "../errors.ts";
-import type { Batch, SourceRecord } from "../ports.ts";
+import type { Batch, ReadBudget, SourceRecord } from "../ports.ts";
 import { withoutRetries } from "./aws_calls.ts";
 import { isNamed } from "./aws_errors.ts";
 import type { KinesisPollingOptions } from "./kinesis_polling.ts";
 import { required, toChild, toIteratorStart, toSourceRecord } from "./kinesis_shapes.ts";
 import { FUTURE_WAIT_MS, FUTURE_WAITS_MAX, READ_INTERVAL_MS, readIntervalMs } from "./pacing.ts";
+import { RecordSizes } from "./read_limit.ts";
 import { ShardRetries, toSourceError } from "./shard_retries.ts";
 
 /** What the reading of a shard is made of. */
@@ -26,6 +27,9 @@ export type ShardReaderOptions = Required<KinesisPollingOptions> & {
   readonly shardId: string;
   readonly after: OpenPosition;
   readonly signal: AbortSignal;
+  readonly budget: ReadBudget | undefined;
+  /** Of the whole stream. */
+  readonly sizes: RecordSizes;
 };
 
 type OpenPosition = Exclude<Checkpoint, { kind: "shardEnd" }>;
@@ -39,6 +43,7 @@ const EXPIRIES_MAX = 3;
 /** One pass over a shard, batch by batch. */
 export class ShardReader {
   readonly #options: ShardReaderOptions;
+  readonly #sizes: RecordSizes;
   /** Every record up to here was read. */
   #position: OpenPosition;
   #iterator: { readonly value: string; readonly issuedAt: number } | null = null;
@@ -47,6 +52,7 @@ export class ShardReader {
 
   constructor(options: ShardReaderOptions) {
     this.#options = options;
+    this.#sizes = new RecordSizes(options.sizes);
     this.#position = options.after;
     this.#nextReadAt = options.clock.monotonic();
   }
@@ -56,10 +62,12 @@ export class ShardReader {
     const { clock, shardId, streamName } = this.#options;
     for (let expiries = 0; expiries <= EXPIRIES_MAX; expiries++) {
       await this.#pace();
+      // Before the iterator, which would grow old while there is no room.
+      const limit = await this.#limit();
       const iterator = await this.#freshIterator();
       const startedAt = clock.monotonic();
       this.#nextReadAt = startedAt + READ_INTERVAL_MS;
-      const reply = await this.#getRecords(iterator);
+      const reply = await this.#getRecords(iterator, limit);
       if (reply !== "expired") return this.#toBatch(reply, startedAt);
       this.#iterator = null;
     }
@@ -109,14 +117,32 @@ export class ShardReader {
     }
   }
 
-  async #getRecords(iterator: string): Promise<GetRecordsOutput | "expired"> {
-    const { client, config, signal } = this.#options;
-    const input = { ShardIterator: iterator, Limit: config.maxBatchSize };
+  /** Waits until there is room for records; gives for how many. */
+  async #limit(): Promise<number> {
+    const { config, budget, signal } = this.#options;
+    const { wanted, least } = this.#sizes.room(config.maxBatchSize);
+    const room = await budget?.take(wanted, { least, signal }) ?? wanted;
+    return this.#sizes.limit(room, config.maxBatchSize);
+  }
+
+  async #getRecords(
+    iterator: string,
+    firstLimit: number,
+  ): Promise<GetRecordsOutput | "expired"> {
+    const { client, signal, budget } = this.#options;
+    let limit: number | undefined = firstLimit;
     try {
-      return await this.#retried(
-        () => client.send(withoutRetries(new GetRecordsCommand(input)), { abortSignal: signal }),
-        "GetRecords",
-      );
+      return await this.#retried(async () => {
+        const input = { ShardIterator: iterator, Limit: limit ??= await this.#limit() };
+        const command = withoutRetries(new GetRecordsCommand(input));
+        try {
+          return await client.send(command, { abortSignal: signal });
+        } catch (error) {
+          budget?.giveBack(); // Others read while this shard waits.
+          limit = undefined;
+          throw error;
+        }
+      }, "GetRecords");
     } catch (error) {
       if (isNamed(error, "ExpiredIteratorException")) return "expired";
       throw await toSourceError(error, "GetRecords", this.#options);
@@ -132,6 +158,7 @@ export class ShardReader {
       this.#position = { kind: "sequence", sequenceNumber: last.sequenceNumber };
     }
     const size = { records: records.length, bytes: bytesOf(records), millisBehindLatest };
+    this.#sizes.learn(size);
     this.#nextReadAt = startedAt + readIntervalMs(size, config.emptyReceiveDelay);
     if (reply.NextShardIterator === undefined) {
       return {

@@ -7,10 +7,11 @@
  */
 
 import type { KinesisClient, SubscribeToShardEvent } from "@aws-sdk/client-kinesis";
+import { heldBytesOf } from "../core/byte_size.ts";
 import type { Checkpoint } from "../core/checkpoint.ts";
 import type { ResolvedConfig } from "../core/config.ts";
 import { SourceError } from "../errors.ts";
-import type { Batch } from "../ports.ts";
+import type { Batch, ReadBudget } from "../ports.ts";
 import { isNamed } from "./aws_errors.ts";
 import { EventSubscription } from "./event_subscription.ts";
 import { toChild, toIteratorStart, toSourceRecord } from "./kinesis_shapes.ts";
@@ -25,6 +26,7 @@ export interface ShardSubscriberOptions extends ShardRetriesOptions {
   readonly consumer: RegisteredConsumer;
   readonly config: Pick<ResolvedConfig, "maxKinesisRetries" | "maxBatchSize">;
   readonly after: OpenPosition;
+  readonly budget: ReadBudget | undefined;
 }
 
 type OpenPosition = Exclude<Checkpoint, { kind: "shardEnd" }>;
@@ -68,8 +70,14 @@ export class ShardSubscriber implements Disposable {
         await this.#recover(error, hadEvents);
       }
     }
-    const [batch] = this.#batches.splice(0, 1);
-    return batch ?? { records: [], millisBehindLatest: 0 };
+    const batch = this.#batches[0] ?? { records: [], millisBehindLatest: 0 };
+    const bytes = heldBytesOf(batch.records);
+    // It has come without being asked for; nothing more is read before there is room for it.
+    if (bytes > 0) {
+      await this.#options.budget?.take(bytes, { least: bytes, signal: this.#options.signal });
+    }
+    this.#batches.shift();
+    return batch;
   }
 
   /** Ends the connection. */

@@ -8,6 +8,12 @@
 
 import type { Command } from "./command.ts";
 import { DEMO, LOCAL } from "./commands/local_commands.ts";
+import {
+  SHARD_HANDOVER,
+  SHARD_RELEASE,
+  SHARD_START,
+  SHARD_STOP,
+} from "./commands/shard_commands.ts";
 import { CONSUMER_DEREGISTER, CONSUMER_LIST, PUT } from "./commands/stream_commands.ts";
 import { RUN, STATUS } from "./commands/worker_commands.ts";
 
@@ -15,6 +21,10 @@ import { RUN, STATUS } from "./commands/worker_commands.ts";
 export const COMMANDS: readonly Command[] = [
   RUN,
   STATUS,
+  SHARD_STOP,
+  SHARD_START,
+  SHARD_HANDOVER,
+  SHARD_RELEASE,
   PUT,
   CONSUMER_LIST,
   CONSUMER_DEREGISTER,

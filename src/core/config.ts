@@ -7,8 +7,8 @@
  */
 
 import { type Checkpoint, TRIM_HORIZON } from "./checkpoint.ts";
-import { formatDuration } from "./duration.ts";
-import { checkSetting, type Setting } from "./setting.ts";
+import { checkTogether } from "./config_checks.ts";
+import { checkSetting, choice, count, duration, type Setting, type SettingRow } from "./setting.ts";
 
 /** Where a stream that was never processed by the app begins. A number is milliseconds since the epoch. */
 export type InitialPosition = "TRIM_HORIZON" | "LATEST" | Date | number;
@@ -103,6 +103,12 @@ export interface ReactoKinesixConfig {
    */
   readonly maxBatchSize?: number;
   /**
+   * The most memory for records that are read and not finished, of all shards of this process together, in bytes. 1 MiB to 64 GiB.
+   *
+   * @default {67_108_864}
+   */
+  readonly maxBufferedBytes?: number;
+  /**
    * Where a stream begins that this app has never processed: `TRIM_HORIZON` (the oldest record), `LATEST` (from when the first
    * worker starts), or a time.
    *
@@ -184,7 +190,7 @@ export type ResolvedConfig =
 const DAY = 86_400_000;
 const HOUR = 3_600_000;
 
-const TABLE: { readonly [K in keyof ResolvedConfig]: Omit<Setting, "name" | "flag"> } = {
+const TABLE: { readonly [K in keyof ResolvedConfig]: SettingRow } = {
   dynamoDBReadThroughput: count(1, 40_000, 10, "read capacity units of the state table"),
   dynamoDBWriteThroughput: count(1, 40_000, 10, "write capacity units of the state table"),
   dynamoDBTableSuffix: {
@@ -227,6 +233,11 @@ const TABLE: { readonly [K in keyof ResolvedConfig]: Omit<Setting, "name" | "fla
     "how often requests are looked for, should a nudge be lost",
   ),
   maxBatchSize: count(1, 10_000, 10_000, "the most records that are read at once"),
+  maxBufferedBytes: {
+    type: { kind: "size", min: 2 ** 20, max: 2 ** 36 },
+    defaultValue: 2 ** 26,
+    doc: "the most memory for records in hand, of all shards together",
+  },
   initialPosition: {
     type: { kind: "position" },
     defaultValue: "TRIM_HORIZON",
@@ -318,78 +329,4 @@ export function startingCheckpoint(
   // otherwise begin later, and skip the records in between.
   if (position === "TRIM_HORIZON") return TRIM_HORIZON;
   return { kind: "timestamp", timestamp: position === "LATEST" ? now : position };
-}
-
-function checkTogether(config: ResolvedConfig): void {
-  const { heartbeat, heartbeatTimeout, handoverRequestExpiry } = config;
-  if (heartbeatTimeout < 2 * heartbeat) {
-    throw new RangeError(
-      `Cannot use setting "heartbeatTimeout": it must be at least twice "heartbeat" (2 x ` +
-        `${
-          formatDuration(heartbeat)
-        }), or one lost heartbeat costs a live worker its shards; given ` +
-        formatDuration(heartbeatTimeout),
-    );
-  }
-  const { checkpointMode, checkpointFrequency, processTimeout } = config;
-  if (checkpointMode === "manual" && processTimeout > 0 && processTimeout <= checkpointFrequency) {
-    throw new RangeError(
-      `Cannot use setting "processTimeout": with "checkpointMode" manual it must be more than ` +
-        `"checkpointFrequency" (${
-          formatDuration(checkpointFrequency)
-        }), or a processor that waits ` +
-        `for its checkpoint runs out of time; given ${formatDuration(processTimeout)}`,
-    );
-  }
-  checkConcurrency(config);
-  const least = heartbeatTimeout + config.checkPendingHandoverRequestFrequency;
-  if (handoverRequestExpiry < least) {
-    throw new RangeError(
-      `Cannot use setting "handoverRequestExpiry": it must be at least "heartbeatTimeout" + ` +
-        `"checkPendingHandoverRequestFrequency" (${formatDuration(least)}), or requests expire ` +
-        `before they are seen; given ${formatDuration(handoverRequestExpiry)}`,
-    );
-  }
-}
-
-function checkConcurrency({ concurrency, orderBy, checkpointMode }: ResolvedConfig): void {
-  if (concurrency === 1) return;
-  if (orderBy === "shard") {
-    throw new RangeError(
-      `Cannot use setting "concurrency": with "orderBy" shard the records of a shard come one after ` +
-        `the other, so it must be 1, or "orderBy" partitionKey or none; given ${concurrency}`,
-    );
-  }
-  if (checkpointMode === "manual") {
-    throw new RangeError(
-      `Cannot use setting "concurrency": with "checkpointMode" manual it must be 1, because a ` +
-        `checkpoint says that everything before it is finished too; given ${concurrency}`,
-    );
-  }
-}
-
-function duration(
-  min: number,
-  max: number,
-  defaultValue: number,
-  doc: string,
-): Omit<Setting, "name" | "flag"> {
-  return { type: { kind: "duration", min, max }, defaultValue, doc };
-}
-
-function count(
-  min: number,
-  max: number,
-  defaultValue: number,
-  doc: string,
-): Omit<Setting, "name" | "flag"> {
-  return { type: { kind: "count", min, max }, defaultValue, doc };
-}
-
-function choice(
-  choices: readonly string[],
-  defaultValue: string,
-  doc: string,
-): Omit<Setting, "name" | "flag"> {
-  return { type: { kind: "choice", choices }, defaultValue, doc };
 }

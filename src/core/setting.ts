@@ -6,11 +6,13 @@
  * @module
  */
 
+import { formatByteSize, parseByteSize } from "./byte_size.ts";
 import { formatDuration, parseDuration } from "./duration.ts";
 
 /** What a setting accepts. */
 export type SettingType =
   | { readonly kind: "duration"; readonly min: number; readonly max: number }
+  | { readonly kind: "size"; readonly min: number; readonly max: number }
   | { readonly kind: "count"; readonly min: number; readonly max: number }
   | { readonly kind: "choice"; readonly choices: readonly string[] }
   | { readonly kind: "boolean" }
@@ -28,6 +30,9 @@ export interface Setting<Name extends string = string> {
   readonly doc: string;
 }
 
+/** A setting, but for what it is called. */
+export type SettingRow = Omit<Setting, "name" | "flag">;
+
 const ISO_TIME = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})?)?$/;
 
 /**
@@ -40,6 +45,7 @@ export function checkSetting(setting: Setting, given: unknown): unknown {
   if (given === undefined) return setting.defaultValue;
   switch (type.kind) {
     case "duration":
+    case "size":
     case "count": {
       if (typeof given !== "number") throw wrong(TypeError, setting, given);
       const isWhole = type.kind === "duration" || Number.isInteger(given);
@@ -83,6 +89,8 @@ export function parseSetting(setting: Setting, text: string): unknown {
   switch (setting.type.kind) {
     case "duration":
       return checkSetting(setting, parseDuration(text) ?? text);
+    case "size":
+      return checkSetting(setting, parseByteSize(text) ?? text);
     case "count":
       return checkSetting(setting, /^\d{1,15}$/.test(text.trim()) ? Number(text) : text);
     case "boolean":
@@ -103,6 +111,8 @@ export function describeRange(setting: Setting): string {
   switch (type.kind) {
     case "duration":
       return `${formatDuration(type.min)} to ${formatDuration(type.max)}`;
+    case "size":
+      return `${formatByteSize(type.min)} to ${formatByteSize(type.max)}`;
     case "count":
       return `${type.min} to ${type.max}`;
     case "choice":
@@ -120,9 +130,14 @@ export function describeRange(setting: Setting): string {
 
 /** The default of a setting as `--help` and the README show it. */
 export function describeDefault(setting: Setting): string {
-  return setting.type.kind === "duration"
-    ? formatDuration(Number(setting.defaultValue))
-    : String(setting.defaultValue) || "none";
+  switch (setting.type.kind) {
+    case "duration":
+      return formatDuration(Number(setting.defaultValue));
+    case "size":
+      return formatByteSize(Number(setting.defaultValue));
+    default:
+      return String(setting.defaultValue) || "none";
+  }
 }
 
 /** The platform reads more than ISO times: to it, `LATEST-1` is a day in 2001. */
@@ -135,11 +150,17 @@ function wrong(
   setting: Setting,
   given: unknown,
 ): Error {
-  const unit = setting.type.kind === "duration" ? ", in milliseconds in code" : "";
   return new kind(
-    `Cannot use setting "${setting.name}": it must be ${describeRange(setting)}${unit}; given ` +
+    `Cannot use setting "${setting.name}": it must be ${describeRange(setting)}${
+      unitInCode(setting)
+    }; given ` +
       show(given),
   );
+}
+
+function unitInCode({ type }: Setting): string {
+  if (type.kind === "duration") return ", in milliseconds in code";
+  return type.kind === "size" ? ", in bytes in code" : "";
 }
 
 /** A value as a message shows it; not everything that can be given is JSON. */
@@ -151,4 +172,33 @@ function show(given: unknown): string {
   } catch {
     return typeof given; // A circle, or a bigint within.
   }
+}
+
+/** A time. */
+export function duration(
+  min: number,
+  max: number,
+  defaultValue: number,
+  doc: string,
+): SettingRow {
+  return { type: { kind: "duration", min, max }, defaultValue, doc };
+}
+
+/** A whole number. */
+export function count(
+  min: number,
+  max: number,
+  defaultValue: number,
+  doc: string,
+): SettingRow {
+  return { type: { kind: "count", min, max }, defaultValue, doc };
+}
+
+/** One of some words. */
+export function choice(
+  choices: readonly string[],
+  defaultValue: string,
+  doc: string,
+): SettingRow {
+  return { type: { kind: "choice", choices }, defaultValue, doc };
 }

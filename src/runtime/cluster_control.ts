@@ -81,6 +81,15 @@ export class ClusterControl implements AsyncDisposable {
   }
 
   /**
+   * The row of a shard as it is now.
+   *
+   * @throws {RangeError} If there is none.
+   */
+  shard(shardId: string): Promise<ShardRow> {
+    return this.#find(shardId, "find");
+  }
+
+  /**
    * Stops a shard on every worker, now and later, until it is started again. Resolves when that is written down; its owner finishes
    * the record in hand, checkpoints, and gives the shard up. Does nothing if it is stopped already.
    *

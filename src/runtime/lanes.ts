@@ -15,6 +15,8 @@ import { TaskGroup } from "./tasks.ts";
 /** What came in one read, and how much of it is finished. */
 export interface Read {
   readonly size: number;
+  /** What its records count for in memory. */
+  readonly heldBytes: number;
   readonly millisBehindLatest: number;
   finished: number;
   finishedBytes: number;

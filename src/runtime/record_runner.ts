@@ -8,12 +8,14 @@
  */
 
 import { abortable } from "@std/async/abortable";
+import { heldBytesOf } from "../core/byte_size.ts";
 import { type Checkpoint, formatCheckpoint } from "../core/checkpoint.ts";
 import type { ErrorHandlingMode } from "../core/policy.ts";
 import { ShardProgress } from "../core/progress.ts";
 import { invariant } from "../errors.ts";
 import type { Batch } from "../ports.ts";
 import type { RecordProcessor } from "../processor.ts";
+import type { BufferBudget, ShardBudget } from "./buffer_budget.ts";
 import { DeliveredRecord, positionAfter } from "./delivered_record.ts";
 import { cut, Lanes, type Read, type Stretch, type StretchQueue } from "./lanes.ts";
 import type { Lease } from "./lease_keeper.ts";
@@ -28,6 +30,8 @@ export interface RecordRunnerDeps extends UserCodeDeps {
   /** The most runs of one shard at the same time. */
   readonly concurrency: number;
   readonly orderBy: "partitionKey" | "shard" | "none";
+  /** What all shards together may hold in memory. */
+  readonly budget: BufferBudget;
 }
 
 /** Of what several lanes say, the last in this row counts. */
@@ -62,6 +66,8 @@ export class RecordRunner {
   readonly #user: UserCode;
   readonly #lanes: Lanes;
   readonly #progress = new ShardProgress();
+  /** What this turn holds in memory: until a read is finished, since its records are kept together. */
+  readonly budget: ShardBudget;
   /** The reads with records that are not finished, in order. */
   readonly #reads = new Set<Read>();
   /** The factory at work. */
@@ -81,6 +87,7 @@ export class RecordRunner {
     this.#slot = slot;
     this.#drain = drain;
     this.#readTo = lease.readTo;
+    this.budget = deps.budget.open();
     this.#until = new Scope(lease.signal, drain);
     this.#user = new UserCode(deps, lease, this.until);
     this.#lanes = new Lanes(
@@ -107,7 +114,13 @@ export class RecordRunner {
   async run(batch: Batch): Promise<BatchOutcome> {
     const records = batch.records.map((record) => new DeliveredRecord(this.#lease.shardId, record));
     const { millisBehindLatest } = batch;
-    const read = { size: records.length, millisBehindLatest, finished: 0, finishedBytes: 0 };
+    const read = {
+      size: records.length,
+      heldBytes: heldBytesOf(batch.records),
+      millisBehindLatest,
+      finished: 0,
+      finishedBytes: 0,
+    };
     const last = records.at(-1);
     this.#latest = read;
     if (last === undefined) {
@@ -151,6 +164,7 @@ export class RecordRunner {
     this.#until.abort();
     await this.#lanes.settled();
     this.#until[Symbol.dispose]();
+    this.budget[Symbol.dispose]();
   }
 
   /** Tells the processor that every record of the closed shard was processed. */
@@ -296,6 +310,7 @@ export class RecordRunner {
     read.finished += until - from;
     if (read.finished === read.size) {
       this.#reads.delete(read);
+      this.budget.finished(read.heldBytes);
       this.#tellBatch(read);
     }
     const { position } = this.#progress;

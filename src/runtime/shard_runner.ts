@@ -7,6 +7,7 @@
  * @module
  */
 
+import { heldBytesOf } from "../core/byte_size.ts";
 import { type Backoff, backoffMs } from "../core/policy.ts";
 import { SourceError, toEventError } from "../errors.ts";
 import type { StopReason } from "../events.ts";
@@ -137,14 +138,22 @@ async function* readAhead(
   records: RecordRunner,
 ): AsyncGenerator<Batch> {
   using scope = new Scope(records.until);
-  const batches = source.open(shardId, records.readTo, scope.signal)[Symbol.asyncIterator]();
+  const { budget, readTo } = records;
+  const batches = source.open(shardId, readTo, scope.signal, budget)[Symbol.asyncIterator]();
+  let aheadBytes = 0;
+  const read = async (): Promise<IteratorResult<Batch>> => {
+    const result = await batches.next();
+    if (!result.done) budget.arrived(aheadBytes = heldBytesOf(result.value.records));
+    return result;
+  };
+  let next = read();
   try {
-    let next = batches.next();
     while (true) {
       const { value, done } = await next;
       if (done) return;
+      aheadBytes = 0;
       if (value.end === undefined) {
-        next = batches.next();
+        next = read();
         // Its failure is thrown by the await above, in the next round; if the caller leaves before, nobody needs it.
         next.catch(() => {});
       }
@@ -155,6 +164,9 @@ async function* readAhead(
     // This ends a read that is under way; what the reader throws then is the abort.
     scope.abort();
     await batches.return?.().catch(() => {});
+    await next.catch(() => {});
+    budget.finished(aheadBytes);
+    budget.giveBack();
   }
 }
 

@@ -21,6 +21,7 @@ import {
 
 import type { ShardInfo, StreamSource } from "../ports.ts";
 import type { ProcessorSource } from "../processor.ts";
+import { BufferBudget } from "./buffer_budget.ts";
 import { Fence, Heartbeat } from "./heartbeat.ts";
 import { Membership } from "./membership.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
@@ -63,6 +64,7 @@ export class Worker {
   readonly #processors: Processors;
   readonly #heartbeat: Heartbeat;
   readonly #membership: Membership;
+  readonly #budget: BufferBudget;
   readonly #roster: ShardRoster;
   readonly #survey: Survey;
   #sync: ShardSync | undefined;
@@ -102,9 +104,11 @@ export class Worker {
       tasks: this.#nudges,
       onGone: (workerId) => this.#survey.seeTo(workerId),
     });
+    this.#budget = new BufferBudget(config.maxBufferedBytes);
     this.#roster = new ShardRoster({
       ...deps,
       ...config,
+      budget: this.#budget,
       claimant,
       fence: this.#fence,
       tasks: this.#tasks,
@@ -195,6 +199,11 @@ export class Worker {
   /** The shards that this worker has. */
   shards(): readonly OwnShard[] {
     return this.#roster.shards();
+  }
+
+  /** What the records count for that are read and not finished, in bytes. */
+  get bufferedBytes(): number {
+    return this.#budget.heldBytes;
   }
 
   /** The cluster as the rows show it now. */

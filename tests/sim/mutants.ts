@@ -224,8 +224,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a look during a handover takes it for a loss",
     file: "runtime/shard_roster.ts",
-    from: "if (lease === undefined || lease.isParting) continue;",
-    to: "if (lease === undefined) continue;",
+    from: "if (here === undefined || here.lease.isParting) continue;",
+    to: "if (here === undefined) continue;",
   },
   {
     name: "a namesake's row is deleted at once",

@@ -16,6 +16,7 @@ import type {
   Clock,
   LeaseStore,
   Random,
+  ReadBudget,
   RowKinds,
   RowListing,
   ShardInfo,
@@ -325,6 +326,9 @@ export interface StreamHabits {
   readonly iteratorMs: number;
 }
 
+/** No record of the simulator is larger. */
+const RECORD_BYTES = 1_000;
+
 /** How often a reader asks whether a time has come. */
 export const FUTURE_WAIT_MS = 2_000;
 
@@ -349,7 +353,12 @@ export class SimStreamSource implements StreamSource {
     return await this.#call({ task: "list shards", signal, serve });
   }
 
-  async *open(shardId: string, after: Checkpoint, signal: AbortSignal): AsyncGenerator<Batch> {
+  async *open(
+    shardId: string,
+    after: Checkpoint,
+    signal: AbortSignal,
+    budget?: ReadBudget,
+  ): AsyncGenerator<Batch> {
     signal.throwIfAborted();
     const { clock, config, world, observer } = this.#options;
     if (after.kind === "shardEnd") {
@@ -370,6 +379,7 @@ export class SimStreamSource implements StreamSource {
       for (let nextReadAt = clock.monotonic();;) {
         const wait = nextReadAt - clock.monotonic();
         if (wait > 0) await clock.sleep(wait, signal);
+        const recordsMax = await this.#room(signal, budget);
         const startedAt = clock.monotonic();
         const read = await this.#call({
           task: `read ${shardId}`,
@@ -378,7 +388,7 @@ export class SimStreamSource implements StreamSource {
             observer.onGetRecords(shardId);
             if (world.now - iterator.issuedAt > this.#habits.iteratorMs) return "expired";
             return readFrom(shard, iterator.place, {
-              recordsMax: config.maxBatchSize,
+              recordsMax,
               stampOfNow: EPOCH_MS + world.now,
             });
           },
@@ -411,6 +421,14 @@ export class SimStreamSource implements StreamSource {
     } finally {
       this.openReaders -= 1;
     }
+  }
+
+  /** Waits until there is room; gives for how many records. */
+  async #room(signal: AbortSignal, budget: ReadBudget | undefined): Promise<number> {
+    const { maxBatchSize } = this.#options.config;
+    const wanted = maxBatchSize * RECORD_BYTES;
+    const room = await budget?.take(wanted, { least: RECORD_BYTES, signal }) ?? wanted;
+    return Math.floor(room / RECORD_BYTES);
   }
 
   async #call<T>(

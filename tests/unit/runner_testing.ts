@@ -5,6 +5,7 @@ import { assert } from "@std/assert";
 import type { Checkpoint } from "../../src/core/checkpoint.ts";
 import type { Batch } from "../../src/ports.ts";
 import type { ProcessorSource } from "../../src/processor.ts";
+import { BufferBudget } from "../../src/runtime/buffer_budget.ts";
 import { Lease } from "../../src/runtime/lease_keeper.ts";
 import { takeShard } from "../../src/runtime/take_shard.ts";
 import { Processors } from "../../src/runtime/processors.ts";
@@ -44,6 +45,7 @@ export async function running(
     breather: new Breather(clock),
     concurrency: 1,
     orderBy: "partitionKey",
+    budget: new BufferBudget(2 ** 26),
     ...options,
   };
   const processors = new Processors(source, deps);

@@ -5,6 +5,7 @@ import { clearHandover, requestHandover, type ShardRow } from "../../src/core/le
 import { retryAndStop } from "../../src/core/policy.ts";
 import { SourceError } from "../../src/errors.ts";
 import type { StreamSource } from "../../src/ports.ts";
+import { BufferBudget } from "../../src/runtime/buffer_budget.ts";
 import { Processors } from "../../src/runtime/processors.ts";
 import { type RosterDeps, ShardRoster } from "../../src/runtime/shard_roster.ts";
 import { Breather } from "../../src/runtime/tasks.ts";
@@ -53,6 +54,7 @@ async function build(
     breather: new Breather(clock),
     concurrency: 1,
     orderBy: "partitionKey",
+    budget: new BufferBudget(2 ** 26),
     unreadableAfter: 60_000,
     goneAfter: 30_000,
     coolOff: 60_000,

@@ -1,0 +1,61 @@
+/**
+ * Owns: how many records a read may ask for, given the room that there is and what was learned about their size.
+ * Must not: wait, or read.
+ * Called by: `shard_reader.ts`.
+ *
+ * @module
+ */
+
+import { RECORD_OVERHEAD_BYTES } from "../core/byte_size.ts";
+
+/** What a read gives at most: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html */
+const READ_BYTES_MAX = 10 * 1024 * 1024;
+/** As long as nothing is known, a record may be this large. */
+const UNKNOWN_RECORD_BYTES = 1024 * 1024;
+/** As long as nothing is known, so much room is worth a read. */
+const UNKNOWN_LEAST_BYTES = 64 * 1024;
+
+/** How large the records of a shard are. */
+export class RecordSizes {
+  readonly #others: RecordSizes | undefined;
+  /** The payload and key of a record; follows larger ones at once, and smaller ones slowly. */
+  #bytes: number | undefined;
+
+  /** @param others What the other shards learned: the first guess. */
+  constructor(others?: RecordSizes) {
+    this.#others = others;
+  }
+
+  /** Says what a read brought. */
+  learn(read: { readonly records: number; readonly bytes: number }): void {
+    if (read.records === 0) return;
+    const bytes = read.bytes / read.records;
+    this.#bytes = Math.max(bytes, ((this.#bytes ?? 0) * 3 + bytes) / 4);
+    this.#others?.learn(read);
+  }
+
+  /** The room that a read of so many records wants, and the least with which it is worth it. */
+  room(recordsMax: number): { readonly wanted: number; readonly least: number } {
+    const bytes = this.#known ?? UNKNOWN_RECORD_BYTES;
+    const held = bytes + RECORD_OVERHEAD_BYTES;
+    const wanted = Math.ceil(Math.min(recordsMax, READ_BYTES_MAX / bytes) * held);
+    const least = this.#known === undefined ? UNKNOWN_LEAST_BYTES : Math.ceil(held);
+    return { wanted, least: Math.min(wanted, least) };
+  }
+
+  /** How many records are as much as there is room for: 1 at least. */
+  limit(room: number, recordsMax: number): number {
+    if (room >= this.room(recordsMax).wanted) return recordsMax;
+    const held = (this.#known ?? UNKNOWN_RECORD_BYTES) + RECORD_OVERHEAD_BYTES;
+    return Math.max(1, Math.min(recordsMax, Math.floor(room / held)));
+  }
+
+  /** The bytes of a record, if any was read. */
+  get learned(): number | undefined {
+    return this.#bytes;
+  }
+
+  get #known(): number | undefined {
+    return this.#bytes ?? this.#others?.learned;
+  }
+}

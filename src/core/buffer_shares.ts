@@ -1,0 +1,120 @@
+/**
+ * Owns: who of many readers may take how much of the memory that they have together.
+ * Must not: wait, or know what is read.
+ * Called by: `runtime/buffer_budget.ts`.
+ *
+ * One half is dealt out evenly: what a reader may hold of it does not depend on the others, so that a few that are stuck with what
+ * they hold never stop the rest. The other half is for those that ask, in order, each up to as much as it leaves to the others; so
+ * a single reader that lags behind gets much of it, and many get equal parts. (The rule of Choudhury and Hahne, "Dynamic queue length
+ * thresholds for shared-memory packet switches", 1998.)
+ *
+ * @module
+ */
+
+/** What one reader holds. */
+export interface Share {
+  /** In bytes; only {@linkcode BufferShares} changes it. */
+  held: number;
+}
+
+/** What a reader wants. */
+export interface Ask {
+  readonly share: Share;
+  readonly wanted: number;
+  /** Less is of no use. */
+  readonly least: number;
+}
+
+/** The memory of all readers. */
+export class BufferShares {
+  readonly #common: number;
+  readonly #dealt: number;
+  readonly #shares = new Set<Share>();
+  #held = 0;
+  /** What is held of the common half. */
+  #commonHeld = 0;
+
+  /** @param maxBytes How much all readers should hold together. */
+  constructor(maxBytes: number) {
+    this.#common = Math.ceil(maxBytes / 2);
+    this.#dealt = maxBytes - this.#common;
+  }
+
+  /** What all readers hold together. */
+  get held(): number {
+    return this.#held;
+  }
+
+  /** Lets one more reader take part. */
+  join(): Share {
+    const share = { held: 0 };
+    this.#shares.add(share);
+    this.#count();
+    return share;
+  }
+
+  /** A reader is gone, with all that it held. */
+  leave(share: Share): void {
+    this.change(share, -share.held);
+    this.#shares.delete(share);
+    this.#count();
+  }
+
+  /** A reader holds more than before, or less; more than it was given, if it must be. */
+  change(share: Share, bytes: number): void {
+    const before = this.#heldOfCommon(share);
+    share.held += bytes;
+    this.#held += bytes;
+    this.#commonHeld += this.#heldOfCommon(share) - before;
+  }
+
+  /**
+   * Gives to those that wait, in the order in which they asked, what they can have now: first to those that hold nothing. Of these
+   * the first that has to wait keeps the common half free for itself, so that others with smaller wishes do not always overtake it.
+   * Whoever got something is to be taken off those that wait before the next one is asked for.
+   */
+  *serve<A extends Ask>(
+    waiting: Iterable<A>,
+  ): Generator<{ readonly ask: A; readonly bytes: number }> {
+    let isReserved = false;
+    for (const holds of [false, true]) {
+      for (const ask of waiting) {
+        if (ask.share.held > 0 !== holds) continue;
+        const room = isReserved ? this.#ownRoom(ask.share) : this.#roomFor(ask);
+        if (room < ask.least) {
+          isReserved ||= !holds;
+          continue;
+        }
+        const bytes = Math.min(ask.wanted, room);
+        this.change(ask.share, bytes);
+        yield { ask, bytes };
+      }
+    }
+  }
+
+  get #own(): number {
+    return Math.floor(this.#dealt / Math.max(1, this.#shares.size));
+  }
+
+  #ownRoom({ held }: Share): number {
+    return Math.max(0, this.#own - held);
+  }
+
+  #heldOfCommon({ held }: Share): number {
+    return Math.max(0, held - this.#own);
+  }
+
+  #roomFor({ share, least }: Ask): number {
+    const own = this.#ownRoom(share);
+    const free = this.#common - this.#commonHeld;
+    const fair = own + Math.max(0, Math.floor((free - this.#heldOfCommon(share)) / 2));
+    if (fair >= least || share.held > 0) return fair;
+    // More than that for whom half a batch is no use; one at a time if it is more than there is.
+    return own + free >= least || this.#commonHeld === 0 ? least : fair;
+  }
+
+  #count(): void {
+    this.#commonHeld = 0;
+    for (const share of this.#shares) this.#commonHeld += this.#heldOfCommon(share);
+  }
+}

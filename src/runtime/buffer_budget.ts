@@ -1,0 +1,110 @@
+/**
+ * Owns: the memory for records that are read and not finished, of all shards of a worker: waiting for room in it.
+ * Must not: decide who gets how much (`core/buffer_shares.ts`), or know what a record is.
+ * Called by: `runtime/record_runner.ts` opens a shard's part of it, the sources ask for room, `runtime/shard_runner.ts` counts what came.
+ *
+ * @module
+ */
+
+import { type Ask, BufferShares, type Share } from "../core/buffer_shares.ts";
+import type { ReadBudget } from "../ports.ts";
+
+interface Waiting extends Ask {
+  readonly grant: (bytes: number) => void;
+}
+
+/** The budget of a worker. */
+export class BufferBudget {
+  readonly #shares: BufferShares;
+  /** In the order in which they asked. */
+  readonly #waiting = new Set<Waiting>();
+
+  /** @param maxBytes What all shards should hold together at most. */
+  constructor(maxBytes: number) {
+    this.#shares = new BufferShares(maxBytes);
+  }
+
+  /** What the records count for that are read and not finished, and the reads that are under way, in bytes. */
+  get heldBytes(): number {
+    return this.#shares.held;
+  }
+
+  /** The part of one turn on a shard. */
+  open(): ShardBudget {
+    return new ShardBudget(this.#shares, this.#waiting);
+  }
+}
+
+/** What one turn on a shard holds: at most one read that is under way or fetched ahead, and the reads in hand. */
+export class ShardBudget implements ReadBudget, Disposable {
+  readonly #shares: BufferShares;
+  readonly #waiting: Set<Waiting>;
+  readonly #share: Share;
+  /** Of what it holds: what the read may bring that is under way. */
+  #reading = 0;
+
+  constructor(shares: BufferShares, waiting: Set<Waiting>) {
+    this.#shares = shares;
+    this.#waiting = waiting;
+    this.#share = shares.join();
+  }
+
+  async take(
+    wanted: number,
+    options: { readonly least: number; readonly signal: AbortSignal },
+  ): Promise<number> {
+    const { least, signal } = options;
+    signal.throwIfAborted();
+    this.giveBack();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const grant = (bytes: number): void => {
+      this.#reading = bytes;
+      resolve();
+    };
+    const ask: Waiting = { share: this.#share, wanted: Math.max(wanted, least), least, grant };
+    const onAbort = (): void => reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    this.#waiting.add(ask);
+    try {
+      this.#serve();
+      await promise;
+      return this.#reading;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      // Whoever waited behind it may go on.
+      if (this.#waiting.delete(ask)) this.#serve();
+    }
+  }
+
+  giveBack(): void {
+    this.finished(this.#reading);
+    this.#reading = 0;
+  }
+
+  /** The read brought so many bytes, which count until they are finished. */
+  arrived(bytes: number): void {
+    this.#shares.change(this.#share, bytes);
+    this.giveBack();
+  }
+
+  /** So many bytes of what arrived are not needed any more. */
+  finished(bytes: number): void {
+    if (bytes === 0) return;
+    this.#shares.change(this.#share, -bytes);
+    this.#serve();
+  }
+
+  /** Everything that the turn held is free for others. */
+  [Symbol.dispose](): void {
+    this.#shares.leave(this.#share);
+    this.#serve();
+  }
+
+  #serve(): void {
+    if (this.#waiting.size === 0) return;
+    for (const { ask, bytes } of this.#shares.serve(this.#waiting)) {
+      this.#waiting.delete(ask);
+      ask.grant(bytes);
+    }
+  }
+}

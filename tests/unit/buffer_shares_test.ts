@@ -1,0 +1,184 @@
+// Owns: who of many readers gets how much memory.
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { type Ask, BufferShares, type Share } from "../../src/core/buffer_shares.ts";
+
+/** Readers that ask, and what they got. */
+class Readers {
+  readonly shares: BufferShares;
+  readonly all: Share[] = [];
+  readonly waiting = new Set<Ask>();
+
+  constructor(maxBytes: number, count: number) {
+    this.shares = new BufferShares(maxBytes);
+    for (let i = 0; i < count; i++) this.all.push(this.shares.join());
+  }
+
+  share(reader: number): Share {
+    const share = this.all[reader];
+    assert(share !== undefined);
+    return share;
+  }
+
+  ask(reader: number, wanted: number, least = 1): Ask {
+    const ask = { share: this.share(reader), wanted, least };
+    this.waiting.add(ask);
+    return ask;
+  }
+
+  /** Who gets how much now. */
+  serve(): readonly (readonly [number, number])[] {
+    const served: (readonly [number, number])[] = [];
+    for (const { ask, bytes } of this.shares.serve(this.waiting)) {
+      this.waiting.delete(ask);
+      assert(ask.least <= bytes && bytes <= ask.wanted, `${bytes} of ${ask.wanted}`);
+      served.push([this.all.indexOf(ask.share), bytes]);
+    }
+    return served;
+  }
+
+  finish(reader: number, bytes: number = this.share(reader).held): void {
+    this.shares.change(this.share(reader), -bytes);
+  }
+
+  get held(): readonly number[] {
+    return this.all.map(({ held }) => held);
+  }
+}
+
+Deno.test("buffer shares: a single reader has what it wants, and leaves a part for who comes", () => {
+  const one = new Readers(64, 1);
+  one.ask(0, 10);
+  one.ask(0, 10);
+  assertEquals(one.serve(), [[0, 10], [0, 10]]);
+  one.ask(0, 1_000);
+  assertEquals(one.serve(), [[0, 28]]);
+});
+
+Deno.test("buffer shares: readers that want more than there is come to equal parts", () => {
+  const many = new Readers(64_000, 16);
+  const hold = (): void => {
+    for (let reader = 0; reader < 16; reader++) {
+      many.finish(reader);
+      many.ask(reader, 10_000);
+      many.serve();
+    }
+  };
+  for (let round = 0; round < 20; round++) hold();
+  for (const held of many.held) assert(3_000 < held && held < 4_500, String(many.held));
+});
+
+Deno.test("buffer shares: readers that are stuck with what they hold never stop the rest", () => {
+  const many = new Readers(64_000, 100);
+  for (let round = 0; round < 5; round++) {
+    for (let reader = 0; reader < 99; reader++) many.ask(reader, 10_000);
+    many.serve();
+    many.waiting.clear();
+  }
+  many.ask(99, 10_000, 320);
+  assertEquals(many.serve().length, 1, "its own part of the half that is dealt");
+  many.ask(99, 10_000, 320);
+  assertEquals(many.serve(), [], "no more than that");
+});
+
+Deno.test("buffer shares: who asked first gets first, also when it asks for more than others", () => {
+  const three = new Readers(60, 3); // 10 each, and 30 for all.
+  three.ask(0, 40, 40);
+  assertEquals(three.serve(), [[0, 40]]);
+  three.ask(1, 30, 30);
+  three.ask(2, 16, 16);
+  assertEquals(three.serve(), []);
+  three.finish(0, 15);
+  assertEquals(three.serve(), [], "there is enough for the second, whose turn it is not");
+  three.finish(0, 10);
+  assertEquals(three.serve(), [[1, 30]]);
+  three.finish(0);
+  three.finish(1);
+  assertEquals(three.serve(), [[2, 16]]);
+});
+
+Deno.test("buffer shares: who holds nothing comes before who holds something", () => {
+  const two = new Readers(40, 2);
+  two.ask(0, 15);
+  two.serve();
+  two.ask(0, 20, 20);
+  assertEquals(two.serve(), []);
+  two.ask(1, 22, 22);
+  assertEquals(two.serve(), [[1, 22]]);
+});
+
+Deno.test("buffer shares: what is larger than everything goes through, one at a time", () => {
+  const two = new Readers(10, 2);
+  two.ask(0, 100, 100);
+  two.ask(1, 100, 100);
+  assertEquals(two.serve(), [[0, 100]]);
+  two.finish(0);
+  assertEquals(two.serve(), [[1, 100]]);
+});
+
+Deno.test("buffer shares: a reader that came or went changes the parts of all", () => {
+  const shares = new BufferShares(80);
+  const [first, second] = [shares.join(), shares.join()];
+  shares.change(first, 30);
+  shares.change(second, 60);
+  assertEquals(shares.held, 90);
+  shares.leave(second);
+  assertEquals(shares.held, 30);
+  const ask = { share: shares.join(), wanted: 40, least: 1 };
+  const [grant] = shares.serve([ask]);
+  assertEquals(grant?.bytes, 35, "20 of its own, and half of the 30 that are left for all");
+});
+
+interface Happening {
+  readonly reader: number;
+  readonly what: "ask" | "finish" | "arrive";
+  readonly bytes: number;
+  readonly least: number;
+}
+
+function happenings(leastMax: number, ...what: Happening["what"][]): fc.Arbitrary<Happening[]> {
+  const bytes = fc.integer({ min: 1, max: 150 });
+  const least = fc.integer({ min: 1, max: leastMax });
+  return fc.array(
+    fc.record({ reader: fc.nat({ max: 4 }), what: fc.constantFrom(...what), bytes, least }),
+    { maxLength: 60 },
+  );
+}
+
+function happen(readers: Readers, { reader, what, bytes, least }: Happening): void {
+  const share = readers.share(reader);
+  const isWaiting = [...readers.waiting].some((ask) => ask.share === share);
+  if (what === "ask" && !isWaiting) readers.ask(reader, Math.max(bytes, least), least);
+  if (what === "finish") readers.finish(reader, Math.min(bytes, share.held));
+  if (what === "arrive") readers.shares.change(share, bytes);
+  readers.serve();
+  assertEquals(readers.shares.held, readers.held.reduce((sum, held) => sum + held, 0));
+}
+
+Deno.test("buffer shares: what is given is never more than there is", () => {
+  fc.assert(
+    fc.property(happenings(50, "ask", "finish"), (all) => {
+      const readers = new Readers(100, 5);
+      for (const happening of all) {
+        happen(readers, happening);
+        assert(readers.shares.held <= 100, String(readers.held));
+      }
+    }),
+    { numRuns: 1_000 },
+  );
+});
+
+Deno.test("buffer shares: whatever comes, everybody has a turn", () => {
+  fc.assert(
+    fc.property(happenings(300, "ask", "finish", "arrive"), (all) => {
+      const readers = new Readers(100, 5);
+      for (const happening of all) happen(readers, happening);
+      for (let rounds = 0; readers.waiting.size > 0; rounds++) {
+        for (let reader = 0; reader < 5; reader++) readers.finish(reader);
+        assert(readers.serve().length > 0, "somebody is served when nothing is held");
+        assert(rounds < 5);
+      }
+    }),
+    { numRuns: 1_000 },
+  );
+});
