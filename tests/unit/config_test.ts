@@ -1,5 +1,5 @@
 // Owns: what the table of settings accepts and refuses.
-import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import fc from "fast-check";
 import {
   type ReactoKinesixConfig,
