@@ -38,7 +38,10 @@ export interface AwsOptions {
   readonly kinesisEndpoint?: string;
   /** The URL of DynamoDB, for a local one. */
   readonly dynamoDBEndpoint?: string;
-  /** A `KinesisClient` of yours, for example a mocked one. The app does not close it, and retries by its own rules. */
+  /**
+   * A `KinesisClient` of yours, for example a mocked one. The app does not close it, and retries by its own rules. With `retrieval`
+   * `fan-out` its connections have to carry event streams, and to end them when they are aborted.
+   */
   readonly kinesis?: SdkClient;
   /** A `DynamoDBClient` of yours, for example a mocked one. The app does not close it, and retries by its own rules. */
   readonly dynamoDB?: SdkClient;

@@ -1,8 +1,9 @@
 // Proves how a shard is read by enhanced fan-out: subscriptions follow each other, and whatever ends one, no record is lost or comes twice.
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
+import { heldBytesOf } from "../../src/core/byte_size.ts";
 import { SourceError } from "../../src/errors.ts";
-import type { Batch } from "../../src/ports.ts";
+import type { Batch, ReadBudget } from "../../src/ports.ts";
 import { inStream, setUp, SHARD, STREAM, textsOf } from "./fan_out_testing.ts";
 
 const MINUTE_MS = 60_000;
@@ -187,6 +188,37 @@ Deno.test("an event that says neither where to go on nor that the shard has ende
     "says neither",
   );
   assertEquals(error.kind, "invalid");
+});
+
+Deno.test("an event waits for room, and nothing more is taken before there is some", async () => {
+  await using test = await setUp({ maxBatchSize: 2 });
+  await test.put(3);
+  const asked: number[] = [];
+  let makeRoom: () => void = () => {};
+  const budget: ReadBudget = {
+    take(wanted, { least }) {
+      assertEquals(wanted, least);
+      asked.push(wanted);
+      return new Promise((resolve) => {
+        makeRoom = () => resolve(wanted);
+      });
+    },
+    giveBack: () => {},
+  };
+  const { signal } = new AbortController();
+  const batches = test.source.open(SHARD, { kind: "trimHorizon" }, signal, budget);
+  for (const count of [2, 1]) {
+    let isGiven = false;
+    const next = batches.next().finally(() => {
+      isGiven = true;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    assertEquals(isGiven, false);
+    makeRoom();
+    const { value } = await next;
+    assertEquals([value?.records.length, asked.pop()], [count, heldBytesOf(value?.records ?? [])]);
+  }
+  await batches.return(undefined);
 });
 
 Deno.test("what nobody asks for is not sent", async () => {
