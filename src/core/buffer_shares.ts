@@ -92,6 +92,12 @@ export class BufferShares {
     }
   }
 
+  /** What a reader may hold on top of what it holds. */
+  fairRoom(share: Share): number {
+    const free = this.#common - this.#commonHeld;
+    return this.#ownRoom(share) + Math.max(0, Math.floor((free - this.#heldOfCommon(share)) / 2));
+  }
+
   get #own(): number {
     return Math.floor(this.#dealt / Math.max(1, this.#shares.size));
   }
@@ -107,7 +113,7 @@ export class BufferShares {
   #roomFor({ share, least }: Ask): number {
     const own = this.#ownRoom(share);
     const free = this.#common - this.#commonHeld;
-    const fair = own + Math.max(0, Math.floor((free - this.#heldOfCommon(share)) / 2));
+    const fair = this.fairRoom(share);
     if (fair >= least || share.held > 0) return fair;
     // More than that for whom half a batch is no use; one at a time if it is more than there is.
     return own + free >= least || this.#commonHeld === 0 ? least : fair;

@@ -97,11 +97,17 @@ export interface ReactoKinesixConfig {
    */
   readonly checkPendingHandoverRequestFrequency?: number;
   /**
-   * The most records that are read at once. 1 to 10,000.
+   * The most records that are read at once, and that `processBatch` gets at once. 1 to 10,000.
    *
    * @default {10_000}
    */
   readonly maxBatchSize?: number;
+  /**
+   * Whether the records that the Kinesis Producer Library (KPL) packed into one are delivered one by one.
+   *
+   * @default {true}
+   */
+  readonly deaggregate?: boolean;
   /**
    * The most memory for records that are read and not finished, of all shards of this process together, in bytes. 1 MiB to 64 GiB.
    *
@@ -174,7 +180,7 @@ export interface ReactoKinesixConfig {
    */
   readonly retrieval?: "polling" | "fan-out";
   /**
-   * The name of the registered consumer with `retrieval` `fan-out`; empty is the name of the app. Up to 128 letters, digits, `_`,
+   * The name of the registered consumer with `retrieval` `fan-out`; empty is the name of the app. 0 to 128 letters, digits, `_`,
    * `-` or `.`. Workers of one app need the same one, and different apps different ones.
    *
    * @default {""}
@@ -232,7 +238,17 @@ const TABLE: { readonly [K in keyof ResolvedConfig]: SettingRow } = {
     60_000,
     "how often requests are looked for, should a nudge be lost",
   ),
-  maxBatchSize: count(1, 10_000, 10_000, "the most records that are read at once"),
+  maxBatchSize: count(
+    1,
+    10_000,
+    10_000,
+    "the most records that are read, and given to processBatch, at once",
+  ),
+  deaggregate: {
+    type: { kind: "boolean" },
+    defaultValue: true,
+    doc: "deliver the records that the KPL packed into one, one by one",
+  },
   maxBufferedBytes: {
     type: { kind: "size", min: 2 ** 20, max: 2 ** 36 },
     defaultValue: 2 ** 26,
@@ -281,7 +297,7 @@ const TABLE: { readonly [K in keyof ResolvedConfig]: SettingRow } = {
     type: {
       kind: "text",
       pattern: /^[A-Za-z0-9_.-]{0,128}$/,
-      words: "up to 128 letters, digits, _, - or .",
+      words: "0 to 128 letters, digits, _, - or .",
     },
     defaultValue: "",
     doc: "the registered consumer of enhanced fan-out, if not named as the app",
