@@ -41,6 +41,7 @@ export type { Checkpoint } from "./src/core/checkpoint.ts";
 export type { InitialPosition, ReactoKinesixConfig } from "./src/core/config.ts";
 export type {
   HandoverRequest,
+  MoveReason,
   Row,
   RowChange,
   RowFields,

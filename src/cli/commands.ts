@@ -7,6 +7,13 @@
  */
 
 import type { Command } from "./command.ts";
+import {
+  CHECKPOINT_EXPORT,
+  CHECKPOINT_IMPORT,
+  CHECKPOINT_LIST,
+  CHECKPOINT_REWIND,
+  CHECKPOINT_SET,
+} from "./commands/checkpoint_commands.ts";
 import { DEMO, LOCAL } from "./commands/local_commands.ts";
 import {
   SHARD_HANDOVER,
@@ -25,6 +32,11 @@ export const COMMANDS: readonly Command[] = [
   SHARD_START,
   SHARD_HANDOVER,
   SHARD_RELEASE,
+  CHECKPOINT_LIST,
+  CHECKPOINT_SET,
+  CHECKPOINT_REWIND,
+  CHECKPOINT_EXPORT,
+  CHECKPOINT_IMPORT,
   PUT,
   CONSUMER_LIST,
   CONSUMER_DEREGISTER,
