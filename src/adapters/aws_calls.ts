@@ -197,9 +197,11 @@ async function newKinesisClient(
 async function newEventStreamClient(options: AwsOptions): Promise<KinesisClient> {
   const { KinesisClient } = await import("@aws-sdk/client-kinesis");
   const { EventStreamHandler } = await import("./event_stream_handler.ts");
+  const { FastEventMarshaller } = await import("./fast_events.ts");
   return new KinesisClient({
     ...commonConfig(options, options.kinesisEndpoint),
     requestHandler: new EventStreamHandler({ requestTimeout: REQUEST_TIMEOUT_MS }),
+    eventStreamSerdeProvider: (options) => new FastEventMarshaller(options),
   });
 }
 
