@@ -8,6 +8,12 @@
 
 import manifest from "../deno.json" with { type: "json" };
 import { type AwsClients, type AwsOptions, connectAws } from "./adapters/aws_calls.ts";
+import {
+  checkOnFailure,
+  type OnFailure,
+  openFailureDestination,
+} from "./adapters/failure_destination.ts";
+import type { KinesisFanOutOptions } from "./adapters/kinesis_fan_out.ts";
 import { systemClock, systemRandom } from "./adapters/system.ts";
 import { defaultWorkerId } from "./adapters/worker_identity.ts";
 import { type ReactoKinesixConfig, resolveConfig, type ResolvedConfig } from "./core/config.ts";
@@ -54,6 +60,13 @@ export interface AppOptions extends ClusterOptions {
   readonly workerId?: string;
   /** The settings. */
   readonly config?: ReactoKinesixConfig;
+  /**
+   * Where records go that are given up (`retryAndSkip`): `file:PATH`, `kinesis:STREAM`, or a function. The whole record is there
+   * before the checkpoint passes it; if that fails it is tried again for as long as it takes, and the record waits.
+   *
+   * @default {nowhere: `onMaxRetryExceeded` is all that learns of it}
+   */
+  readonly onFailure?: OnFailure;
   /** Is told every event from the very first one on. A throw is reported as `listener_failed`. */
   readonly onEvent?: (event: AppEvent) => void;
   /** Stops the app when it is aborted, also while it starts; then `createNew` rejects with the signal's reason. */
@@ -112,6 +125,7 @@ export class ReactoKinesixApp implements AsyncDisposable {
     const names = checkNames(options);
     const config = resolveConfig(options.config);
     const processor = checkProcessorSource(options.processor);
+    const onFailure = checkOnFailure(options.onFailure, names.streamName);
     const { clock = systemClock, random = systemRandom } = options.ports ?? {};
     checkInitialPosition(config.initialPosition, clock.now());
     const isOnAws = !options.kinesisEndpoint && !options.dynamoDBEndpoint && !options.ports;
@@ -123,14 +137,17 @@ export class ReactoKinesixApp implements AsyncDisposable {
     const onListenerError = (eventType: string, error: unknown): void =>
       emit({ type: "listener_failed", eventType, error: toEventError(error) });
     const hub = new EventHub(onListenerError, options.onEvent);
+    const failures = await openFailureDestination(onFailure, options);
     const world = await connect(options, config, { clock, random, emit });
     const { version } = manifest;
-    const worker = new Worker({ ...world, ...names, workerId, version, config, processor });
+    const given = { ...names, workerId, version, config, processor };
+    const worker = new Worker({ ...world, ...given, failureDestination: failures.destination });
     const stop = (): void => void worker.stop();
     options.signal?.addEventListener("abort", stop, { once: true });
     const finished = worker.finished.finally(() => {
       options.signal?.removeEventListener("abort", stop);
       world.close();
+      failures.close();
       hub.close();
     });
     finished.catch(() => {}); // As long as this start is under way, it is thrown here.
@@ -221,6 +238,7 @@ export class ReactoKinesixApp implements AsyncDisposable {
 
   /**
    * Uses another processor from the next record on. Resolves when the old one is not used any more and disposed.
+   * After a stop it is the next one that is disposed, since nobody uses it.
    *
    * @throws {TypeError} If it is neither a processor nor a factory.
    */
@@ -317,34 +335,28 @@ async function connect(
   const aws = await connectAws(options, { maxSockets: SOCKETS_MAX });
   const { DynamoLeaseStore } = await import("./adapters/dynamo_lease_store.ts");
   const common = { streamName, config, ...deps };
+  const consumerName = config.consumerName || options.appName;
   return {
     ...deps,
     store: store ?? new DynamoLeaseStore({ ...common, client: aws.dynamoDB, tableName }),
-    source: source ?? await openStream(options.appName, aws, common),
+    source: source ?? await openStream(aws, { ...common, consumerName }),
     close: () => aws.close(),
   };
 }
 
 async function openStream(
-  appName: string,
   aws: AwsClients,
-  common: Pick<World, "clock" | "random" | "emit"> & {
-    readonly streamName: string;
+  options: Omit<KinesisFanOutOptions, "client" | "eventStreams"> & {
     readonly config: ResolvedConfig;
   },
 ): Promise<StreamSource> {
-  const { retrieval, consumerName } = common.config;
-  if (retrieval === "polling") {
+  const client = aws.kinesis;
+  if (options.config.retrieval === "polling") {
     const { KinesisPollingSource } = await import("./adapters/kinesis_polling.ts");
-    return new KinesisPollingSource({ ...common, client: aws.kinesis });
+    return new KinesisPollingSource({ ...options, client });
   }
   const { KinesisFanOutSource } = await import("./adapters/kinesis_fan_out.ts");
-  return new KinesisFanOutSource({
-    ...common,
-    client: aws.kinesis,
-    eventStreams: await aws.eventStreams(),
-    consumerName: consumerName || appName,
-  });
+  return new KinesisFanOutSource({ ...options, client, eventStreams: await aws.eventStreams() });
 }
 
 function checkNames(options: ClusterOptions): Pick<ClusterOptions, "appName" | "streamName"> {

@@ -235,6 +235,7 @@ export class ScaleFleet {
     const worker = new Worker({
       workerId: name,
       streamName: "stream",
+      appName: "sim",
       version: "sim",
       config,
       clock,

@@ -122,6 +122,8 @@ export interface Scenario {
   readonly iteratorMs: number;
   /** Whether the monotonic clock of a process that stands still does so too, as on a suspended machine. */
   readonly isSuspended: boolean;
+  /** Whether records that are given up go into a failure destination, which fails now and then. */
+  readonly hasDestination: boolean;
   readonly happenings: Happenings;
   readonly processor: ProcessorHabits;
 }
@@ -181,6 +183,8 @@ export function makeScenario(seed: number): Scenario {
     iteratorMs: isGentle || random.chance(0.7) ? ITERATOR_MS : random.between(1_000, MINUTE),
     // Set back while it is suspended, a machine could not know how long it slept.
     isSuspended: !hasClockJumps && random.chance(0.5),
+    // A chance of its own: what other seeds mean does not depend on it.
+    hasDestination: new Prng(~seed).chance(0.5),
     happenings: drawHappenings(random.fork(), {
       isGentle,
       heartbeat,
