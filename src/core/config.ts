@@ -198,6 +198,20 @@ export interface ReactoKinesixConfig {
    * @default {0}
    */
   readonly maxRecordAge?: number;
+  /**
+   * How records are read: by `GetRecords`, up to 5 times a second and shared with other readers of the shard (`polling`), or sent by
+   * Kinesis as soon as they are there, to a registered consumer of this app, which AWS charges for (`fan-out`).
+   *
+   * @default {"polling"}
+   */
+  readonly retrieval?: "polling" | "fan-out";
+  /**
+   * The name of the registered consumer with `retrieval` `fan-out`; empty is the name of the app. 0 to 128 letters, digits, `_`,
+   * `-` or `.`. Workers of one app need the same one, and different apps different ones.
+   *
+   * @default {""}
+   */
+  readonly consumerName?: string;
 }
 
 /** Every setting with a checked value. */
@@ -309,6 +323,20 @@ const TABLE: { readonly [K in keyof ResolvedConfig]: SettingRow } = {
     doc: "cut a batch that fails in two, until the record that fails is alone",
   },
   maxRecordAge: duration(0, 365 * DAY, 0, "give up records that are older; 0 is no limit"),
+  retrieval: choice(
+    ["polling", "fan-out"],
+    "polling",
+    "records are asked for, or sent to a registered consumer (enhanced fan-out)",
+  ),
+  consumerName: {
+    type: {
+      kind: "text",
+      pattern: /^[A-Za-z0-9_.-]{0,128}$/,
+      words: "0 to 128 letters, digits, _, - or .",
+    },
+    defaultValue: "",
+    doc: "the registered consumer of enhanced fan-out, if not named as the app",
+  },
 };
 
 /** Every setting, in the order in which people read them. */

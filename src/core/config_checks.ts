@@ -1,7 +1,7 @@
 /**
- * Owns: what settings must be to one another.
+ * Owns: what settings must be to one another, and to the time.
  * Must not: know what one setting accepts by itself.
- * Called by: `core/config.ts`.
+ * Called by: `core/config.ts`, and `app.ts`.
  *
  * @module
  */
@@ -60,4 +60,22 @@ function checkConcurrency({ concurrency, orderBy, checkpointMode }: ResolvedConf
         `checkpoint says that everything before it is finished too; given ${concurrency}`,
     );
   }
+}
+
+/** Clocks differ a little; more than that is a mistake, which the stream would silently take for LATEST. */
+const CLOCK_DIFFERENCE_MAX_MS = 300_000;
+
+/**
+ * Checks that a stream does not begin at a time that has not come yet.
+ *
+ * @throws {RangeError} If it does.
+ */
+export function checkInitialPosition(
+  position: ResolvedConfig["initialPosition"],
+  now: number,
+): void {
+  if (typeof position !== "number" || position <= now + CLOCK_DIFFERENCE_MAX_MS) return;
+  throw new RangeError(
+    `Cannot use setting "initialPosition": ${new Date(position).toISOString()} is in the future`,
+  );
 }

@@ -136,7 +136,7 @@ export function describeDefault(setting: Setting): string {
     case "size":
       return formatByteSize(Number(setting.defaultValue));
     default:
-      return String(setting.defaultValue);
+      return String(setting.defaultValue) || "none";
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * Owns: which records of a read are left out, by the filter of the app.
  * Must not: finish them.
- * Called by: `runtime/record_runner.ts`.
+ * Called by: `runtime/record_runner.ts`; `app.ts` checks what it is given.
  *
  * @module
  */
@@ -39,5 +39,20 @@ function isWanted(record: KinesisRecord, filter: RecordFilter): boolean {
   // A promise, above all, would be taken for a yes.
   throw new TypeError(
     `Cannot use what the filter returned: it must be true or false, at once; it is of type ${typeof answer}`,
+  );
+}
+
+/**
+ * Checks what a user gives as a filter.
+ *
+ * @throws {TypeError} If it is no function.
+ */
+export function checkFilter(filter: unknown): RecordFilter | undefined {
+  if (filter === undefined || typeof filter === "function") return filter as RecordFilter;
+  throw new TypeError(
+    `Cannot use filter ${
+      JSON.stringify(filter)?.slice(0, 150)
+    }: it must be a function that says for a ` +
+      `record whether it is to be processed`,
   );
 }
