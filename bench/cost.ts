@@ -13,8 +13,8 @@ const SHARDS = 16;
 const STREAM = "Bench";
 /** A whole number of heartbeats at rest; with a heartbeat of a second where only the benchmark itself is tried. */
 const WINDOWS_MS = {
-  full: { rest: 60_000, load: 20_000, config: {} },
-  quick: { rest: 30_000, load: 10_000, config: {} },
+  full: { rest: 30_000, load: 10_000, config: {} },
+  quick: { rest: 30_000, load: 5_000, config: {} },
   tiny: { rest: 2_000, load: 1_000, config: { heartbeat: 1_000, loadBalanceFrequency: 500 } },
 } as const;
 const BALANCE_TRIES_MAX = 600;

@@ -9,6 +9,7 @@ import { concurrency } from "./concurrency.ts";
 import { cost } from "./cost.ts";
 import { engine } from "./engine.ts";
 import { failover } from "./failover.ts";
+import { latency } from "./latency.ts";
 import { peers } from "./peers/peers.ts";
 import { type BenchOptions, missesOf, type Section, toData, toText } from "./report.ts";
 import { startup } from "./startup.ts";
@@ -21,6 +22,7 @@ export type Area = (options: BenchOptions) => Promise<readonly Section[]>;
 /** An area is a file with one exported function, and a line here. */
 export const AREAS: Readonly<Record<string, Area>> = {
   throughput,
+  latency,
   concurrency,
   threads,
   engine,

@@ -22,7 +22,7 @@ const CASES: readonly Case[] = [
   {
     title: "1 KB, 16 shards",
     shape: { shards: 16, recordBytes: 1_024, answerRecords: 1_000 },
-    records: 160_000,
+    records: 128_000,
     isBound: true,
   },
   {

@@ -27,6 +27,8 @@ export interface Delivery {
   readonly attempt: number;
   readonly signal: AbortSignal;
   readonly records: readonly SimRecord[];
+  /** Those that the processor says have failed, when it does not throw. */
+  failed: ReadonlySet<SimRecord>;
 }
 
 /** How an attempt to process went; `in vain` if its result does not count any more. */
@@ -45,6 +47,11 @@ export interface Truth {
   readonly putAside: Set<string>;
   /** Every process that ever was, by name. */
   readonly processes: ReadonlyMap<string, SimProcess>;
+}
+
+/** Whether a record may be finished before one that comes before it. */
+export function isOutOfOrder({ config, scenario }: Truth): boolean {
+  return config.concurrency > 1 || scenario.processor.partial > 0;
 }
 
 /** Something that always holds. It calls `world.fail` when it does not. */

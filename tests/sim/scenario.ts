@@ -82,6 +82,8 @@ export interface ProcessorHabits {
   readonly slow: number;
   readonly slowMsMax: number;
   readonly throws: number;
+  /** Probability that a batch that fails does not throw, but says which records failed. */
+  readonly partial: number;
   readonly mode: { readonly kind: "retryAndSkip" | "retryAndStop"; readonly retries: number };
   /** What a directed case has instead of chance. */
   readonly behaviour?: Behaviour;
@@ -126,6 +128,8 @@ export interface Scenario {
   readonly hasDestination: boolean;
   readonly happenings: Happenings;
   readonly processor: ProcessorHabits;
+  /** Part of the records that the app's filter leaves out. */
+  readonly filtered: number;
 }
 
 const MINUTE = 60_000;
@@ -158,6 +162,7 @@ export function makeScenario(seed: number): Scenario {
   const hasClockJumps = !isGentle && random.chance(0.3);
   const scenario: Scenario = {
     seed,
+    filtered: 0,
     workers: random.chance(LARGE_FLEET) ? random.whole(10, 14) : random.whole(1, isGentle ? 8 : 6),
     shards,
     shardsMax: shards + (isReshardy ? 80 : random.whole(0, random.chance(0.2) ? 40 : 12)),
@@ -194,7 +199,10 @@ export function makeScenario(seed: number): Scenario {
     }),
     processor: drawProcessor(random.fork(), { isGentle, heartbeat, isStuck }),
   };
-  const lanes = { ...scenario, config: { ...config, ...drawLanes(random.fork(), config) } };
+  const lanes = drawBatches({
+    ...scenario,
+    config: { ...config, ...drawLanes(random.fork(), config) },
+  });
   if (isGentle || !random.chance(TWINNED)) return lanes;
   // A namesake starts while it is open what became of a write: then whose row it is counts, not what it says.
   const { store, happenings } = lanes;
@@ -243,6 +251,41 @@ function drawLanes(random: Prng, { checkpointMode }: ReactoKinesixConfig): React
   return {
     concurrency: random.pick([2, 3, 16]),
     orderBy: random.chance(0.2) ? "none" : "partitionKey",
+  };
+}
+
+/** What was added later is drawn by itself: so the other seeds mean what they meant. */
+function drawBatches(scenario: Scenario): Scenario {
+  const random = new Prng(scenario.seed ^ 0x5bd1e995);
+  const { config, processor, isGentle } = scenario;
+  const isBatch = processor.kind === "batch";
+  const heartbeat = config.heartbeat ?? 30_000;
+  const batches: ReactoKinesixConfig = {
+    bisectBatchOnError: random.chance(0.5),
+    batchSize: random.pick([2, 5, 100, 10_000]),
+    maxBatchSize: random.pick([3, 20, 1_000]),
+    batchWindow: random.chance(0.4) ? Math.round(random.between(100, 2 * heartbeat)) : 0,
+  };
+  const maxRecordAge = Math.round(random.between(0.2, 10) * MINUTE);
+  return {
+    ...scenario,
+    // Of batches of one record there is nothing to be learnt.
+    recordsPerSecond: isBatch
+      ? Math.max(scenario.recordsPerSecond, random.between(2, 8))
+      : scenario.recordsPerSecond,
+    config: {
+      ...config,
+      ...isBatch && batches,
+      ...!isGentle && random.chance(0.2) && { maxRecordAge },
+    },
+    processor: {
+      ...processor,
+      partial: isBatch && random.chance(0.6) ? random.between(0.3, 1) : 0,
+      throws: isBatch && !isGentle && random.chance(0.7)
+        ? random.between(0.05, 0.4)
+        : processor.throws,
+    },
+    filtered: random.chance(0.2) ? random.between(0.1, 0.9) : 0,
   };
 }
 
@@ -319,6 +362,7 @@ function drawProcessor(
       ? random.between(60, 120) * heartbeat
       : random.between(1_000, random.chance(0.4) ? 60 * heartbeat : 4 * heartbeat),
     throws,
+    partial: 0,
     mode: {
       kind: random.chance(0.7) ? "retryAndSkip" : "retryAndStop",
       retries: random.whole(0, 3),

@@ -21,6 +21,8 @@ export interface SimRecord extends SourceRecord {
   readonly previous: SimRecord | null;
   /** Whether an attempt to process it succeeded, or it was skipped by policy. */
   isFinished: boolean;
+  /** Whether it is left out by the filter, or given up because of its age: it may never be handed to a processor. */
+  isPassed: boolean;
   /** How often it was handed to a processor as a first attempt. */
   deliveries: number;
 }
@@ -186,6 +188,7 @@ export class SimStream {
       index: shard.records.length,
       previous: this.#last.get(partitionKey) ?? null,
       isFinished: false,
+      isPassed: false,
       deliveries: 0,
     };
     shard.records.push(record);

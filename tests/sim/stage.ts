@@ -68,12 +68,14 @@ const QUIET: Scenario = {
     outage: 0,
     order: 0,
   },
+  filtered: 0,
   processor: {
     kind: "record",
     workMsMax: 20,
     slow: 0,
     slowMsMax: 0,
     throws: 0,
+    partial: 0,
     mode: { kind: "retryAndSkip", retries: 2 },
   },
 };
