@@ -27,6 +27,7 @@ export interface Ask {
 
 /** The memory of all readers. */
 export class BufferShares {
+  readonly #maxBytes: number;
   readonly #common: number;
   readonly #dealt: number;
   readonly #shares = new Set<Share>();
@@ -36,6 +37,7 @@ export class BufferShares {
 
   /** @param maxBytes How much all readers should hold together. */
   constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
     this.#common = Math.ceil(maxBytes / 2);
     this.#dealt = maxBytes - this.#common;
   }
@@ -80,7 +82,7 @@ export class BufferShares {
     for (const holds of [false, true]) {
       for (const ask of waiting) {
         if (ask.share.held > 0 !== holds) continue;
-        const room = isReserved ? this.#ownRoom(ask.share) : this.#roomFor(ask);
+        const room = isReserved ? this.#ownRoom(ask) : this.#roomFor(ask);
         if (room < ask.least) {
           isReserved ||= !holds;
           continue;
@@ -96,16 +98,21 @@ export class BufferShares {
     return Math.floor(this.#dealt / Math.max(1, this.#shares.size));
   }
 
-  #ownRoom({ held }: Share): number {
-    return Math.max(0, this.#own - held);
+  /** In debt, which comes of larger records than expected and of readers that joined, a reader begins with the least that is of use. */
+  #ownRoom({ share, least }: Ask): number {
+    const own = this.#own - share.held;
+    const free = Math.max(0, this.#maxBytes - this.#held);
+    if (own <= free) return Math.max(0, own);
+    return share.held === 0 && least <= own ? Math.max(least, free) : free;
   }
 
   #heldOfCommon({ held }: Share): number {
     return Math.max(0, held - this.#own);
   }
 
-  #roomFor({ share, least }: Ask): number {
-    const own = this.#ownRoom(share);
+  #roomFor(ask: Ask): number {
+    const { share, least } = ask;
+    const own = this.#ownRoom(ask);
     const free = this.#common - this.#commonHeld;
     const fair = own + Math.max(0, Math.floor((free - this.#heldOfCommon(share)) / 2));
     if (fair >= least || share.held > 0) return fair;
