@@ -25,6 +25,7 @@
  */
 
 export { ReactoKinesixApp } from "./src/app.ts";
+export { ClusterControl } from "./src/runtime/cluster_control.ts";
 export { retryAndSkip, retryAndStop } from "./src/core/policy.ts";
 export {
   LeaseLostError,
@@ -43,6 +44,7 @@ export type {
   Row,
   RowChange,
   RowFields,
+  ShardOrder,
   ShardRow,
   StreamRow,
   WorkerRow,
@@ -79,4 +81,5 @@ export type {
   RecordProcessor,
   RecordProcessorFactory,
 } from "./src/processor.ts";
+export type { SetCheckpointOptions } from "./src/runtime/cluster_control.ts";
 export type { OwnShard } from "./src/runtime/shard_roster.ts";

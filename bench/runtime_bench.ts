@@ -58,7 +58,7 @@ async function makeRunner(processor: ProcessorSource, concurrency = 1): Promise<
     claimant: { workerId: "bench", incarnation: "1" },
     tasks: new TaskGroup((_task, error) => reportError(error)),
     checkpointFrequency: 1_000,
-    onHandoverRequested: () => {},
+    onRowNews: () => {},
   }, signal);
   if (!(lease instanceof Lease)) throw new Error("the shard is not there");
   const deps = {

@@ -17,6 +17,7 @@ import { toEventError } from "./errors.ts";
 import type { AppEvent, AppEventType, AppFact, EventSink } from "./events.ts";
 import type { Clock, LeaseStore, Random, StreamSource } from "./ports.ts";
 import type { ProcessorSource } from "./processor.ts";
+import { ClusterControl } from "./runtime/cluster_control.ts";
 import { checkProcessorSource } from "./runtime/processors.ts";
 import type { OwnShard } from "./runtime/shard_roster.ts";
 import { Worker } from "./runtime/worker.ts";
@@ -177,6 +178,24 @@ export class ReactoKinesixApp implements AsyncDisposable {
     } finally {
       world.close();
     }
+  }
+
+  /**
+   * Steers the cluster without starting a worker: stops, starts and hands over shards, and sets checkpoints.
+   *
+   * @throws {TypeError | RangeError} If an option is not acceptable.
+   */
+  static async control(
+    options: ClusterOptions & {
+      readonly config?: Pick<ReactoKinesixConfig, "dynamoDBTableSuffix" | "maxDynamoDBRetries">;
+      readonly ports?: Ports;
+    },
+  ): Promise<ClusterControl> {
+    checkNames(options);
+    const config = resolveConfig(options.config);
+    const { clock = systemClock, random = systemRandom } = options.ports ?? {};
+    const world = await connect(options, config, { clock, random, emit: () => {} });
+    return new ClusterControl(world, () => world.close());
   }
 
   /**

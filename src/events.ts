@@ -20,6 +20,8 @@ export interface EventStamp {
 export type StopReason =
   /** `stopProcessing` was called. */
   | "requested"
+  /** An operator stopped the shard for the whole cluster. */
+  | "halted"
   /** A record kept failing and its mode is `retryAndStop`. */
   | "recordFailed"
   /** The processor for the shard could not be made, or failed at the end of the shard. */

@@ -35,6 +35,7 @@ export type {
   Row,
   RowChange,
   RowFields,
+  ShardOrder,
   ShardRow,
   StreamRow,
   WorkerRow,

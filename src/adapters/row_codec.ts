@@ -10,7 +10,7 @@
 
 import type { AttributeValue } from "@aws-sdk/client-dynamodb";
 import { type Checkpoint, formatCheckpoint, parseCheckpoint } from "../core/checkpoint.ts";
-import type { HandoverRequest, Row, RowFields, ShardRow } from "../core/lease.ts";
+import type { HandoverRequest, Row, RowFields, ShardOrder, ShardRow } from "../core/lease.ts";
 import { invariant, messageOf } from "../errors.ts";
 import type { RowKinds } from "../ports.ts";
 
@@ -55,6 +55,7 @@ const FIELDS: { readonly [K in Row["kind"]]: Fields<RowKinds[K]> } = {
     hashKeyRange: hashKeyRange(),
     stoppedBy: required("StoppedBy", texts()),
     handover: handover(),
+    order: shardOrder(),
   },
   worker: {
     incarnation: required("Incarnation", text()),
@@ -246,9 +247,39 @@ function hashKeyRange(): Field<ShardRow["hashKeyRange"]> {
 function handover(): Field<HandoverRequest | null> {
   const to = optional("HandoverTo", text());
   const id = optional("HandoverId", text());
+  const isOrder = optional("HandoverIsOrder", flag());
   return {
-    write: (request) => ({ ...to.write(request?.to ?? null), ...id.write(request?.id ?? null) }),
-    read: (item) => both({ to: to.read(item), id: id.read(item) }, "HandoverTo and HandoverId"),
+    write: (request) => ({
+      ...to.write(request?.to ?? null),
+      ...id.write(request?.id ?? null),
+      ...isOrder.write(request?.isOrder || null),
+    }),
+    read(item) {
+      const request = both({ to: to.read(item), id: id.read(item) }, "HandoverTo and HandoverId");
+      return request === null || !isOrder.read(item) ? request : { ...request, isOrder: true };
+    },
+  };
+}
+
+function shardOrder(): Field<ShardOrder | null> {
+  const kind = optional("Order", text(/^(stop|start)$/, "stop or start"));
+  const id = optional("OrderId", text());
+  const at = optional("OrderAt", time());
+  return {
+    write: (order) => ({
+      ...kind.write(order?.kind ?? null),
+      ...id.write(order?.id ?? null),
+      ...at.write(order?.at ?? null),
+    }),
+    read(item) {
+      const words = both({ kind: kind.read(item), id: id.read(item) }, "Order and OrderId");
+      if (words === null) return null;
+      return {
+        kind: words.kind === "stop" ? "stop" : "start",
+        id: words.id,
+        at: at.read(item) ?? 0,
+      };
+    },
   };
 }
 

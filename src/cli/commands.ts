@@ -8,8 +8,24 @@
 
 import type { Command } from "./command.ts";
 import { DEMO, LOCAL } from "./commands/local_commands.ts";
+import {
+  SHARD_HANDOVER,
+  SHARD_RELEASE,
+  SHARD_START,
+  SHARD_STOP,
+} from "./commands/shard_commands.ts";
 import { PUT } from "./commands/stream_commands.ts";
 import { RUN, STATUS } from "./commands/worker_commands.ts";
 
 /** Every command. */
-export const COMMANDS: readonly Command[] = [RUN, STATUS, PUT, LOCAL, DEMO];
+export const COMMANDS: readonly Command[] = [
+  RUN,
+  STATUS,
+  SHARD_STOP,
+  SHARD_START,
+  SHARD_HANDOVER,
+  SHARD_RELEASE,
+  PUT,
+  LOCAL,
+  DEMO,
+];

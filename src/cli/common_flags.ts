@@ -6,6 +6,8 @@
  * @module
  */
 
+import { type ReactoKinesixConfig, SETTINGS } from "../core/config.ts";
+import type { Setting } from "../core/setting.ts";
 import { type Flag, HTTP_URL, matching, wholeNumber } from "./flags.ts";
 
 /** Which stream. */
@@ -62,6 +64,11 @@ export const DYNAMODB_ENDPOINT: Flag = {
   name: "dynamodb-endpoint",
   doc: "DynamoDB is here instead of in the AWS cloud",
 };
+
+/** The settings that say where the state table is. */
+export const TABLE_SETTINGS: readonly Setting<keyof ReactoKinesixConfig>[] = SETTINGS.filter((
+  { name },
+) => name === "dynamoDBTableSuffix");
 
 /** Settings in a file. */
 export const CONFIG: Flag = {

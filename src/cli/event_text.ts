@@ -21,6 +21,7 @@ export interface EventText {
 
 const STOP_REASONS: { readonly [R in StopReason]: string } = {
   requested: "it was asked for",
+  halted: "an operator stopped it for the whole cluster",
   recordFailed: "a record kept failing",
   processorFailed: "its processor failed",
   unreadable: "it could not be read for too long",

@@ -7,6 +7,7 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
+import { formatDuration, parseDuration } from "../core/duration.ts";
 import { messageOf } from "../errors.ts";
 import { describeDefault, describeRange, parseSetting, type Setting } from "../core/setting.ts";
 import { suggestion, UsageError } from "./usage_error.ts";
@@ -88,6 +89,17 @@ export function wholeNumber(min: number, max: number): Accepts {
   return {
     words: `a whole number from ${min} to ${max}`,
     test: (text) => /^\d{1,15}$/.test(text) && Number(text) >= min && Number(text) <= max,
+  };
+}
+
+/** Accepts a time between two bounds, in milliseconds. */
+export function timeFrom(min: number, max: number): Accepts {
+  return {
+    words: `a time from ${formatDuration(min)} to ${formatDuration(max)}, such as 30s`,
+    test: (text) => {
+      const ms = parseDuration(text);
+      return ms !== undefined && ms >= min && ms <= max;
+    },
   };
 }
 

@@ -15,6 +15,10 @@ import { sayError, systemTerminal, type Terminal } from "./terminal.ts";
 import { suggestion, UsageError } from "./usage_error.ts";
 import { readValues, type Values } from "./values.ts";
 
+const FIRST_WORDS: readonly string[] = [
+  ...new Set(COMMANDS.map(({ name }) => name.replace(/ .*/, ""))),
+];
+
 /** What a call asks for. */
 export type Call =
   | { readonly kind: "print"; readonly text: string }
@@ -53,9 +57,7 @@ export async function readCall(args: readonly string[], terminal: Terminal): Pro
   const [name, ...rest] = args;
   if (name === undefined) {
     throw new UsageError(
-      `Cannot run without a command: there are ${
-        COMMANDS.map((command) => command.name).join(", ")
-      }`,
+      `Cannot run without a command: there are ${FIRST_WORDS.join(", ")}`,
     );
   }
   if (name === "--version" || name === "-V") {
@@ -102,7 +104,7 @@ async function unknownCommand([first = "", second]: readonly string[]): Promise<
     );
   }
   const group = groupOf(first).map(({ name }) => name);
-  const names = group.length > 0 ? group : [...COMMANDS.map(({ name }) => name), "help"];
+  const names = group.length > 0 ? group : [...FIRST_WORDS, "help"];
   const isWordMissing = group.length > 0 && (second === undefined || second.startsWith("-"));
   if (isWordMissing) {
     return new UsageError(`Cannot run "${shorten(first)}" alone: there are ${names.join(", ")}`);
@@ -119,7 +121,8 @@ async function unknownCommand([first = "", second]: readonly string[]): Promise<
 function report(error: unknown, args: readonly string[], terminal: Terminal): number {
   sayError(error, terminal);
   if (!(error instanceof UsageError)) return 1;
-  const command = findCommand(args)?.command;
-  terminal.say(`See kinesix ${command ? `${command.name} ` : ""}--help`);
+  const [first = ""] = args;
+  const about = findCommand(args)?.command.name ?? (groupOf(first).length > 0 ? first : "");
+  terminal.say(`See kinesix ${about && `${about} `}--help`);
   return 2;
 }

@@ -7,7 +7,7 @@
  */
 
 import { parseDuration } from "../core/duration.ts";
-import type { Accepts, Flag } from "./flags.ts";
+import { type Accepts, type Flag, timeFrom } from "./flags.ts";
 import { parseIntegrity } from "./load_processor/integrity.ts";
 import type { LoadOptions } from "./load_processor/options.ts";
 import { isLoopback } from "./load_processor/policy.ts";
@@ -56,7 +56,7 @@ export const PROCESSOR_FLAGS: readonly Flag[] = [
     doc:
       "look this often whether any of its modules changed, and change to the new version between " +
       "two records; SIGHUP looks at once",
-    accepts: duration(250, 86_400_000),
+    accepts: timeFrom(250, 86_400_000),
     isInEnvironment: true,
   },
   {
@@ -103,7 +103,7 @@ export const PROCESSOR_FLAGS: readonly Flag[] = [
     name: "load-timeout",
     placeholder: "TIME",
     doc: "the most time for fetching all modules, and again for what they do at their start",
-    accepts: duration(100, 3_600_000),
+    accepts: timeFrom(100, 3_600_000),
     defaultValue: "30s",
     isInEnvironment: true,
   },
@@ -161,16 +161,6 @@ export function loadOptions(values: Values): LoadOptions {
 export function watchInterval(values: Values): number | undefined {
   const text = values.text("watch-processor");
   return text === undefined ? undefined : parseDuration(text);
-}
-
-function duration(min: number, max: number): Accepts {
-  return {
-    words: `a time from ${min} ms to ${max / 3_600_000} h, such as 30s`,
-    test: (text) => {
-      const ms = parseDuration(text);
-      return ms !== undefined && ms >= min && ms <= max;
-    },
-  };
 }
 
 function hostsOf(text: string): readonly string[] {

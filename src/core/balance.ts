@@ -11,7 +11,7 @@
  */
 
 import { score } from "./duty.ts";
-import { isEnded, type ShardRow } from "./lease.ts";
+import { isEnded, isHalted, type ShardRow } from "./lease.ts";
 import { isReady } from "./lineage.ts";
 import { isStoppedEverywhere } from "./status.ts";
 
@@ -109,10 +109,11 @@ export function answerRequests(view: ClusterView): Answer {
   const decline: ShardRow[] = [];
   for (const row of view.shards) {
     if (row.handover === null || row.owner !== view.self || isEnded(row)) continue;
-    const { to } = row.handover;
+    const { to, isOrder } = row.handover;
     const own = loads.get(view.self) ?? 0;
     const theirs = loads.get(to) ?? 0;
-    if (!view.takers.has(to) || theirs + 1 > own - 1) {
+    const isFair = isOrder ? !row.stoppedBy.includes(to) : theirs + 1 <= own - 1;
+    if (!view.takers.has(to) || isHalted(row) || !isFair) {
       decline.push(row);
     } else {
       give.push(row);
@@ -131,14 +132,14 @@ export function heirs(view: ClusterView, shards: readonly ShardRow[]): ReadonlyM
   const takers = new Set(view.takers);
   takers.delete(view.self);
   const queue = queueOf(takers, loadsOf({ ...view, takers }), (name) => score(name, view.self));
-  return assignTo(shards, queue, (row) => row.stoppedBy);
+  return assignTo(shards.filter((row) => !isHalted(row)), queue, (row) => row.stoppedBy);
 }
 
 /** The open shards that may run and that no live worker has, or that were given to this one. */
 export function freeShards(view: ClusterView): readonly ShardRow[] {
   const rows = new Map(view.shards.map((row) => [row.id, row]));
   return view.shards.filter((row) =>
-    !isEnded(row) &&
+    !isEnded(row) && !isHalted(row) &&
     (row.owner === null || row.owner === view.self || !view.alive.has(row.owner)) &&
     isReady(row, rows)
   );
@@ -155,7 +156,8 @@ export function stoppedEverywhere(view: ClusterView): readonly ShardRow[] {
 /** Workers who were given a shard, or asked for one, so long ago that they evidently do not know. */
 function forgetful(view: ClusterView): readonly string[] {
   return view.shards.filter((row) =>
-    !isEnded(row) && (row.holder === null || row.handover !== null) && view.isOverdue(row)
+    !isEnded(row) && !isHalted(row) && (row.holder === null || row.handover !== null) &&
+    view.isOverdue(row)
   ).flatMap((row) => row.owner ?? []);
 }
 
@@ -241,7 +243,8 @@ function loadsOf(
 
 /** Whether this worker may ask for the shard: somebody else works on it, and nobody asked yet. */
 function isMovable(row: ShardRow, view: ClusterView): boolean {
-  return !isEnded(row) && row.owner !== null && row.owner !== view.self && row.holder !== null &&
+  return !isEnded(row) && !isHalted(row) && row.owner !== null && row.owner !== view.self &&
+    row.holder !== null &&
     row.handover === null && view.takers.has(row.owner) && !view.isStoppedHere(row.id) &&
     !view.isHere(row.id);
 }

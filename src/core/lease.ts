@@ -37,8 +37,20 @@ export interface ShardRow {
   readonly hashKeyRange: { readonly start: string; readonly end: string } | null;
   /** The workers that will not process this shard until they are told to. */
   readonly stoppedBy: readonly string[];
-  /** Another worker asks the owner for the shard. */
+  /** Another worker, or an operator for it, asks the owner for the shard. */
   readonly handover: HandoverRequest | null;
+  /** The last word of an operator on whether the cluster processes the shard; null if there never was one. */
+  readonly order: ShardOrder | null;
+}
+
+/** Whether the whole cluster is to process a shard, as an operator says. */
+export interface ShardOrder {
+  /** `stop`: no worker processes it, until another order. `start`: whatever stopped it before is void. */
+  readonly kind: "stop" | "start";
+  /** Tells one order from the next. */
+  readonly id: string;
+  /** When it was given, by the operator's clock, in milliseconds since the epoch. For people only. */
+  readonly at: number;
 }
 
 /** A worker's wish to take a shard over from its owner. */
@@ -47,6 +59,8 @@ export interface HandoverRequest {
   readonly to: string;
   /** Tells one request from the next, so that only the one that was seen is answered or cleared. */
   readonly id: string;
+  /** Whether an operator wants it, so that it is granted whatever the loads are. */
+  readonly isOrder?: boolean;
 }
 
 /** A worker that says that it is alive. */
@@ -118,6 +132,11 @@ export function isEnded(row: ShardRow): boolean {
   return row.checkpoint.kind === "shardEnd";
 }
 
+/** Whether an operator stopped the shard for the whole cluster. */
+export function isHalted(row: ShardRow): boolean {
+  return row.order?.kind === "stop";
+}
+
 /** Whether this very process took the shard, in the term that the row shows. */
 export function isHeldBy(row: ShardRow, claimant: Claimant): boolean {
   return row.owner === claimant.workerId && row.holder === claimant.incarnation;
@@ -128,7 +147,8 @@ export function claim(row: ShardRow, claimant: Claimant): LeaseChange {
   return {
     kind: "shard",
     id: row.id,
-    expect: { term: row.term },
+    // An order that was given meanwhile is to be seen first.
+    expect: { term: row.term, order: row.order },
     set: {
       owner: claimant.workerId,
       holder: claimant.incarnation,
@@ -163,6 +183,8 @@ export interface PartingOptions {
   readonly alive?: ReadonlySet<string>;
   /** The request that is answered; the shard stays if the request was taken back meanwhile. */
   readonly answers?: HandoverRequest;
+  /** The order that is obeyed; the shard stays if there is another one meanwhile. */
+  readonly obeys?: ShardOrder;
 }
 
 /** Gives a held shard to another worker, in one write with the last checkpoint. */
@@ -178,7 +200,11 @@ export function give(
   return {
     kind: "shard",
     id: row.id,
-    expect: options.answers === undefined ? held(row) : { ...held(row), handover: options.answers },
+    expect: {
+      ...held(row),
+      ...options.answers !== undefined && { handover: options.answers },
+      ...options.obeys !== undefined && { order: options.obeys },
+    },
     set: {
       ...progress,
       ...stoppedBy,
@@ -191,7 +217,7 @@ export function give(
   };
 }
 
-/** Passes on a shard that was given to a worker which leaves before it took it. */
+/** Gives a shard that nobody works on to a worker: it is free, or was given to another one that has not taken it yet. */
 export function passOn(row: ShardRow, to: string): LeaseChange {
   return {
     kind: "shard",
@@ -221,6 +247,45 @@ export function requestHandover(row: ShardRow, request: HandoverRequest): LeaseC
   };
 }
 
+/** Asks the owner of a shard for it in the name of an operator, instead of whoever else asks. */
+export function orderHandover(row: ShardRow, request: HandoverRequest): LeaseChange {
+  return {
+    kind: "shard",
+    id: row.id,
+    expect: { owner: row.owner, term: row.term, handover: row.handover },
+    set: { handover: { ...request, isOrder: true } },
+  };
+}
+
+/** Stops or starts a shard for the whole cluster. */
+export function order(row: ShardRow, given: ShardOrder): LeaseChange {
+  return {
+    kind: "shard",
+    id: row.id,
+    expect: { term: row.term, order: row.order },
+    set: { order: given, ...given.kind === "start" && { stoppedBy: [] } },
+  };
+}
+
+/** Sets the checkpoint of a shard, from whoever has it: the term goes up, so that nothing of theirs is written any more. */
+export function rewind(row: ShardRow, checkpoint: Checkpoint): LeaseChange {
+  return {
+    kind: "shard",
+    id: row.id,
+    expect: { owner: row.owner, holder: row.holder, term: row.term },
+    set: {
+      owner: null,
+      holder: null,
+      previousOwner: row.owner ?? row.previousOwner,
+      term: row.term + 1,
+      checkpoint,
+      checkpointAt: null,
+      millisBehindLatest: null,
+      handover: null,
+    },
+  };
+}
+
 /** Takes back a request that expired, or whose worker is gone. */
 export function clearHandover(row: ShardRow): LeaseChange {
   return {
@@ -241,7 +306,7 @@ export function refuse(
   return {
     kind: "shard",
     id: row.id,
-    expect: { term: row.term, owner: row.owner },
+    expect: { term: row.term, owner: row.owner, order: row.order },
     set: row.owner === null
       ? { stoppedBy }
       : { stoppedBy, owner: null, holder: null, previousOwner: row.owner, term: row.term + 1 },
@@ -277,6 +342,7 @@ export function newShardRow(
     hashKeyRange: shard.hashKeyRange,
     stoppedBy: [],
     handover: null,
+    order: null,
   };
 }
 

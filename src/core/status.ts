@@ -7,13 +7,13 @@
  */
 
 import { formatCheckpoint } from "./checkpoint.ts";
-import type { ShardRow, WorkerRow } from "./lease.ts";
+import { isHalted, type ShardRow, type WorkerRow } from "./lease.ts";
 
 /** What happens with a shard:
  * - `processing`: a live worker has it.
  * - `handingOver`: a live worker has it and was asked for it, or it was given to a worker that has not taken it yet.
  * - `unowned`: no live worker has it; the next look of any worker takes it.
- * - `stopped`: every live worker was told to stop it, or gave it up.
+ * - `stopped`: every live worker was told to stop it, or gave it up; or an operator stopped it for the whole cluster.
  * - `waitingForParents`: the shards that it came from are not finished yet.
  * - `closed`: every record of it is finished.
  */
@@ -55,6 +55,8 @@ export interface ShardStatus {
   readonly checkpointAt: string | null;
   /** How far the checkpoint was behind the tip of the shard when it was written, in milliseconds. */
   readonly millisBehindLatest: number | null;
+  /** When an operator stopped it for the whole cluster, by the operator's clock, as an ISO time; null if it is not. */
+  readonly stoppedAt: string | null;
   /** The worker that is to get the shard. */
   readonly handoverTo: string | null;
   /** The shards that this one was split or merged from. */
@@ -93,6 +95,7 @@ export function clusterStatus(
       checkpoint: formatCheckpoint(row.checkpoint),
       checkpointAt: row.checkpointAt === null ? null : new Date(row.checkpointAt).toISOString(),
       millisBehindLatest: row.millisBehindLatest,
+      stoppedAt: row.order?.kind === "stop" ? new Date(row.order.at).toISOString() : null,
       handoverTo: row.handover?.to ?? (row.holder === null ? row.owner : null),
       parents: row.parents,
     })).sort((a, b) => a.shardId < b.shardId ? -1 : 1),
@@ -111,6 +114,8 @@ function shardState(
   ended: ReadonlyMap<string, boolean>,
 ): ShardState {
   if (ended.get(row.id)) return "closed";
+  const isHeld = row.holder !== null && row.owner !== null && alive.has(row.owner);
+  if (isHalted(row) && !isHeld) return "stopped";
   if (row.parents.some((parent) => ended.get(parent) === false)) return "waitingForParents";
   if (row.owner !== null && alive.has(row.owner)) {
     return row.handover !== null || row.holder === null ? "handingOver" : "processing";

@@ -15,7 +15,7 @@ import {
   type Claimant,
   end,
   give,
-  type HandoverRequest,
+  isHalted,
   isHeldBy,
   type LeaseChange,
   type PartingOptions,
@@ -36,8 +36,8 @@ export interface LeaseDeps extends WriteDeps {
   readonly tasks: TaskGroup;
   /** Least time between two checkpoint writes, in milliseconds. */
   readonly checkpointFrequency: number;
-  /** Is called when another worker asks for the shard. */
-  readonly onHandoverRequested: () => void;
+  /** Is called when the row says that somebody wants something of the shard. */
+  readonly onRowNews: () => void;
 }
 
 /** How a turn ended that this worker wanted to end; `lost` if it was over already, `withdrawn` if it goes on. */
@@ -159,9 +159,9 @@ export class Lease {
     this.#isHurried = false;
   }
 
-  /** Says that a request for the shard was seen in its row. */
-  requested(request: HandoverRequest): void {
-    this.#row = { ...this.#row, handover: request };
+  /** Says what others wrote into the row of this turn, as a look at it shows. */
+  saw({ handover, order }: ShardRow): void {
+    this.#row = { ...this.#row, handover, order };
   }
 
   /** Resolves when what is finished now is written. Rejects with {@linkcode LeaseLostError} if the turn ends before. */
@@ -190,7 +190,12 @@ export class Lease {
 
   /** Writes what is finished, and frees the shard. */
   async release(options?: PartingOptions): Promise<Parting> {
-    const parting = await this.#part((row) => release(row, this.#progress(), options));
+    const { obeys } = options ?? {};
+    const parting = await this.#part((row) =>
+      obeys !== undefined && row.order?.id !== obeys.id
+        ? null
+        : release(row, this.#progress(), options)
+    );
     if (parting === "done") this.#tellParting({ type: "shard_released" });
     return parting;
   }
@@ -255,7 +260,7 @@ export class Lease {
       millisBehindLatest: millisBehindLatest ?? 0,
     });
     if (!this.#tellWaiting()) this.#due.ring();
-    if (this.#row.handover !== null) this.#deps.onHandoverRequested();
+    if (this.#row.handover !== null || isHalted(this.#row)) this.#deps.onRowNews();
   }
 
   /** Ends the turn with a write. `makeChange` gives null when there is no reason to any more. */

@@ -7,7 +7,7 @@
  */
 
 import { formatCheckpoint } from "../core/checkpoint.ts";
-import type { HandoverRequest, ShardRow } from "../core/lease.ts";
+import { type HandoverRequest, isHalted, type ShardOrder, type ShardRow } from "../core/lease.ts";
 import type { StopReason } from "../events.ts";
 import type { ShardInfo } from "../ports.ts";
 import type { Lease, LeaseDeps, Parting } from "./lease_keeper.ts";
@@ -47,7 +47,17 @@ interface Here {
   readonly lease: Lease;
   drain: AbortController;
   request: HandoverRequest | null;
+  /** The order that stops it, for the whole cluster. */
+  halt: ShardOrder | null;
   readonly done: Promise<void>;
+}
+
+/** Why a shard is left alone here. */
+interface Stop {
+  /** Until when, on the monotonic clock. */
+  readonly until: number;
+  /** The order of an operator that was known then: a later one to start it makes this void. */
+  readonly order: string | undefined;
 }
 
 /** The shards of this worker. */
@@ -56,8 +66,7 @@ export class ShardRoster {
   readonly #here = new Map<string, Here>();
   /** The shards that are being taken; each resolves when it is known whether this worker has it. */
   readonly #taking = new Map<string, Promise<void>>();
-  /** Until when a shard is left alone here, on the monotonic clock. */
-  readonly #stopped = new Map<string, number>();
+  readonly #stopped = new Map<string, Stop>();
   #isClosing = false;
 
   /** @param deps What it needs of the worker. */
@@ -77,7 +86,7 @@ export class ShardRoster {
 
   /** Whether this worker leaves the shard alone. */
   isStopped(shardId: string): boolean {
-    return (this.#stopped.get(shardId) ?? -Infinity) > this.#deps.clock.monotonic();
+    return (this.#stopped.get(shardId)?.until ?? -Infinity) > this.#deps.clock.monotonic();
   }
 
   /** The shards that this worker has. */
@@ -115,14 +124,14 @@ export class ShardRoster {
     const here = this.#here.get(row.id);
     if (here === undefined || row.handover === null || here.lease.term !== row.term) return;
     here.request = row.handover;
-    here.lease.requested(row.handover);
+    here.lease.saw(row);
     this.#drainOne(here);
   }
 
   /** Leaves a shard alone from now on. Resolves when the record in hand is finished, and the shard given up. */
-  async stop(shardId: string): Promise<void> {
+  async stop({ id: shardId, order }: ShardRow): Promise<void> {
     const wasStopped = this.isStopped(shardId);
-    this.#stopped.set(shardId, Infinity);
+    this.#stopped.set(shardId, { until: Infinity, order: order?.id });
     await this.#taking.get(shardId);
     const here = this.#here.get(shardId);
     if (here === undefined) {
@@ -157,14 +166,30 @@ export class ShardRoster {
     }));
   }
 
-  /** Forgets the shards that others have by now, as their rows say. */
+  /** Follows what the rows say: shards that others have by now, and the orders of operators. */
   reconcile(rows: readonly ShardRow[]): void {
     for (const row of rows) {
-      const lease = this.#here.get(row.id)?.lease;
+      this.#heed(row);
+      const here = this.#here.get(row.id);
       // While the shard is being given up, the later term may be the one that this worker made itself.
-      if (lease === undefined || lease.isParting) continue;
-      if (row.term > lease.term) lease.lose("another worker took it");
+      if (here === undefined || here.lease.isParting) continue;
+      const { lease } = here;
+      if (row.term > lease.term) lease.lose("another worker took it, or an operator did");
+      else if (isHalted(row) && row.term === lease.term) this.#halt(here, row);
     }
+  }
+
+  /** An order to start a shard makes the stops before it void. */
+  #heed({ id, order }: ShardRow): void {
+    const stop = this.#stopped.get(id);
+    if (order?.kind === "start" && stop !== undefined && stop.order !== order.id) this.start(id);
+  }
+
+  #halt(here: Here, row: ShardRow): void {
+    if (here.halt !== null) return;
+    here.halt = row.order;
+    here.lease.saw(row);
+    this.#drainOne(here);
   }
 
   /** Forgets every shard, without a write: others have them, or may soon. */
@@ -178,6 +203,7 @@ export class ShardRoster {
       lease,
       drain: new AbortController(),
       request: null,
+      halt: null,
       done: done.promise,
     };
     this.#here.set(lease.shardId, here);
@@ -195,7 +221,7 @@ export class ShardRoster {
     });
   }
 
-  /** One turn. It goes on when the request that it was drained for was taken back. */
+  /** One turn. It goes on when the request or the order that it was drained for was taken back. */
   async #work(here: Here): Promise<void> {
     while (true) {
       const outcome = await runShard(this.#deps, here.lease, here.drain.signal);
@@ -206,6 +232,7 @@ export class ShardRoster {
       }
       here.drain = new AbortController();
       here.request = null;
+      here.halt = null;
       here.lease.calm();
       this.#drainIfUnwanted(here);
     }
@@ -241,11 +268,13 @@ export class ShardRoster {
       case "stopped": {
         const { clock, coolOff } = this.#deps;
         const isForGood = outcome.reason === "recordFailed" || this.isStopped(shardId);
-        this.#stopped.set(shardId, isForGood ? Infinity : clock.monotonic() + coolOff);
+        const until = isForGood ? Infinity : clock.monotonic() + coolOff;
+        this.#stopped.set(shardId, { until, order: lease.row.order?.id });
         return await this.#stopHere(lease, outcome.reason);
       }
       case "drained": {
         if (this.isStopped(shardId)) return await this.#stopHere(lease, "requested");
+        if (here.halt !== null) return await this.#obey(lease, here.halt);
         const { request } = here;
         if (request === null || this.#isClosing) {
           const parting = await this.#part(lease);
@@ -259,6 +288,13 @@ export class ShardRoster {
       default:
         return outcome satisfies never;
     }
+  }
+
+  async #obey(lease: Lease, obeys: ShardOrder): Promise<Parting> {
+    const parting = await lease.release({ obeys });
+    const { shardId } = lease;
+    if (parting === "done") this.#deps.emit({ type: "shard_stopped", shardId, reason: "halted" });
+    return parting;
   }
 
   async #stopHere(lease: Lease, reason: StopReason): Promise<Parting> {

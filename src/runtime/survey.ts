@@ -160,7 +160,7 @@ export class Survey {
 
   /** Who should get a shard that this worker gives up; undefined if there is nobody. */
   heirOf(row: ShardRow): string | undefined {
-    return (this.#heirs ?? heirs(this.#view(), [row])).get(row.id);
+    return this.#heirs?.get(row.id) ?? heirs(this.#view(), [row]).get(row.id);
   }
 
   /**

@@ -8,7 +8,7 @@
 
 import { type ResolvedConfig, startingCheckpoint } from "../core/config.ts";
 import { dutyFactor } from "../core/duty.ts";
-import { create, isEnded, type StreamRow } from "../core/lease.ts";
+import { create, isEnded, isHalted, type ShardRow, type StreamRow } from "../core/lease.ts";
 import { type ClusterStatus, clusterStatus } from "../core/status.ts";
 import {
   invariant,
@@ -119,7 +119,7 @@ export class Worker {
       coolOff: heartbeatTimeout,
       alive: () => this.#membership.alive(),
       heirOf: (row) => this.#survey.heirOf(row),
-      onHandoverRequested: () => this.#survey.ring(),
+      onRowNews: () => this.#survey.ring(),
       onGiven: (to) => this.#membership.nudge(to, this.#ended.signal),
       onFree: () => this.#survey.ring(),
       onEnding: (children) => this.#prepareChildren(children),
@@ -175,7 +175,12 @@ export class Worker {
 
   /** Processes a shard here again; resolves when it is taken, or when another worker turned out to have it. */
   async startProcessing(shardId: string): Promise<void> {
-    await this.#checkShard("start", shardId);
+    if (isHalted(await this.#checkShard("start", shardId))) {
+      throw new RangeError(
+        `Cannot start shard "${shardId}" here: an operator stopped it for the whole cluster, which ` +
+          "has to start it again",
+      );
+    }
     this.#roster.start(shardId);
     this.#survey.adopt([shardId]);
     await this.#survey.look(this.#closing.signal);
@@ -183,8 +188,7 @@ export class Worker {
 
   /** Stops a shard here; resolves when the record in hand is finished and checkpointed. */
   async stopProcessing(shardId: string): Promise<void> {
-    await this.#checkShard("stop", shardId);
-    await this.#roster.stop(shardId);
+    await this.#roster.stop(await this.#checkShard("stop", shardId));
   }
 
   /** Uses another processor from the next record on; resolves when the old one is disposed. */
@@ -266,9 +270,9 @@ export class Worker {
     }
   }
 
-  async #checkShard(verb: string, shardId: string): Promise<void> {
+  async #checkShard(verb: string, shardId: string): Promise<ShardRow> {
     const row = await this.#deps.store.read("shard", shardId, this.#ended.signal);
-    if (row !== null && !isEnded(row)) return;
+    if (row !== null && !isEnded(row)) return row;
     const { streamName } = this.#deps;
     throw new RangeError(
       row === null

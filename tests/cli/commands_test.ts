@@ -100,6 +100,7 @@ Deno.test("two workers share a stream, status shows them, SIGTERM ends them with
     "parents",
     "shardId",
     "state",
+    "stoppedAt",
     "term",
   ]);
   assertEquals(cluster.shards.length, 4);

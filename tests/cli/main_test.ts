@@ -66,8 +66,14 @@ Deno.test("help needs no permission and no time", async () => {
 });
 
 const WRONG_CALLS: readonly (readonly [string, readonly string[], RegExp])[] = [
-  ["no command", [], /without a command: there are run, status, put, local, demo/],
+  ["no command", [], /without a command: there are run, status, shard, put, local, demo/],
   ["unknown command", ["rnu"], /Cannot run "rnu": .* did you mean run\?/],
+  ["a group alone", ["shard"], /"shard" alone: there are shard stop, .*\n.*shard --help/],
+  ["unknown in a group", ["shard", "stpo"], /did you mean shard stop\?\n.*shard --help/],
+  ["argument missing", ["shard", "stop", "--app=A"], /Cannot run without SHARD: a shard id/],
+  ["argument empty", ["shard", "stop", ""], /Cannot use "" as SHARD/],
+  ["argument wrong", ["shard", "stop", "a b"], /Cannot use "a b" as SHARD: it must be 1 to 128/],
+  ["argument too much", ["shard", "stop", "1", "2"], /"2": the command takes SHARD and flags/],
   ["unknown command far from all", ["zebra"], /there are run, status/],
   ["unknown flag before the command", ["--hlep"], /did you mean --help\?/],
   ["unknown flag", [...RUN, "--hearbeat", "3s"], /--hearbeat: .*did you mean --heartbeat\?/],

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { isEnded, type Row, type ShardRow } from "../../src/core/lease.ts";
+import { isEnded, isHalted, type Row, type ShardRow } from "../../src/core/lease.ts";
 import type { AppFact } from "../../src/events.ts";
 import type { Checker, Delivery, Truth } from "./checker.ts";
 import { EPOCH_MS, FUTURE_WAIT_MS, processOf } from "./sim_ports.ts";
@@ -71,7 +71,7 @@ export class NothingLeft implements Checker {
 }
 
 /** Why a shard has nobody who works on it. */
-type Why = "crash" | "parting" | "end of its parents";
+type Why = "crash" | "parting" | "end of its parents" | "order";
 
 /** A shard that waits for the first read, or record, of its next turn. */
 interface Wait {
@@ -105,7 +105,7 @@ export class Takeover implements Checker {
     const boundMs = this.#crashBoundMs();
     this.#crashedAt = world.now;
     for (const row of table.shards()) {
-      if (isEnded(row) || row.stoppedBy.length > 0) continue;
+      if (isEnded(row) || isHalted(row) || row.stoppedBy.length > 0) continue;
       const isHeld = row.holder !== null && processOf(row.holder) === process.name;
       const isGiven = row.holder === null && row.owner === process.workerId;
       if (isHeld || isGiven) this.#wait(row.id, "crash", boundMs);
@@ -119,6 +119,14 @@ export class Takeover implements Checker {
       this.#waiting.delete(after.id);
       if (!isEnded(before)) this.#expectChildren(after.id);
       return;
+    }
+    if (isHalted(after)) {
+      this.#waiting.delete(after.id);
+      return;
+    }
+    if (isHalted(before) && after.holder === null && this.#isReady(after)) {
+      // Of many workers those who are told look, and tell whoever is to take it.
+      return this.#wait(after.id, "order", this.#boundMs(2 * this.#truth.config.heartbeat));
     }
     if (after.holder !== null) {
       const wait = this.#waiting.get(after.id);
@@ -152,16 +160,20 @@ export class Takeover implements Checker {
   #expectChildren(shardId: string): void {
     const { stream, table, scenario } = this.#truth;
     if (!scenario.hasChildren || this.#live.length === 0) return;
-    for (const { id, parents } of stream.shard(shardId)?.children ?? []) {
+    for (const { id } of stream.shard(shardId)?.children ?? []) {
       const row = table.read("shard", id);
-      const isReady = parents.every((parent) => {
-        const row = table.read("shard", parent.id);
-        return row !== null && isEnded(row);
-      });
-      if (isReady && row?.owner === null && row.stoppedBy.length === 0) {
+      if (row?.owner !== null || isHalted(row)) continue;
+      if (this.#isReady(row) && row.stoppedBy.length === 0) {
         this.#wait(id, "end of its parents", this.#handoverBoundMs());
       }
     }
+  }
+
+  #isReady({ parents }: ShardRow): boolean {
+    return parents.every((parent) => {
+      const row = this.#truth.table.read("shard", parent);
+      return row !== null && isEnded(row);
+    });
   }
 
   /** As long as the periods that it is made of, on a clock that may be slow, and the calls in between. */

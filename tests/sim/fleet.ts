@@ -11,8 +11,10 @@ import type { Checker, Delivery, Outcome, Truth } from "./checker.ts";
 import type { Journal } from "./journal.ts";
 import { type Fate, type NetworkOptions, SimNetwork } from "./sim_network.ts";
 import type { ClockError, PortObserver } from "./sim_ports.ts";
+import type { ClusterControl } from "../../src/runtime/cluster_control.ts";
+import { simOperator } from "./sim_operator.ts";
 import { SimProcess } from "./sim_process.ts";
-import type { Prng } from "./world.ts";
+import { Prng } from "./world.ts";
 
 /** What a fleet stands on. */
 export interface FleetOptions extends Truth {
@@ -32,6 +34,7 @@ export class Fleet {
   readonly #toStream: SimNetwork;
   /** How many processes ran under a worker id. */
   readonly #started = new Map<string, number>();
+  readonly #operator: ClusterControl;
   #outageUntil = 0;
   #isFaulty = true;
   #workerIds = 0;
@@ -62,6 +65,15 @@ export class Fleet {
       faults: scenario.source,
       outageUntil: () => 0,
     });
+    const { table, config, coverage } = options;
+    const network = this.#toTable;
+    // A chance of its own: what it draws changes nothing for the others.
+    const random = new Prng(scenario.seed ^ 0x5eed);
+    this.#operator = simOperator(
+      { world, config, network, random },
+      table,
+      (what) => coverage.count(what),
+    );
   }
 
   get live(): readonly SimProcess[] {
@@ -183,6 +195,28 @@ export class Fleet {
   startShard(process: SimProcess, shardId: string): void {
     this.#note(process.name, shardId, "=== is told to start it");
     this.#command(process, () => process.worker.startProcessing(shardId));
+  }
+
+  /** An operator stops or starts a shard for the whole cluster. */
+  order(kind: "stop" | "start", shardId: string): void {
+    this.#happens("operator", `orders to ${kind}`, shardId);
+    this.#steer((operator) => operator[kind](shardId));
+  }
+
+  /** An operator has a shard given to a worker. */
+  orderHandover(shardId: string, to: string): void {
+    this.#happens("operator", "orders a handover", `of ${shardId} to ${to}`);
+    this.#steer((operator) => operator.handOver(shardId, to));
+  }
+
+  #steer(act: (operator: ClusterControl) => Promise<unknown>): void {
+    const { world } = this.#options;
+    // It may fail for a shard that has ended, a worker that is gone, a table that does not answer.
+    world.after(
+      0,
+      () =>
+        void act(this.#operator).catch((error) => this.#note("operator", "", `fails: ${error}`)),
+    );
   }
 
   /** An operator gives a process another processor. */

@@ -59,6 +59,8 @@ export interface Happenings {
   readonly operator: number;
   /** The whole table answers nothing for a while. */
   readonly outage: number;
+  /** An operator gives an order to the whole cluster. */
+  readonly order: number;
 }
 
 /** What a user's processor does in a directed case. Whatever throws is thrown at the worker. */
@@ -286,6 +288,7 @@ function drawHappenings(
     clockJump: hasClockJumps ? random.between(scale, 10 * scale) : 0,
     operator: harsh(scale, 10 * scale),
     outage: harsh(2 * scale, 10 * scale),
+    order: every(scale, 10 * scale),
   };
 }
 

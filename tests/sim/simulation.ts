@@ -9,7 +9,7 @@
 
 import { resolveConfig } from "../../src/core/config.ts";
 import { formatCheckpoint } from "../../src/core/checkpoint.ts";
-import { isEnded } from "../../src/core/lease.ts";
+import { isEnded, isHalted } from "../../src/core/lease.ts";
 import type { Checker, Truth } from "./checker.ts";
 import { CheckpointOnlyMovesOn, NoDuplicatesAtParting, NoLoss, Order } from "./checkers.ts";
 import { Lineage } from "./checkers.ts";
@@ -17,6 +17,7 @@ import { Fencing, History, NoFalseLoss, OneAtATime, RequestsAddressed } from "./
 import { CheckpointBudget, CostAtRest, ReadBudget } from "./budgets.ts";
 import { BoundedDuplicates } from "./duplicates.ts";
 import { describeUnsettled, settlingMs } from "./convergence.ts";
+import { Orders } from "./orders.ts";
 import { NoDefects, NothingLeft, RequestsEnd, StopDeadline, Takeover } from "./deadlines.ts";
 import { Coverage } from "./coverage.ts";
 import { Fleet, type FleetOptions } from "./fleet.ts";
@@ -132,6 +133,7 @@ export class Simulation {
       new BoundedDuplicates(truth),
       new History(truth),
       new RequestsAddressed(truth),
+      new Orders(truth),
       new ReadBudget(truth),
       new CheckpointBudget(truth),
       new CostAtRest(truth),
@@ -286,8 +288,11 @@ export class Simulation {
       process.isLive || process.state === "starting"
     );
     if (!alive) this.#fleet.start();
-    // A worker that gave a shard up for a failing record waits for an operator.
+    // A worker that gave a shard up for a failing record waits for an operator, and so does a shard that one stopped.
     const again = (): void => {
+      for (const row of this.#truth.table.shards()) {
+        if (isHalted(row) && !isEnded(row)) this.#fleet.order("start", row.id);
+      }
       for (const { worker } of this.#fleet.live) {
         for (const row of this.#truth.table.shards()) {
           if (isEnded(row)) continue;
@@ -296,7 +301,8 @@ export class Simulation {
       }
     };
     const { processor, happenings } = this.#scenario;
-    if (processor.mode.kind === "retryAndSkip" && happenings.operator === 0) return;
+    const hasOperator = happenings.operator > 0 || happenings.order > 0;
+    if (processor.mode.kind === "retryAndSkip" && !hasOperator) return;
     const { heartbeatTimeout, handoverRequestExpiry } = this.#truth.config;
     const { slowMsMax } = this.#scenario.processor;
     const lastMs = handoverRequestExpiry + slowMsMax;
@@ -345,6 +351,7 @@ export class Simulation {
       () => someone((process) => fleet.jumpClock(process, random.between(-1, 1) ** 3 * 900_000)),
     );
     this.#often(happenings.operator, () => someone((process) => this.#operate(process)));
+    this.#often(happenings.order, () => this.#order());
     this.#often(happenings.outage, () => fleet.outage(random.between(0, heartbeatTimeout * 1.5)));
     const trim = (): void => {
       const unread = stream.trim(retentionMs, EPOCH_MS + this.#world.now);
@@ -400,6 +407,19 @@ export class Simulation {
     this.#world.after(afterMs, () => {
       for (const worker of workers()) if (worker.isLive) fleet.startShard(worker, id);
     });
+  }
+
+  /** Stops a shard for the whole cluster and starts it later, or has it handed over. */
+  #order(): void {
+    const fleet = this.#fleet;
+    const { id } = this.#random.pick(this.#truth.stream.shards);
+    if (fleet.live.length > 0 && this.#random.chance(0.4)) {
+      return fleet.orderHandover(id, this.#random.pick(fleet.live).workerId);
+    }
+    fleet.order("stop", id);
+    if (this.#random.chance(0.2)) return;
+    const afterMs = this.#random.between(0, 3 * this.#truth.config.heartbeatTimeout);
+    this.#world.after(afterMs, () => fleet.order("start", id));
   }
 
   #crash(process: SimProcess): void {

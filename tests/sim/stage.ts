@@ -64,6 +64,7 @@ const QUIET: Scenario = {
     clockJump: 0,
     operator: 0,
     outage: 0,
+    order: 0,
   },
   processor: {
     kind: "record",

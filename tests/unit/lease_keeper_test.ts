@@ -240,7 +240,7 @@ Deno.test("lease keeper: who waits for a checkpoint is told when the shard ends,
 Deno.test("lease keeper: a request that came in between does not hinder a checkpoint, and is noticed", async () => {
   let requests = 0;
   const { bench, bench: { clock, store }, lease } = await holding({
-    onHandoverRequested: () => requests += 1,
+    onRowNews: () => requests += 1,
   });
   const asked = requestHandover(await store.shard("s"), { to: "B", id: "1" });
   await store.table.write(asked, bench.signal);
@@ -259,7 +259,7 @@ Deno.test("lease keeper: an answer to a request that was taken back gives nothin
     bench.signal,
   );
   assert(row !== null);
-  lease.requested(answers);
+  lease.saw(row);
   await store.table.write(clearHandover(row), bench.signal);
   assertEquals(await lease.give("B", { answers }), "withdrawn");
   assertEquals([lease.isHeld, (await store.shard("s")).owner], [true, "A"]);

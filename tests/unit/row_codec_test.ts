@@ -43,7 +43,14 @@ const shardRow: fc.Arbitrary<ShardRow> = fc.record({
   parents: fc.array(name),
   hashKeyRange: fc.option(fc.record({ start: decimal, end: decimal })),
   stoppedBy: fc.array(name),
-  handover: fc.option(fc.record({ to: name, id: name })),
+  handover: fc.option(
+    fc.record({ to: name, id: name, isOrder: fc.constant(true) }, {
+      requiredKeys: ["to", "id"],
+    }),
+  ),
+  order: fc.option(
+    fc.record({ kind: fc.constantFrom("stop" as const, "start" as const), id: name, at: moment }),
+  ),
 });
 
 const workerRow: fc.Arbitrary<WorkerRow> = fc.record({
@@ -89,7 +96,8 @@ Deno.test("an item is for people to read", () => {
     parents: ["shardId-000000000000"],
     hashKeyRange: { start: "0", end: "9" },
     stoppedBy: [],
-    handover: { to: "bert", id: "1" },
+    handover: { to: "bert", id: "1", isOrder: true },
+    order: { kind: "start", id: "2", at: 1_700_000_000_000 },
   };
   assertEquals(rangeKey("shard", row.id), "shard/shardId-000000000001");
   assertEquals(itemOf(row), {
@@ -105,6 +113,10 @@ Deno.test("an item is for people to read", () => {
     StoppedBy: { L: [] },
     HandoverTo: { S: "bert" },
     HandoverId: { S: "1" },
+    HandoverIsOrder: { BOOL: true },
+    Order: { S: "start" },
+    OrderId: { S: "2" },
+    OrderAt: { S: "2023-11-14T22:13:20.000Z" },
   } as Item);
 });
 

@@ -97,7 +97,7 @@ export class Bench {
       tasks,
       claimant: claimantOf("A"),
       checkpointFrequency: 1_000,
-      onHandoverRequested: () => {},
+      onRowNews: () => {},
       ...changes,
     };
   }

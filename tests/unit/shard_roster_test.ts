@@ -173,7 +173,7 @@ Deno.test("roster: a stop that comes while a request is being answered counts, a
   const request = await asked(started);
   await settled();
   await store.table.write(clearHandover(request), bench.signal);
-  const stopped = roster.stop(SHARD);
+  const stopped = roster.stop(row);
   gate.resolve("made");
   await clock.until(stopped, 10_000);
   put(stream, "1");
@@ -194,7 +194,7 @@ Deno.test("roster: a stop that comes while the shard is being taken counts", asy
   const taking = roster.take(row, bench.signal);
   await settled();
   let isStopped = false;
-  const stopped = roster.stop(SHARD).then(() => isStopped = true);
+  const stopped = roster.stop(row).then(() => isStopped = true);
   await settled();
   assertEquals(isStopped, false, "whether there is anything to stop is not known yet");
   gate.resolve("made");
@@ -236,7 +236,7 @@ Deno.test("roster: a shard that is started again while it stops is free for anyb
   put(stream, "1", "2");
   await roster.take(row, bench.signal);
   await settled();
-  const stopped = roster.stop(SHARD);
+  const stopped = roster.stop(row);
   roster.start(SHARD);
   gate.resolve();
   await stopped;

@@ -27,6 +27,11 @@ Deno.test("status: the state of a shard", () => {
   assertEquals(stateOf({ owner: "Z", holder: "Z-1" }), "unowned");
   assertEquals(stateOf({ stoppedBy: ["A"] }), "stopped");
   assertEquals(stateOf({ stoppedBy: ["Z"] }), "unowned");
+  const order = { kind: "stop", id: "1", at: 0 } as const;
+  assertEquals(stateOf({ order }), "stopped");
+  assertEquals(stateOf({ order, owner: "A", holder: "A-1" }), "processing", "its record in hand");
+  assertEquals(stateOf({ order, owner: "A" }), "stopped");
+  assertEquals(stateOf({ order: { ...order, kind: "start" } }), "unowned");
   assertEquals(stateOf({ parents: ["p"] }, [open]), "waitingForParents");
   assertEquals(stateOf({ parents: ["p"] }, [ended]), "unowned");
   assertEquals(stateOf({ parents: ["gone"] }), "unowned");
@@ -72,6 +77,7 @@ Deno.test("status: every field of a worker and a shard", () => {
     checkpoint: "17",
     checkpointAt: "2023-11-14T22:13:20.000Z",
     millisBehindLatest: 12,
+    stoppedAt: null,
     handoverTo: "B",
     parents: ["gone"],
   });

@@ -17,6 +17,7 @@ import {
   KINESIS_ENDPOINT,
   REGION,
   STREAM,
+  TABLE_SETTINGS,
 } from "../common_flags.ts";
 import { matching, oneOf } from "../flags.ts";
 import { PROCESSOR_FLAGS } from "../processor_flags.ts";
@@ -84,6 +85,6 @@ export const STATUS: Command = {
     DYNAMODB_ENDPOINT,
     CONFIG,
   ],
-  settings: SETTINGS.filter((setting) => setting.name === "dynamoDBTableSuffix"),
+  settings: TABLE_SETTINGS,
   load: () => import("../status.ts").then((module) => module.status),
 };

@@ -1,0 +1,51 @@
+/**
+ * Owns: an operator who steers the simulated cluster from a machine of their own.
+ * Must not: decide when, or what.
+ * Called by: `fleet.ts`.
+ *
+ * @module
+ */
+
+import { ClusterControl } from "../../src/runtime/cluster_control.ts";
+import {
+  type PortHost,
+  type PortOptions,
+  SimClock,
+  SimLeaseStore,
+  SimRandom,
+} from "./sim_ports.ts";
+import type { SimTable } from "./sim_table.ts";
+
+const NAME = "operator";
+
+/** Steers the cluster. Every call may fail. */
+export function simOperator(
+  options: Omit<PortOptions, "host" | "clock" | "observer">,
+  table: SimTable,
+  onFault: (what: string) => void,
+): ClusterControl {
+  const host: PortHost = {
+    name: NAME,
+    isCrashed: false,
+    pausedUntil: 0,
+    isDeaf: { requests: false, replies: false },
+    pendingCalls: 0,
+    pendingSleeps: 0,
+  };
+  const clock = new SimClock(options.world, host, { rate: 1, offsetMs: 0 });
+  const ignore = (): void => {};
+  const observer = {
+    onFault,
+    onGetRecords: ignore,
+    onBatch: ignore,
+    onOpen: ignore,
+    onTableRead: ignore,
+  };
+  const store = new SimLeaseStore(
+    { ...options, host, clock, observer },
+    table,
+    { isTorn: () => false, readyAt: 0 },
+  );
+  const random = new SimRandom(options.random.fork(), NAME);
+  return new ClusterControl({ store, clock, random, emit: ignore }, ignore);
+}
