@@ -6,6 +6,7 @@
  * @module
  */
 
+import { heldBytes } from "../../src/core/byte_size.ts";
 import { type Checkpoint, compareSequenceNumbers } from "../../src/core/checkpoint.ts";
 import type { Batch, ShardInfo, SourceRecord } from "../../src/ports.ts";
 
@@ -46,6 +47,8 @@ const PAYLOAD = new Uint8Array(8);
 /** A stream of shards. */
 export class SimStream {
   readonly shards: SimShard[] = [];
+  /** What its largest record counts for in memory. */
+  heldBytesMax: number = heldBytes({ data: PAYLOAD, partitionKey: "" });
   readonly #byId = new Map<string, SimShard>();
   #open: readonly SimShard[] | undefined;
   readonly #last = new Map<string, SimRecord>();
@@ -111,6 +114,7 @@ export class SimStream {
       deliveries: 0,
     };
     shard.records.push(record);
+    this.heldBytesMax = Math.max(this.heldBytesMax, heldBytes(record));
     this.#last.set(partitionKey, record);
     this.#records.set(record.sequenceNumber, record);
     return record;

@@ -51,6 +51,7 @@ const QUIET: Scenario = {
   tableReadyMs: 0,
   iteratorMs: 5 * MINUTE,
   isSuspended: false,
+  recordBytes: 8,
   happenings: {
     crash: 0,
     pause: 0,
