@@ -336,4 +336,16 @@ export const MUTANTS: readonly Mutant[] = [
     from: "    await this.#lanes.settled();\n    if (this.#defect",
     to: "    if (this.#defect",
   },
+  {
+    name: "whoever asks for room in memory gets it",
+    file: "core/buffer_shares.ts",
+    from: "const bytes = Math.min(ask.wanted, room);",
+    to: "const bytes = ask.wanted;",
+  },
+  {
+    name: "a turn that is over keeps its room in memory",
+    file: "runtime/record_runner.ts",
+    from: "    this.budget[Symbol.dispose]();\n",
+    to: "",
+  },
 ];
