@@ -70,6 +70,8 @@ async function makeRunner(processor: ProcessorSource, concurrency = 1): Promise<
     breather: new Breather(systemClock),
     concurrency,
     orderBy: "partitionKey",
+    maxBatchSize: 10_000,
+    deaggregate: true,
     budget: new BufferBudget(2 ** 26),
   } as const;
   const slot = new Processors(processor, deps).open("shard");

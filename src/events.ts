@@ -61,11 +61,33 @@ export type AppFact =
     readonly bytes: number;
     readonly millisBehindLatest: number;
   }
+  /**
+   * Records begin as an aggregate of the Kinesis Producer Library does, and are none that can be taken apart. They are delivered as
+   * they are. Told once for a read: of the first one, and how many there are.
+   */
+  | {
+    readonly type: "aggregate_malformed";
+    readonly shardId: string;
+    readonly sequenceNumber: string;
+    readonly reason: string;
+    readonly aggregates: number;
+  }
+  /**
+   * Aggregates hold records whose hash keys belong to another shard. They are delivered; after a split the Kinesis Producer Library
+   * puts them again. Told once for a read: of the first aggregate, and how many there are. The first 4 records of each are looked at.
+   */
+  | {
+    readonly type: "aggregate_misplaced";
+    readonly shardId: string;
+    readonly sequenceNumber: string;
+    readonly aggregates: number;
+  }
   /** An attempt to process a record failed. With `processBatch`, it is the first record of the batch. */
   | {
     readonly type: "record_failed";
     readonly shardId: string;
     readonly sequenceNumber: string;
+    readonly subSequenceNumber?: number;
     readonly attempt: number;
     readonly error: EventError;
   }
@@ -74,6 +96,7 @@ export type AppFact =
     readonly type: "record_skipped";
     readonly shardId: string;
     readonly sequenceNumber: string;
+    readonly subSequenceNumber?: number;
     readonly attempts: number;
   }
   /** A method of the user's processor other than `process` threw. */

@@ -94,11 +94,13 @@ export type ShardInfo =
 export interface SourceRecord {
   /** The position of the record in its shard. */
   readonly sequenceNumber: string;
-  /** The position within a KPL aggregate, from 0. */
+  /** The position within a KPL aggregate, from 0. A source gives aggregates as they are, without one. */
   readonly subSequenceNumber?: number;
+  /** Whether nothing of the aggregate comes after this one. */
+  readonly isLastOfAggregate?: boolean;
   /** The key that decides the shard. */
   readonly partitionKey: string;
-  /** The payload; it owns its buffer. */
+  /** The payload; it may be a part of a buffer. */
   readonly data: Uint8Array<ArrayBuffer>;
   /** Milliseconds since the epoch, by the stream's clock. */
   readonly approximateArrivalTimestamp: number;

@@ -40,6 +40,8 @@ export function eventText(event: AppEvent): EventText | undefined {
     case "shard_released":
     case "lease_lost":
       return ownershipText(event);
+    case "aggregate_malformed":
+    case "aggregate_misplaced":
     case "record_failed":
     case "record_skipped":
     case "processor_failed":
@@ -58,6 +60,14 @@ export function eventText(event: AppEvent): EventText | undefined {
     default:
       return workerText(event);
   }
+}
+
+/** A record of a shard, or of an aggregate. */
+function recordName(
+  { sequenceNumber, subSequenceNumber, shardId }: EventNamed<"record_failed" | "record_skipped">,
+): string {
+  const place = subSequenceNumber === undefined ? "" : `:${subSequenceNumber}`;
+  return `record ${sequenceNumber}${place} of ${shardId}`;
 }
 
 type EventNamed<T extends AppEvent["type"]> = Extract<AppEvent, { readonly type: T }>;
@@ -111,6 +121,8 @@ function ownershipText(event: OwnershipEvent): EventText {
 }
 
 type RecordEvent = EventNamed<
+  | "aggregate_malformed"
+  | "aggregate_misplaced"
   | "record_failed"
   | "record_skipped"
   | "processor_failed"
@@ -121,18 +133,29 @@ type RecordEvent = EventNamed<
 
 function recordText(event: RecordEvent): EventText {
   switch (event.type) {
+    case "aggregate_malformed": {
+      const others = event.aggregates === 1 ? "" : `, and ${event.aggregates - 1} more`;
+      return {
+        tone: "warning",
+        text: `record ${event.sequenceNumber} of ${event.shardId} begins as a KPL aggregate, but ` +
+          `${event.reason}; delivered as it is${others}`,
+      };
+    }
+    case "aggregate_misplaced":
+      return {
+        tone: "warning",
+        text: `${count(event.aggregates, "KPL aggregate")} of ${event.shardId}, from ` +
+          `${event.sequenceNumber} on, with records of other shards; delivered all the same`,
+      };
     case "record_failed":
       return {
         tone: "warning",
-        text: `attempt ${event.attempt} failed for record ${event.sequenceNumber} of ` +
-          `${event.shardId}: ${errorText(event.error)}`,
+        text: `attempt ${event.attempt} failed for ${recordName(event)}: ${errorText(event.error)}`,
       };
     case "record_skipped":
       return {
         tone: "bad",
-        text: `gave up record ${event.sequenceNumber} of ${event.shardId} after ${
-          count(event.attempts, "attempt")
-        }, and went on`,
+        text: `gave up ${recordName(event)} after ${count(event.attempts, "attempt")}, and went on`,
       };
     case "processor_failed": {
       const where = event.shardId === null ? "" : ` for ${event.shardId}`;

@@ -82,7 +82,7 @@ export class BufferShares {
     for (const holds of [false, true]) {
       for (const ask of waiting) {
         if (ask.share.held > 0 !== holds) continue;
-        const room = isReserved ? this.#ownRoom(ask) : this.#roomFor(ask);
+        const room = this.#roomFor(ask, isReserved);
         if (room < ask.least) {
           isReserved ||= !holds;
           continue;
@@ -94,30 +94,34 @@ export class BufferShares {
     }
   }
 
+  /** What a reader may hold on top of what it holds. */
+  fairRoom(share: Share): number {
+    const free = this.#common - this.#commonHeld;
+    return this.#ownRoom(share) + Math.max(0, Math.floor((free - this.#heldOfCommon(share)) / 2));
+  }
+
   get #own(): number {
     return Math.floor(this.#dealt / Math.max(1, this.#shares.size));
   }
 
-  /** In debt, which comes of larger records than expected and of readers that joined, a reader begins with the least that is of use. */
-  #ownRoom({ share, least }: Ask): number {
-    const own = this.#own - share.held;
-    const free = Math.max(0, this.#maxBytes - this.#held);
-    if (own <= free) return Math.max(0, own);
-    return share.held === 0 && least <= own ? Math.max(least, free) : free;
+  /** In debt, which comes of larger records than expected and of readers that joined, nobody has room. */
+  #ownRoom({ held }: Share): number {
+    return Math.max(0, Math.min(this.#own - held, this.#maxBytes - this.#held));
   }
 
   #heldOfCommon({ held }: Share): number {
     return Math.max(0, held - this.#own);
   }
 
-  #roomFor(ask: Ask): number {
-    const { share, least } = ask;
-    const own = this.#ownRoom(ask);
+  #roomFor({ share, least }: Ask, isReserved: boolean): number {
+    const room = isReserved ? this.#ownRoom(share) : this.fairRoom(share);
+    if (room >= least || share.held > 0) return room;
+    // To begin with, whatever others hold.
+    if (least <= this.#own) return least;
+    // More than a fair part for whom that is of no use; one at a time if it is more than there is.
     const free = this.#common - this.#commonHeld;
-    const fair = own + Math.max(0, Math.floor((free - this.#heldOfCommon(share)) / 2));
-    if (fair >= least || share.held > 0) return fair;
-    // More than that for whom half a batch is no use; one at a time if it is more than there is.
-    return own + free >= least || this.#commonHeld === 0 ? least : fair;
+    const isThere = this.#ownRoom(share) + free >= least || this.#commonHeld === 0;
+    return isThere && !isReserved ? least : room;
   }
 
   #count(): void {

@@ -97,11 +97,17 @@ export interface ReactoKinesixConfig {
    */
   readonly checkPendingHandoverRequestFrequency?: number;
   /**
-   * The most records that are read at once. 1 to 10,000.
+   * The most records that are read at once, and that `processBatch` gets at once. 1 to 10,000.
    *
    * @default {10_000}
    */
   readonly maxBatchSize?: number;
+  /**
+   * Whether the records that the Kinesis Producer Library (KPL) packed into one are delivered one by one.
+   *
+   * @default {true}
+   */
+  readonly deaggregate?: boolean;
   /**
    * The most memory for records that are read and not finished, of all shards of this process together, in bytes. 1 MiB to 64 GiB.
    *
@@ -218,7 +224,17 @@ const TABLE: { readonly [K in keyof ResolvedConfig]: Omit<Setting, "name" | "fla
     60_000,
     "how often requests are looked for, should a nudge be lost",
   ),
-  maxBatchSize: count(1, 10_000, 10_000, "the most records that are read at once"),
+  maxBatchSize: count(
+    1,
+    10_000,
+    10_000,
+    "the most records that are read, and given to processBatch, at once",
+  ),
+  deaggregate: {
+    type: { kind: "boolean" },
+    defaultValue: true,
+    doc: "deliver the records that the KPL packed into one, one by one",
+  },
   maxBufferedBytes: {
     type: { kind: "size", min: 2 ** 20, max: 2 ** 36 },
     defaultValue: 2 ** 26,

@@ -87,6 +87,16 @@ export class ShardBudget implements ReadBudget, Disposable {
     this.giveBack();
   }
 
+  /** What may come on top of what this turn holds, in bytes. */
+  get room(): number {
+    return this.#shares.fairRoom(this.#share);
+  }
+
+  /** What arrived takes so many bytes more than it did. */
+  added(bytes: number): void {
+    this.#shares.change(this.#share, bytes);
+  }
+
   /** So many bytes of what arrived are not needed any more. */
   finished(bytes: number): void {
     if (bytes === 0) return;

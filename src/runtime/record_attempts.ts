@@ -10,6 +10,7 @@ import type { ErrorHandlingMode } from "../core/policy.ts";
 import { toEventError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
 import type { KinesisRecord } from "../processor.ts";
+import { placeOf } from "./delivered_record.ts";
 import { type Run, runRecords } from "./record_run.ts";
 
 /**
@@ -81,9 +82,9 @@ async function tryAgain(
 
 function tellRecordFailed(
   emit: EventSink,
-  { shardId, sequenceNumber }: KinesisRecord,
+  record: KinesisRecord,
   failure: { readonly attempt: number; readonly error: unknown },
 ): void {
   const error = toEventError(failure.error);
-  emit({ type: "record_failed", shardId, sequenceNumber, attempt: failure.attempt, error });
+  emit({ type: "record_failed", ...placeOf(record), attempt: failure.attempt, error });
 }

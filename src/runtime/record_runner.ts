@@ -8,7 +8,6 @@
  */
 
 import { abortable } from "@std/async/abortable";
-import { heldBytesOf } from "../core/byte_size.ts";
 import { type Checkpoint, formatCheckpoint } from "../core/checkpoint.ts";
 import type { ErrorHandlingMode } from "../core/policy.ts";
 import { ShardProgress } from "../core/progress.ts";
@@ -24,12 +23,16 @@ import { type BatchOutcome, processRecords } from "./record_attempts.ts";
 import { isRunProcessor } from "./record_run.ts";
 import { Scope } from "./tasks.ts";
 import { UserCode, type UserCodeDeps } from "./user_code.ts";
+import { type Part, UserRecords } from "./user_records.ts";
 
 /** What the record runner needs of the worker. */
 export interface RecordRunnerDeps extends UserCodeDeps {
   /** The most runs of one shard at the same time. */
   readonly concurrency: number;
   readonly orderBy: "partitionKey" | "shard" | "none";
+  readonly maxBatchSize: number;
+  /** Whether aggregates are taken apart. */
+  readonly deaggregate: boolean;
   /** What all shards together may hold in memory. */
   readonly budget: BufferBudget;
 }
@@ -73,6 +76,7 @@ export class RecordRunner {
   /** The factory at work. */
   #making: Promise<Unready | undefined> | undefined;
   #largestRead = 0;
+  readonly #userRecords: UserRecords;
   #readTo: Checkpoint;
   #latest = { millisBehindLatest: 0 };
   #isTipTold = false;
@@ -88,6 +92,9 @@ export class RecordRunner {
     this.#drain = drain;
     this.#readTo = lease.readTo;
     this.budget = deps.budget.open();
+    const { shardId, row: { hashKeyRange } } = lease;
+    const room = (): number => this.budget.room;
+    this.#userRecords = new UserRecords({ ...deps, shardId, hashKeyRange, room });
     this.#until = new Scope(lease.signal, drain);
     this.#user = new UserCode(deps, lease, this.until);
     this.#lanes = new Lanes(
@@ -111,12 +118,20 @@ export class RecordRunner {
   }
 
   /** Takes a batch in hand. Resolves when there is room for the next one: with one lane, when it is finished. */
-  async run(batch: Batch): Promise<BatchOutcome> {
-    const records = batch.records.map((record) => new DeliveredRecord(this.#lease.shardId, record));
-    const { millisBehindLatest } = batch;
+  async run({ records, millisBehindLatest }: Batch): Promise<BatchOutcome> {
+    for (const part of this.#userRecords.of(records, this.#readTo)) {
+      this.budget.added(part.addedBytes);
+      const outcome = await this.#run(part, millisBehindLatest);
+      if (outcome !== "done") return outcome;
+    }
+    return "done";
+  }
+
+  async #run(part: Part, millisBehindLatest: number): Promise<BatchOutcome> {
+    const records = part.records.map((record) => new DeliveredRecord(this.#lease.shardId, record));
     const read = {
       size: records.length,
-      heldBytes: heldBytesOf(batch.records),
+      heldBytes: part.heldBytes,
       millisBehindLatest,
       finished: 0,
       finishedBytes: 0,
@@ -124,6 +139,7 @@ export class RecordRunner {
     const last = records.at(-1);
     this.#latest = read;
     if (last === undefined) {
+      this.budget.finished(read.heldBytes);
       this.#tellBatch(read);
     } else {
       this.#readTo = positionAfter(last);
@@ -305,7 +321,7 @@ export class RecordRunner {
     let hasMoved = false;
     for (let i = from; i < until; i++) {
       hasMoved = this.#progress.finish(numbers[i] ?? NaN) || hasMoved;
-      read.finishedBytes += records[i]?.data.byteLength ?? 0;
+      read.finishedBytes += records[i]?.payload.byteLength ?? 0;
     }
     read.finished += until - from;
     if (read.finished === read.size) {

@@ -12,7 +12,7 @@ import { ProcessTimeoutError, toEventError } from "../errors.ts";
 import type { AppFact, EventSink } from "../events.ts";
 import type { Clock, Random } from "../ports.ts";
 import type { KinesisRecord, ProcessContext, RecordProcessor } from "../processor.ts";
-import { positionAfter } from "./delivered_record.ts";
+import { placeOf, positionAfter } from "./delivered_record.ts";
 import type { Lease } from "./lease_keeper.ts";
 import { type Breather, withTimeout } from "./tasks.ts";
 
@@ -147,8 +147,7 @@ export class UserCode {
       if (mode.kind === "retryAndStop") continue;
       this.#deps.emit({
         type: "record_skipped",
-        shardId: this.#lease.shardId,
-        sequenceNumber: record.sequenceNumber,
+        ...placeOf(record),
         attempts: attempt,
       });
     }

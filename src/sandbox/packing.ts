@@ -11,9 +11,10 @@
 
 import type { SourceRecord } from "../ports.ts";
 import type { KinesisRecord } from "../processor.ts";
+import { isLastOfAggregate, payloadOf } from "../runtime/delivered_record.ts";
 
 const HEAD_BYTES = 8;
-/** A row is two numbers of 8 bytes, arrival time and sub-sequence number, and three of 4: the lengths; and 4 bytes unused. */
+/** A row is two numbers of 8 bytes, arrival time and sub-sequence number, and four of 4: the lengths, and whether it is the last of an aggregate. */
 const ROW_BYTES = 32;
 const NO_SUB_SEQUENCE = -1;
 
@@ -21,9 +22,9 @@ const NO_SUB_SEQUENCE = -1;
 export function packRecords(records: readonly KinesisRecord[]): ArrayBuffer {
   let textUnits = 0;
   let payloadBytes = 0;
-  for (const { sequenceNumber, partitionKey, data } of records) {
-    textUnits += sequenceNumber.length + partitionKey.length;
-    payloadBytes += data.byteLength;
+  for (const record of records) {
+    textUnits += record.sequenceNumber.length + record.partitionKey.length;
+    payloadBytes += payloadOf(record).byteLength;
   }
   const textAt = HEAD_BYTES + records.length * ROW_BYTES;
   const payloadAt = textAt + 2 * textUnits;
@@ -36,11 +37,13 @@ export function packRecords(records: readonly KinesisRecord[]): ArrayBuffer {
   let unit = 0;
   let byte = 0;
   for (const [i, record] of records.entries()) {
-    const { sequenceNumber, partitionKey, data } = record;
+    const { sequenceNumber, partitionKey } = record;
+    const data = payloadOf(record);
     const row = HEAD_BYTES + i * ROW_BYTES;
     numbers[row / 8] = record.approximateArrivalTimestamp.getTime();
     numbers[row / 8 + 1] = record.subSequenceNumber ?? NO_SUB_SEQUENCE;
     lengths.set([sequenceNumber.length, partitionKey.length, data.byteLength], row / 4 + 4);
+    lengths[row / 4 + 7] = isLastOfAggregate(record) ? 1 : 0;
     unit = putText(text, unit, sequenceNumber);
     unit = putText(text, unit, partitionKey);
     payload.set(data, byte);
@@ -75,7 +78,10 @@ export function* unpackRecords(buffer: ArrayBuffer): Generator<SourceRecord, voi
     yield {
       sequenceNumber: takeText(lengthAt(i, 4)),
       partitionKey: takeText(lengthAt(i, 5)),
-      ...subSequenceNumber !== NO_SUB_SEQUENCE && { subSequenceNumber },
+      ...subSequenceNumber !== NO_SUB_SEQUENCE && {
+        subSequenceNumber,
+        isLastOfAggregate: lengthAt(i, 7) === 1,
+      },
       approximateArrivalTimestamp: numbers[row] ?? 0,
       // A record owns its buffer; and one that is kept must not keep all the others.
       data: payload.slice(begin, byte),

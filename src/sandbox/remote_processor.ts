@@ -17,6 +17,7 @@ import type {
   RunResult,
   TimedProcessor,
 } from "../processor.ts";
+import { payloadOf } from "../runtime/delivered_record.ts";
 import { laneOf } from "../runtime/lanes.ts";
 import type { CheckpointRequests } from "./checkpoint_requests.ts";
 import { ThreadEnd } from "./live_thread.ts";
@@ -255,7 +256,8 @@ function nextPart(records: readonly KinesisRecord[], from: number): readonly Kin
   const max = Math.min(records.length, from + PART_RECORDS_MAX);
   // One record at least, however large.
   while (to < max && (to === from || bytes < PART_BYTES_MAX)) {
-    bytes += records[to]?.data.byteLength ?? 0;
+    const record = records[to];
+    bytes += record === undefined ? 0 : payloadOf(record).byteLength;
     to += 1;
   }
   return records.slice(from, to);

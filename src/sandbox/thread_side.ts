@@ -14,7 +14,7 @@ import type {
   ProcessorSource,
   RecordProcessor,
 } from "../processor.ts";
-import { DeliveredRecord } from "../runtime/delivered_record.ts";
+import { DeliveredRecord, isLastOfAggregate } from "../runtime/delivered_record.ts";
 import { withTimeout } from "../runtime/tasks.ts";
 import { checkByHand } from "../runtime/user_code.ts";
 import { type PackedError, packError, unpackError } from "./packed_error.ts";
@@ -268,7 +268,7 @@ export class ThreadSide {
     this.#checkpoints.set(id, done);
     const position = record === undefined ? null : {
       sequenceNumber: record.sequenceNumber,
-      subSequenceNumber: record.subSequenceNumber,
+      subSequenceNumber: isLastOfAggregate(record) ? undefined : record.subSequenceNumber,
     };
     this.#deps.post({ kind: "checkpoint", id, shardId, term, position });
     return done.promise;

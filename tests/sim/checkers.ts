@@ -12,7 +12,7 @@ import type { AppFact } from "../../src/events.ts";
 import type { Checker, Delivery, Outcome, Truth } from "./checker.ts";
 import { processOf } from "./sim_ports.ts";
 import type { SimProcess } from "./sim_process.ts";
-import { placeAfter, type SimShard } from "./sim_stream.ts";
+import { placeAfter, type SimRecord, type SimShard } from "./sim_stream.ts";
 import type { TableWrite } from "./sim_table.ts";
 
 /** Every record at or below the checkpoint of a shard was finished, or skipped by policy, or has left the stream. */
@@ -27,7 +27,7 @@ export class NoLoss implements Checker {
 
   onFact(_process: SimProcess, fact: AppFact): void {
     if (fact.type !== "record_skipped") return;
-    const record = this.#truth.stream.record(fact.sequenceNumber);
+    const record = this.#truth.stream.record(fact.sequenceNumber, fact.subSequenceNumber);
     if (record !== undefined) record.isFinished = true;
   }
 
@@ -107,7 +107,7 @@ export class Order implements Checker {
 
   onFact(_process: SimProcess, fact: AppFact): void {
     if (fact.type === "record_failed") {
-      const failed = this.#truth.stream.record(fact.sequenceNumber);
+      const failed = this.#truth.stream.record(fact.sequenceNumber, fact.subSequenceNumber);
       if (failed !== undefined) this.#failed.set(fact.shardId, failed.index);
     }
     if (fact.type !== "shard_claimed") return;
@@ -151,8 +151,8 @@ export class Order implements Checker {
       if (!isAllowed) {
         return world.fail(
           "order",
-          `${process.name} got ${record.sequenceNumber} of ${shardId} in term ${term}, ` +
-            `but ${shard.records[expected]?.sequenceNumber} comes next`,
+          `${process.name} got ${nameOf(record)} of ${shardId} in term ${term}, ` +
+            `but ${nameOf(shard.records[expected])} comes next`,
         );
       }
       record.deliveries += attempt === 1 ? 1 : 0;
@@ -167,7 +167,8 @@ export class Order implements Checker {
     this.#nextOfKey.set(turn, nextOfKey);
     const start = this.#next.get(turn) ?? 0;
     for (const [i, { shard, index, sequenceNumber, partitionKey }] of records.entries()) {
-      const key = config.orderBy === "none" ? sequenceNumber : partitionKey;
+      // Without an order every record is a key of its own.
+      const key = config.orderBy === "none" ? String(index) : partitionKey;
       const next = nextOfKey.get(key) ?? start;
       nextOfKey.set(key, Math.max(next, index + 1));
       const isOfShard = shard === stream.shard(shardId);
@@ -300,6 +301,10 @@ export class NoDuplicatesAtParting implements Checker {
       this.#places.delete(`${id} ${past}`);
     }
   }
+}
+
+function nameOf(record: SimRecord | undefined): string {
+  return `${record?.sequenceNumber}:${record?.subSequenceNumber ?? ""}`;
 }
 
 /** Whether a record needs no processing any more. */

@@ -340,6 +340,9 @@ export class NoDefects implements Checker {
       world.fail("no defects", `${process.name}: ${fact.type}: ${fact.error.message}`);
     }
     if (fact.type === "row_malformed") world.fail("no defects", `${process.name}: ${fact.reason}`);
+    if (fact.type === "aggregate_malformed" || fact.type === "aggregate_misplaced") {
+      world.fail("no defects", `${process.name}: ${fact.type} ${fact.sequenceNumber}`);
+    }
     const isForeign = "error" in fact &&
       ["TypeError", "ReferenceError"].includes(fact.error?.name ?? "");
     if (isForeign) world.fail("no defects", `${process.name}: ${JSON.stringify(fact)}`);

@@ -348,4 +348,17 @@ export const MUTANTS: readonly Mutant[] = [
     from: "    this.budget[Symbol.dispose]();\n",
     to: "",
   },
+  {
+    name: "an aggregate of which a part is finished comes again from its beginning",
+    file: "runtime/user_records.ts",
+    from: "let place = isBegun ? (after.subSequenceNumber ?? -1) + 1 : 0;",
+    to: "let place = isBegun ? 0 : 0;",
+  },
+  {
+    name: "an aggregate counts as finished with the first record in it",
+    file: "runtime/delivered_record.ts",
+    from: "return subSequenceNumber === undefined || isLastOfAggregate(record)",
+    to:
+      "return subSequenceNumber === undefined || isLastOfAggregate(record) || subSequenceNumber === 0",
+  },
 ];

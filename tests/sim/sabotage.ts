@@ -13,7 +13,7 @@ import { type Mutant, MUTANTS } from "./mutants.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 /** What a simulation is made of. */
-const PARTS = ["src", "tests/sim", "std", "deno.json", "deno.lock"];
+const PARTS = ["src", "tests/sim", "tests/kpl.ts", "std", "deno.json", "deno.lock"];
 
 /** What became of a mutant. */
 export interface Verdict {

@@ -95,6 +95,8 @@ export interface Scenario {
   readonly shardsMax: number;
   readonly keys: number;
   readonly recordsPerSecond: number;
+  /** Probability that several records are put as one aggregate. */
+  readonly aggregated: number;
   readonly safetyMs: number;
   readonly calmMs: number;
   readonly config: ReactoKinesixConfig;
@@ -164,6 +166,8 @@ export function makeScenario(seed: number): Scenario {
     shardsMax: shards + (isReshardy ? 80 : random.whole(0, random.chance(0.2) ? 40 : 12)),
     keys: random.whole(1, 40),
     recordsPerSecond: random.between(0.2, 8),
+    // A chance of its own, so that the rest of a seed is as it was before there were aggregates.
+    aggregated: new Prng(~seed).pick([0, 0, 0.1, 0.5]),
     safetyMs: isDefault ? 20 * MINUTE : random.between(5, 20) * MINUTE,
     calmMs: Math.min(60 * MINUTE, 12 * loadBalanceFrequency),
     config,

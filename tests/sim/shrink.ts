@@ -158,6 +158,7 @@ const CUTS: readonly Cut[] = [
   ({ keys }) => lower(keys, 1, (keys) => ({ keys })),
   ({ recordsPerSecond }) =>
     lower(recordsPerSecond, 0.2, (recordsPerSecond) => ({ recordsPerSecond })),
+  ({ aggregated }) => lower(aggregated, 0, (aggregated) => ({ aggregated })),
 ];
 
 /** One cut for all members of a part that are frequencies, and one for each. */

@@ -24,7 +24,7 @@ import type {
   WriteResult,
 } from "../../src/ports.ts";
 import { type Call, CallFailure, type NetworkHost, type SimNetwork } from "./sim_network.ts";
-import { placeAfter, readFrom, type SimStream } from "./sim_stream.ts";
+import { readFrom, readingPlaceAfter, type SimStream } from "./sim_stream.ts";
 import type { SimTable } from "./sim_table.ts";
 import type { Prng, Scheduled, World } from "./world.ts";
 
@@ -373,7 +373,7 @@ export class SimStreamSource implements StreamSource {
       while (after.kind === "timestamp" && after.timestamp > EPOCH_MS + world.now) {
         await clock.sleep(FUTURE_WAIT_MS, signal);
       }
-      let iterator = { place: placeAfter(shard, after), issuedAt: world.now };
+      let iterator = { place: readingPlaceAfter(shard, after), issuedAt: world.now };
       for (let nextReadAt = clock.monotonic();;) {
         const wait = nextReadAt - clock.monotonic();
         if (wait > 0) await clock.sleep(wait, signal);
@@ -396,7 +396,7 @@ export class SimStreamSource implements StreamSource {
           observer.onFault("iterator expired");
           const task = `read ${shardId} from a new iterator`;
           await this.#call({ task, signal, serve: () => {} });
-          iterator = { place: placeAfter(shard, position), issuedAt: world.now };
+          iterator = { place: readingPlaceAfter(shard, position), issuedAt: world.now };
           nextReadAt = startedAt + READ_INTERVAL_MS;
           continue;
         }

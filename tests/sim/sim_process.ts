@@ -190,7 +190,9 @@ export class SimProcess implements PortHost {
       term: context.term,
       attempt: context.attempt,
       signal: context.signal,
-      records: records.flatMap(({ sequenceNumber }) => stream.record(sequenceNumber) ?? []),
+      records: records.flatMap(({ sequenceNumber, subSequenceNumber }) =>
+        stream.record(sequenceNumber, subSequenceNumber) ?? []
+      ),
     };
     this.recordsInHand += 1;
     onDelivery(delivery);

@@ -7,11 +7,14 @@
  */
 
 import { heldBytes } from "../../src/core/byte_size.ts";
-import { type Checkpoint, compareSequenceNumbers } from "../../src/core/checkpoint.ts";
+import { type Checkpoint, compareCheckpoints } from "../../src/core/checkpoint.ts";
 import type { Batch, ShardInfo, SourceRecord } from "../../src/ports.ts";
+import { aggregate } from "../kpl.ts";
 
-/** A record, and what became of it. */
+/** A record as a user knows it, alone or in an aggregate, and what became of it. */
 export interface SimRecord extends SourceRecord {
+  /** The aggregate that it is in. */
+  readonly packed: SourceRecord | undefined;
   readonly shard: SimShard;
   /** The place in its shard, from 0. */
   readonly index: number;
@@ -83,8 +86,8 @@ export class SimStream {
     return this.#byId.get(id);
   }
 
-  record(sequenceNumber: string): SimRecord | undefined {
-    return this.#records.get(sequenceNumber);
+  record(sequenceNumber: string, subSequenceNumber?: number): SimRecord | undefined {
+    return this.#records.get(`${sequenceNumber}:${subSequenceNumber}`);
   }
 
   /** The shard that records with a key go to. */
@@ -101,23 +104,33 @@ export class SimStream {
     stamp: number,
     data: Uint8Array<ArrayBuffer> = PAYLOAD,
   ): SimRecord {
-    const shard = this.openShardOf(partitionKey);
-    const record: SimRecord = {
+    const record = {
       sequenceNumber: String(this.#sequence++),
       partitionKey,
       data,
       approximateArrivalTimestamp: stamp,
-      shard,
-      index: shard.records.length,
-      previous: this.#last.get(partitionKey) ?? null,
-      isFinished: false,
-      deliveries: 0,
     };
-    shard.records.push(record);
-    this.heldBytesMax = Math.max(this.heldBytesMax, heldBytes(record));
-    this.#last.set(partitionKey, record);
-    this.#records.set(record.sequenceNumber, record);
-    return record;
+    return this.#append(record, this.openShardOf(partitionKey), undefined);
+  }
+
+  /** Puts records whose keys belong to one shard into it, as a single one. */
+  putAggregate(partitionKeys: readonly string[], stamp: number): void {
+    const [partitionKey = ""] = partitionKeys;
+    const shard = this.openShardOf(partitionKey);
+    const records = partitionKeys.map((partitionKey) => ({
+      partitionKey,
+      explicitHashKey: String(BigInt(hashOf(partitionKey)) << REST_BITS),
+      data: PAYLOAD,
+    }));
+    const packed: SourceRecord = {
+      sequenceNumber: String(this.#sequence++),
+      partitionKey,
+      data: aggregate(records),
+      approximateArrivalTimestamp: stamp,
+    };
+    for (const [subSequenceNumber, partitionKey] of partitionKeys.entries()) {
+      this.#append({ ...packed, partitionKey, subSequenceNumber, data: PAYLOAD }, shard, packed);
+    }
   }
 
   split(shard: SimShard): void {
@@ -167,6 +180,24 @@ export class SimStream {
     return listing?.shards ?? [];
   }
 
+  #append(source: SourceRecord, shard: SimShard, packed: SourceRecord | undefined): SimRecord {
+    const { sequenceNumber, subSequenceNumber, partitionKey } = source;
+    const record: SimRecord = {
+      ...source,
+      packed,
+      shard,
+      index: shard.records.length,
+      previous: this.#last.get(partitionKey) ?? null,
+      isFinished: false,
+      deliveries: 0,
+    };
+    shard.records.push(record);
+    this.heldBytesMax = Math.max(this.heldBytesMax, heldBytes(packed ?? source));
+    this.#last.set(partitionKey, record);
+    this.#records.set(`${sequenceNumber}:${subSequenceNumber}`, record);
+    return record;
+  }
+
   #add(parents: readonly SimShard[], start: number, end: number): SimShard {
     const shard: SimShard = {
       id: `shardId-${String(this.shards.length).padStart(this.#idDigits, "0")}`,
@@ -213,6 +244,12 @@ export function placeAfter({ records }: SimShard, after: Checkpoint): number {
   return from;
 }
 
+/** The place from which Kinesis reads on after a position: what is finished in part is read again, as a whole. */
+export function readingPlaceAfter(shard: SimShard, after: Checkpoint): number {
+  const isWithin = after.kind === "sequence" && after.subSequenceNumber !== undefined;
+  return placeAfter(shard, isWithin ? { ...after, subSequenceNumber: -1 } : after);
+}
+
 /** What a read at this moment gives, and the place to read on from; null if the shard is gone. */
 export function readFrom(
   shard: SimShard,
@@ -225,8 +262,14 @@ export function readFrom(
   const { records, trimmedTo, children, isGone } = shard;
   if (isGone) return null;
   const from = Math.max(place, trimmedTo);
-  const batch = records.slice(from, from + options.recordsMax);
-  const next = from + batch.length;
+  const batch: SourceRecord[] = [];
+  let next = from;
+  for (let rest = records[next]; rest !== undefined; rest = records[++next]) {
+    const record = rest.packed ?? rest;
+    if (record === batch.at(-1)) continue;
+    if (batch.length === options.recordsMax) break;
+    batch.push(record);
+  }
   const rest = records[next];
   const millisBehindLatest = rest === undefined
     ? 0
@@ -256,21 +299,12 @@ function isAfter(record: SourceRecord, position: Checkpoint): boolean {
     case "timestamp":
       return record.approximateArrivalTimestamp >= position.timestamp;
     case "sequence":
-      return isAfterSequence(record, position);
+      return compareCheckpoints({ ...record, kind: "sequence" }, position) > 0;
     case "shardEnd":
       return false;
     default:
       return position satisfies never;
   }
-}
-
-function isAfterSequence(
-  record: SourceRecord,
-  { sequenceNumber, subSequenceNumber }: Extract<Checkpoint, { kind: "sequence" }>,
-): boolean {
-  const order = compareSequenceNumbers(record.sequenceNumber, sequenceNumber);
-  // A record of which only a part is finished is read again.
-  return subSequenceNumber === undefined ? order > 0 : order >= 0;
 }
 
 function hashOf(text: string): number {

@@ -65,6 +65,8 @@ export interface SimulationOptions {
 const EVENTS_MAX = 20_000_000;
 const MINUTE = 60_000;
 const RESTART_MS = 15_000;
+/** So many records may come on top of the first one of an aggregate. */
+const AGGREGATED_MAX = 12;
 /** So many splits and merges make a burst. */
 const BURST = 4;
 
@@ -316,11 +318,21 @@ export class Simulation {
 
   /** Puts records from now on, until the faults end. */
   putRecords(): void {
-    const { keys, recordsPerSecond } = this.#scenario;
+    const { keys, recordsPerSecond, aggregated } = this.#scenario;
+    const { stream } = this.#truth;
+    const drawKey = (): string => `key-${Math.floor(this.#random.next() ** 2 * keys)}`;
     const put = (): void => {
       if (!this.#isHappening) return;
-      const key = `key-${Math.floor(this.#random.next() ** 2 * keys)}`;
-      this.#truth.stream.put(key, EPOCH_MS + Math.floor(this.#world.now), this.#payload);
+      const key = drawKey();
+      const stamp = EPOCH_MS + Math.floor(this.#world.now);
+      if (aggregated > 0 && this.#random.chance(aggregated)) {
+        const shard = stream.openShardOf(key);
+        const others = Array.from({ length: this.#random.whole(0, AGGREGATED_MAX) }, drawKey);
+        const fitting = others.filter((other) => stream.openShardOf(other) === shard);
+        stream.putAggregate([key, ...fitting], stamp);
+      } else {
+        stream.put(key, stamp, this.#payload);
+      }
       const burst = this.#random.chance(0.02) ? 0.01 : 1;
       this.#world.after(this.#random.between(0, 2_000 / recordsPerSecond) * burst, put);
     };

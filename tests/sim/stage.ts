@@ -36,6 +36,7 @@ const QUIET: Scenario = {
   shardsMax: 1_000,
   keys: 40,
   recordsPerSecond: 2,
+  aggregated: 0,
   safetyMs: 0,
   calmMs: 10 * MINUTE,
   config: {},

@@ -13,12 +13,10 @@ const SOURCE = fc.record({
   }),
   data: fc.uint8Array({ maxLength: 50 }),
   approximateArrivalTimestamp: fc.integer({ min: 0, max: 8_640_000_000_000_000 }),
-  subSequenceNumber: fc.option(fc.nat(), { nil: undefined }),
-}).map(({ subSequenceNumber, data, ...rest }) => ({
-  ...rest,
-  data: new Uint8Array(data),
-  ...subSequenceNumber !== undefined && { subSequenceNumber },
-}));
+  aggregated: fc.option(
+    fc.record({ subSequenceNumber: fc.nat(), isLastOfAggregate: fc.boolean() }),
+  ),
+}).map(({ aggregated, data, ...rest }) => ({ ...rest, data: new Uint8Array(data), ...aggregated }));
 
 Deno.test("packing: records come out as they went in, each with a buffer of its own", () => {
   fc.assert(fc.property(fc.array(SOURCE), (sources) => {

@@ -2,7 +2,8 @@
 // Must not: assert what the runner does.
 // Called by: the tests of the record runner and of its lanes.
 import { assert } from "@std/assert";
-import type { Checkpoint } from "../../src/core/checkpoint.ts";
+import { type Checkpoint, TRIM_HORIZON } from "../../src/core/checkpoint.ts";
+import type { ShardRow } from "../../src/core/lease.ts";
 import type { Batch } from "../../src/ports.ts";
 import type { ProcessorSource } from "../../src/processor.ts";
 import { BufferBudget } from "../../src/runtime/buffer_budget.ts";
@@ -26,10 +27,11 @@ export interface Running {
 /** A shard in hand, and a runner of its records. */
 export async function running(
   source: ProcessorSource,
-  options: Partial<RecordRunnerDeps> = {},
+  options: Partial<RecordRunnerDeps> & Partial<Pick<ShardRow, "checkpoint" | "hashKeyRange">> = {},
 ): Promise<Running> {
   const bench = new Bench();
-  const row = await bench.addShard();
+  const { checkpoint = TRIM_HORIZON, hashKeyRange = null, ...changes } = options;
+  const row = await bench.addShard("s", { checkpoint, hashKeyRange });
   const lease = await takeShard(row, bench.deps({ checkpointFrequency: 0 }), bench.signal);
   assert(lease instanceof Lease);
   const drain = new AbortController();
@@ -45,6 +47,9 @@ export async function running(
     breather: new Breather(clock),
     concurrency: 1,
     orderBy: "partitionKey",
+    maxBatchSize: 10_000,
+    deaggregate: true,
+    ...changes,
     budget: new BufferBudget(2 ** 26),
     ...options,
   };

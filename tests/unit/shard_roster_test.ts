@@ -54,6 +54,8 @@ async function build(
     breather: new Breather(clock),
     concurrency: 1,
     orderBy: "partitionKey",
+    maxBatchSize: 10_000,
+    deaggregate: true,
     budget: new BufferBudget(2 ** 26),
     unreadableAfter: 60_000,
     goneAfter: 30_000,

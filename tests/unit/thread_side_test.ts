@@ -1,5 +1,7 @@
 // Owns: what the inside of a thread does with what the outside says, without a thread.
 import { assertEquals } from "@std/assert";
+import type { SourceRecord } from "../../src/ports.ts";
+import type { RecordProcessor } from "../../src/processor.ts";
 import { DeliveredRecord } from "../../src/runtime/delivered_record.ts";
 import { packError } from "../../src/sandbox/packed_error.ts";
 import { packRecords } from "../../src/sandbox/packing.ts";
@@ -7,7 +9,11 @@ import { type FromThread, Progress, SHARED } from "../../src/sandbox/protocol.ts
 import { ThreadSide } from "../../src/sandbox/thread_side.ts";
 import { settled, VirtualClock } from "../virtual_clock.ts";
 
-Deno.test("thread: a checkpoint of a lost shard that nobody waits for harms nobody", async () => {
+/** The inside of a thread with a processor, by hand, that runs records; and what it says. */
+function running(
+  process: NonNullable<RecordProcessor["process"]>,
+  places: readonly Partial<SourceRecord>[],
+): { readonly side: ThreadSide; readonly posted: FromThread[] } {
   const posted: FromThread[] = [];
   const side = new ThreadSide({
     settings: {
@@ -17,15 +23,18 @@ Deno.test("thread: a checkpoint of a lost shard that nobody waits for harms nobo
       running: new SharedArrayBuffer(4),
     },
     clock: new VirtualClock(),
-    source: { process: (_record, { checkpoint }) => void checkpoint() },
+    source: { process },
     post: (message) => void posted.push(message),
   });
-  const record = new DeliveredRecord("s", {
-    sequenceNumber: "1",
-    partitionKey: "key",
-    data: new Uint8Array(),
-    approximateArrivalTimestamp: 0,
-  });
+  const records = places.map((place) =>
+    new DeliveredRecord("s", {
+      sequenceNumber: "1",
+      partitionKey: "key",
+      data: new Uint8Array(),
+      approximateArrivalTimestamp: 0,
+      ...place,
+    })
+  );
   const context = {
     shardId: "s",
     workerId: "A",
@@ -34,17 +43,14 @@ Deno.test("thread: a checkpoint of a lost shard that nobody waits for harms nobo
     millisBehindLatest: 0,
     term: 1,
   };
-  side.receive({
-    kind: "call",
-    id: 1,
-    processor: SHARED,
-    work: {
-      kind: "run",
-      context,
-      records: packRecords([record]),
-      progress: new Progress().memory,
-    },
-  });
+  const progress = new Progress().memory;
+  const work = { kind: "run", context, records: packRecords(records), progress } as const;
+  side.receive({ kind: "call", id: 1, processor: SHARED, work });
+  return { side, posted };
+}
+
+Deno.test("thread: a checkpoint of a lost shard that nobody waits for harms nobody", async () => {
+  const { side, posted } = running((_record, { checkpoint }) => void checkpoint(), [{}]);
   await settled();
   const [request] = posted.filter((message) => message.kind === "checkpoint");
   assertEquals(request?.position?.sequenceNumber, "1");
@@ -52,4 +58,17 @@ Deno.test("thread: a checkpoint of a lost shard that nobody waits for harms nobo
   side.receive({ kind: "checkpointed", id: request?.id ?? NaN, error });
   await settled(); // A rejection that nobody handles would fail this test.
   assertEquals(posted.map(({ kind }) => kind), ["ready", "checkpoint", "reply"]);
+});
+
+Deno.test("thread: a checkpoint within an aggregate names the record in it, at its end the whole", async () => {
+  const { posted } = running((record, { checkpoint }) => void checkpoint(record), [
+    { subSequenceNumber: 0, isLastOfAggregate: false },
+    { subSequenceNumber: 1, isLastOfAggregate: true },
+  ]);
+  await settled();
+  const requests = posted.filter((message) => message.kind === "checkpoint");
+  assertEquals(requests.map(({ position }) => position), [
+    { sequenceNumber: "1", subSequenceNumber: 0 },
+    { sequenceNumber: "1", subSequenceNumber: undefined },
+  ]);
 });
