@@ -1,5 +1,5 @@
 /**
- * Owns: the processes whose memory and CPU are measured: a worker, or the bare calls that it cannot do without.
+ * Owns: the processes whose memory and CPU are measured: a worker, or the calls alone that it cannot do without.
  * Must not: share a process with another measurement: the engine gives memory back late, or not at all.
  * Called by: `memory.ts`, as a process: `memory_consumer.ts KINESIS [DYNAMODB]` does one job.
  */
@@ -16,7 +16,7 @@ import { serveJobs } from "./child.ts";
 
 /** What the process is to do. */
 export interface MemoryJob {
-  readonly way: "worker" | "bare calls" | "client only";
+  readonly way: "worker" | "calls alone";
   readonly shape: StreamShape;
   readonly config: ReactoKinesixConfig;
   /** How long the processor waits at each record. */
@@ -82,7 +82,7 @@ async function startWorker(aws: AwsOptions, job: MemoryJob, tally: Tally): Promi
 }
 
 /** GetRecords of every shard, as often as a worker at rest makes it, and nothing else. */
-async function startBareCalls(aws: AwsOptions, { shape, config }: MemoryJob): Promise<Subject> {
+async function startCalls(aws: AwsOptions, { shape, config }: MemoryJob): Promise<Subject> {
   const { kinesis } = await connectAws(aws, { maxSockets: SOCKETS_MAX });
   const { emptyReceiveDelay, maxBatchSize } = resolveConfig(config);
   const until = new AbortController();
@@ -106,14 +106,6 @@ async function startBareCalls(aws: AwsOptions, { shape, config }: MemoryJob): Pr
     bufferedBytes: 0,
     [Symbol.asyncDispose]: () => Promise.resolve(until.abort()),
   };
-}
-
-async function startClient(aws: AwsOptions, { shape }: MemoryJob): Promise<Subject> {
-  const { kinesis } = await connectAws(aws, { maxSockets: SOCKETS_MAX });
-  const ShardId = shardIdOf(0);
-  const input = { StreamName: streamNameOf(shape), ShardId, ShardIteratorType: "LATEST" } as const;
-  await kinesis.send(new GetShardIteratorCommand(input));
-  return { bufferedBytes: 0, [Symbol.asyncDispose]: () => Promise.resolve() };
 }
 
 async function measure(subject: Subject, job: MemoryJob, tally: Tally): Promise<MemoryResult> {
@@ -148,7 +140,7 @@ if (import.meta.main) {
     kinesisEndpoint,
     ...dynamoDBEndpoint === undefined ? {} : { dynamoDBEndpoint },
   };
-  const start = { worker: startWorker, "bare calls": startBareCalls, "client only": startClient };
+  const start = { worker: startWorker, "calls alone": startCalls };
   await serveJobs(async (job: MemoryJob) => {
     const tally = new Tally();
     await using subject = await start[job.way](aws, job, tally);
