@@ -13,7 +13,7 @@ const READ_BYTES_MAX = 10 * 1024 * 1024;
 /** As long as nothing is known, a record may be this large. */
 const UNKNOWN_RECORD_BYTES = 1024 * 1024;
 /** As long as nothing is known, so much room is worth a read. */
-const UNKNOWN_LEAST_BYTES = 16 * 1024;
+const UNKNOWN_LEAST_BYTES = 64 * 1024;
 
 /** While an answer is on its way and taken apart, it takes so much more memory than its records: as bytes, text and JSON. Measured. */
 const DECODING_FACTOR = 4;
