@@ -25,6 +25,7 @@
  */
 
 export { ReactoKinesixApp } from "./src/app.ts";
+export { formatFailure } from "./src/adapters/failure_format.ts";
 export { ClusterControl } from "./src/runtime/cluster_control.ts";
 export { retryAndSkip, retryAndStop } from "./src/core/policy.ts";
 export {
@@ -36,11 +37,13 @@ export {
 } from "./src/errors.ts";
 
 export type { AwsOptions, SdkClient } from "./src/adapters/aws_calls.ts";
+export type { FailureFunction, OnFailure } from "./src/adapters/failure_destination.ts";
 export type { AppOptions, ClusterOptions, Ports } from "./src/app.ts";
 export type { Checkpoint } from "./src/core/checkpoint.ts";
 export type { InitialPosition, ReactoKinesixConfig } from "./src/core/config.ts";
 export type {
   HandoverRequest,
+  MoveReason,
   Row,
   RowChange,
   RowFields,
@@ -64,6 +67,7 @@ export type {
 export type {
   Batch,
   Clock,
+  FailedRecord,
   LeaseStore,
   Random,
   ReadBudget,

@@ -65,6 +65,7 @@ async function makeRunner(processor: ProcessorSource, concurrency = 1): Promise<
     ...shared,
     workerId: "bench",
     streamName: "Bench",
+    appName: "Bench",
     checkpointMode: "auto",
     processTimeout: 0,
     breather: new Breather(systemClock),

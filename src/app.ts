@@ -8,6 +8,11 @@
 
 import manifest from "../deno.json" with { type: "json" };
 import { type AwsOptions, connectAws } from "./adapters/aws_calls.ts";
+import {
+  checkOnFailure,
+  type OnFailure,
+  openFailureDestination,
+} from "./adapters/failure_destination.ts";
 import { systemClock, systemRandom } from "./adapters/system.ts";
 import { defaultWorkerId } from "./adapters/worker_identity.ts";
 import { type ReactoKinesixConfig, resolveConfig, type ResolvedConfig } from "./core/config.ts";
@@ -54,6 +59,13 @@ export interface AppOptions extends ClusterOptions {
   readonly workerId?: string;
   /** The settings. */
   readonly config?: ReactoKinesixConfig;
+  /**
+   * Where records go that are given up (`retryAndSkip`): `file:PATH`, `kinesis:STREAM`, or a function. The whole record is there
+   * before the checkpoint passes it; if that fails it is tried again for as long as it takes, and the record waits.
+   *
+   * @default {nowhere: `onMaxRetryExceeded` is all that learns of it}
+   */
+  readonly onFailure?: OnFailure;
   /** Is told every event from the very first one on. A throw is reported as `listener_failed`. */
   readonly onEvent?: (event: AppEvent) => void;
   /** Stops the app when it is aborted, also while it starts; then `createNew` rejects with the signal's reason. */
@@ -112,6 +124,7 @@ export class ReactoKinesixApp implements AsyncDisposable {
     const names = checkNames(options);
     const config = resolveConfig(options.config);
     const processor = checkProcessorSource(options.processor);
+    const onFailure = checkOnFailure(options.onFailure, names.streamName);
     const { clock = systemClock, random = systemRandom } = options.ports ?? {};
     checkInitialPosition(config.initialPosition, clock.now());
     const isOnAws = !options.kinesisEndpoint && !options.dynamoDBEndpoint && !options.ports;
@@ -123,14 +136,17 @@ export class ReactoKinesixApp implements AsyncDisposable {
     const onListenerError = (eventType: string, error: unknown): void =>
       emit({ type: "listener_failed", eventType, error: toEventError(error) });
     const hub = new EventHub(onListenerError, options.onEvent);
+    const failures = await openFailureDestination(onFailure, options);
     const world = await connect(options, config, { clock, random, emit });
     const { version } = manifest;
-    const worker = new Worker({ ...world, ...names, workerId, version, config, processor });
+    const given = { ...names, workerId, version, config, processor };
+    const worker = new Worker({ ...world, ...given, failureDestination: failures.destination });
     const stop = (): void => void worker.stop();
     options.signal?.addEventListener("abort", stop, { once: true });
     const finished = worker.finished.finally(() => {
       options.signal?.removeEventListener("abort", stop);
       world.close();
+      failures.close();
       hub.close();
     });
     finished.catch(() => {}); // As long as this start is under way, it is thrown here.
@@ -221,6 +237,7 @@ export class ReactoKinesixApp implements AsyncDisposable {
 
   /**
    * Uses another processor from the next record on. Resolves when the old one is not used any more and disposed.
+   * After a stop it is the next one that is disposed, since nobody uses it.
    *
    * @throws {TypeError} If it is neither a processor nor a factory.
    */

@@ -99,6 +99,26 @@ export type AppFact =
     readonly subSequenceNumber?: number;
     readonly attempts: number;
   }
+  /** A record that is given up is in the failure destination, whole; `record_skipped` follows. */
+  | {
+    readonly type: "record_put_aside";
+    readonly shardId: string;
+    readonly sequenceNumber: string;
+    readonly subSequenceNumber?: number;
+    /** Such as `file:failures.jsonl`, `kinesis:orders-failed` or `function`. */
+    readonly destination: string;
+  }
+  /** The failure destination did not take a record. It is tried again, and the record waits. */
+  | {
+    readonly type: "put_aside_failed";
+    readonly shardId: string;
+    readonly sequenceNumber: string;
+    readonly subSequenceNumber?: number;
+    readonly destination: string;
+    readonly attempt: number;
+    readonly retryInMs: number;
+    readonly error: EventError;
+  }
   /** A method of the user's processor other than `process` threw. */
   | {
     readonly type: "processor_failed";

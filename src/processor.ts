@@ -16,7 +16,10 @@ export interface KinesisRecord {
   readonly subSequenceNumber: number | undefined;
   /** The key that decides the shard; 1 to 256 characters. */
   readonly partitionKey: string;
-  /** The payload; 0 bytes to 10 MiB. It owns its buffer. */
+  /**
+   * The payload; 0 bytes to 10 MiB. It owns its buffer; a small one is copied out of that of its neighbours when this is read for
+   * the first time. `text()` and `json()` do without.
+   */
   readonly data: Uint8Array<ArrayBuffer>;
   /** When the stream received the record, by the stream's clock, to the millisecond. */
   readonly approximateArrivalTimestamp: Date;

@@ -10,6 +10,7 @@ import type { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import type { KinesisClient } from "@aws-sdk/client-kinesis";
 import { retry, RetryError } from "@std/async/retry";
 import { classify, explain, type FailedCall, type Failure, isRetriable } from "./aws_errors.ts";
+import { readRecordsFast } from "./fast_get_records.ts";
 
 /** A client of the AWS SDK v3. Its class is checked by what it says of itself, since the SDK's types differ between versions. */
 export interface SdkClient {
@@ -177,7 +178,11 @@ async function newKinesisClient(
   extra: { readonly maxSockets: number },
 ): Promise<KinesisClient> {
   const { KinesisClient } = await import("@aws-sdk/client-kinesis");
-  return new KinesisClient(await clientConfig(options, options.kinesisEndpoint, extra));
+  const client = new KinesisClient(await clientConfig(options, options.kinesisEndpoint, extra));
+  readRecordsFast(client);
+  // It goes through every field of every answer, for a log that nobody has asked for.
+  client.middlewareStack.remove("loggerMiddleware");
+  return client;
 }
 
 async function newDynamoDBClient(

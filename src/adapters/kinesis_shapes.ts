@@ -36,7 +36,7 @@ export function toSourceRecord(record: _Record): SourceRecord {
   return {
     sequenceNumber: required(record.SequenceNumber, "SequenceNumber"),
     partitionKey: required(record.PartitionKey, "PartitionKey"),
-    data: owning(required(record.Data, "Data")),
+    data: plain(required(record.Data, "Data")),
     approximateArrivalTimestamp: required(
       record.ApproximateArrivalTimestamp,
       "ApproximateArrivalTimestamp",
@@ -86,10 +86,11 @@ function toHashKeyRange(range: Shard["HashKeyRange"]): ShardInfo["hashKeyRange"]
   };
 }
 
-/** The same bytes in a buffer of their own; the SDK gives a part of one that many records share. */
-function owning(data: Uint8Array): Uint8Array<ArrayBuffer> {
-  const { buffer, byteLength } = data;
-  return buffer instanceof ArrayBuffer && buffer.byteLength === byteLength
-    ? new Uint8Array(buffer)
-    : new Uint8Array(data);
+/** The same bytes, whatever class of its own the SDK has for them. */
+function plain(data: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { buffer, byteOffset, byteLength } = data;
+  if (!(buffer instanceof ArrayBuffer)) return new Uint8Array(data);
+  return data.constructor === Uint8Array
+    ? data as Uint8Array<ArrayBuffer>
+    : new Uint8Array(buffer, byteOffset, byteLength);
 }

@@ -32,6 +32,7 @@ import { systemClock } from "./system.ts";
 export type { Checkpoint } from "../core/checkpoint.ts";
 export type {
   HandoverRequest,
+  MoveReason,
   Row,
   RowChange,
   RowFields,

@@ -10,7 +10,14 @@
 
 import type { AttributeValue } from "@aws-sdk/client-dynamodb";
 import { type Checkpoint, formatCheckpoint, parseCheckpoint } from "../core/checkpoint.ts";
-import type { HandoverRequest, Row, RowFields, ShardOrder, ShardRow } from "../core/lease.ts";
+import type {
+  HandoverRequest,
+  MoveReason,
+  Row,
+  RowFields,
+  ShardOrder,
+  ShardRow,
+} from "../core/lease.ts";
 import { invariant, messageOf } from "../errors.ts";
 import type { RowKinds } from "../ports.ts";
 
@@ -55,6 +62,7 @@ const FIELDS: { readonly [K in Row["kind"]]: Fields<RowKinds[K]> } = {
     hashKeyRange: hashKeyRange(),
     stoppedBy: required("StoppedBy", texts()),
     handover: handover(),
+    because: optional("Because", moveReason()),
     order: shardOrder(),
   },
   worker: {
@@ -259,6 +267,11 @@ function handover(): Field<HandoverRequest | null> {
       return request === null || !isOrder.read(item) ? request : { ...request, isOrder: true };
     },
   };
+}
+
+/** For people: what another version writes here is no reason to refuse the row. */
+function moveReason(): Value<MoveReason> {
+  return text() as Value<MoveReason>;
 }
 
 function shardOrder(): Field<ShardOrder | null> {

@@ -7,6 +7,13 @@
  */
 
 import type { Command } from "./command.ts";
+import {
+  CHECKPOINT_EXPORT,
+  CHECKPOINT_IMPORT,
+  CHECKPOINT_LIST,
+  CHECKPOINT_REWIND,
+  CHECKPOINT_SET,
+} from "./commands/checkpoint_commands.ts";
 import { DEMO, LOCAL } from "./commands/local_commands.ts";
 import {
   SHARD_HANDOVER,
@@ -14,7 +21,7 @@ import {
   SHARD_START,
   SHARD_STOP,
 } from "./commands/shard_commands.ts";
-import { PUT } from "./commands/stream_commands.ts";
+import { PUT, REDRIVE } from "./commands/stream_commands.ts";
 import { RUN, STATUS } from "./commands/worker_commands.ts";
 
 /** Every command. */
@@ -25,7 +32,13 @@ export const COMMANDS: readonly Command[] = [
   SHARD_START,
   SHARD_HANDOVER,
   SHARD_RELEASE,
+  CHECKPOINT_LIST,
+  CHECKPOINT_SET,
+  CHECKPOINT_REWIND,
+  CHECKPOINT_EXPORT,
+  CHECKPOINT_IMPORT,
   PUT,
+  REDRIVE,
   LOCAL,
   DEMO,
 ];

@@ -8,7 +8,7 @@
 
 import { type ReactoKinesixConfig, SETTINGS } from "../core/config.ts";
 import type { Setting } from "../core/setting.ts";
-import { type Flag, HTTP_URL, matching, wholeNumber } from "./flags.ts";
+import { type Argument, type Flag, HTTP_URL, matching, timeFrom, wholeNumber } from "./flags.ts";
 
 /** Which stream. */
 export const STREAM: Flag = {
@@ -69,6 +69,22 @@ export const DYNAMODB_ENDPOINT: Flag = {
 export const TABLE_SETTINGS: readonly Setting<keyof ReactoKinesixConfig>[] = SETTINGS.filter((
   { name },
 ) => name === "dynamoDBTableSuffix");
+
+/** Which shard. */
+export const SHARD: Argument = {
+  name: "SHARD",
+  doc: "a shard id, or the number at its end: 3 is shardId-000000000003",
+  accepts: matching(/^[a-zA-Z0-9_.-]{1,128}$/, "1 to 128 letters, digits, _, - or ."),
+};
+
+/** How long to wait for the cluster. */
+export const WAIT: Flag = {
+  name: "wait",
+  placeholder: "TIME",
+  doc: "wait so long for the workers; 0s does not wait",
+  accepts: timeFrom(0, 3_600_000),
+  defaultValue: "1m",
+};
 
 /** Settings in a file. */
 export const CONFIG: Flag = {

@@ -44,11 +44,14 @@ export function eventText(event: AppEvent): EventText | undefined {
     case "aggregate_misplaced":
     case "record_failed":
     case "record_skipped":
+    case "record_put_aside":
+    case "put_aside_failed":
+      return recordText(event);
     case "processor_failed":
     case "processor_changed":
     case "processor_loaded":
     case "processor_kept":
-      return recordText(event);
+      return processorText(event);
     case "shard_found":
     case "shard_forgotten":
     case "shard_stopped":
@@ -64,7 +67,9 @@ export function eventText(event: AppEvent): EventText | undefined {
 
 /** A record of a shard, or of an aggregate. */
 function recordName(
-  { sequenceNumber, subSequenceNumber, shardId }: EventNamed<"record_failed" | "record_skipped">,
+  { sequenceNumber, subSequenceNumber, shardId }: EventNamed<
+    "record_failed" | "record_skipped" | "record_put_aside" | "put_aside_failed"
+  >,
 ): string {
   const place = subSequenceNumber === undefined ? "" : `:${subSequenceNumber}`;
   return `record ${sequenceNumber}${place} of ${shardId}`;
@@ -125,10 +130,8 @@ type RecordEvent = EventNamed<
   | "aggregate_misplaced"
   | "record_failed"
   | "record_skipped"
-  | "processor_failed"
-  | "processor_changed"
-  | "processor_loaded"
-  | "processor_kept"
+  | "record_put_aside"
+  | "put_aside_failed"
 >;
 
 function recordText(event: RecordEvent): EventText {
@@ -157,6 +160,30 @@ function recordText(event: RecordEvent): EventText {
         tone: "bad",
         text: `gave up ${recordName(event)} after ${count(event.attempts, "attempt")}, and went on`,
       };
+    case "record_put_aside":
+      return {
+        tone: "warning",
+        text: `put ${recordName(event)} into ${event.destination}`,
+      };
+    case "put_aside_failed":
+      return {
+        tone: "bad",
+        text: `${event.shardId} waits: ${recordName(event)} is given up and cannot be ` +
+          `put into ${event.destination}; again in ${
+            formatDuration(Math.round(event.retryInMs))
+          }: ${errorText(event.error)}`,
+      };
+    default:
+      return event satisfies never;
+  }
+}
+
+type ProcessorEvent = EventNamed<
+  "processor_failed" | "processor_changed" | "processor_loaded" | "processor_kept"
+>;
+
+function processorText(event: ProcessorEvent): EventText {
+  switch (event.type) {
     case "processor_failed": {
       const where = event.shardId === null ? "" : ` for ${event.shardId}`;
       const what = event.operation === "background"
@@ -244,7 +271,11 @@ function shardText(event: ShardEvent): EventText {
 
 type WorkerEvent = Exclude<
   AppEvent,
-  OwnershipEvent | RecordEvent | ShardEvent | EventNamed<"batch_processed" | "checkpoint_written">
+  | OwnershipEvent
+  | RecordEvent
+  | ProcessorEvent
+  | ShardEvent
+  | EventNamed<"batch_processed" | "checkpoint_written">
 >;
 
 function workerText(event: WorkerEvent): EventText {
@@ -312,6 +343,7 @@ export function count(amount: number, noun: string): string {
   return `${amount.toLocaleString("en-US")} ${noun}${amount === 1 ? "" : "s"}`;
 }
 
-function errorText(error: { readonly name: string; readonly message: string }): string {
+/** An error as a person reads it. */
+export function errorText(error: { readonly name: string; readonly message: string }): string {
   return error.name === "Error" ? error.message : `${error.name}: ${error.message}`;
 }

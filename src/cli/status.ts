@@ -13,6 +13,7 @@ import type { ClusterStatus, ShardState } from "../core/status.ts";
 import { connection } from "./connection.ts";
 import { count, shortPosition } from "./event_text.ts";
 import { aborted, listenForStop } from "./stop_signals.ts";
+import { tableText } from "./table_text.ts";
 import { printable, sayError, type Terminal, wantsColor } from "./terminal.ts";
 import type { Values } from "./values.ts";
 
@@ -63,25 +64,22 @@ export async function statusText(
   { appName, streamName }: Pick<ClusterOptions, "appName" | "streamName">,
   terminal: Terminal,
 ): Promise<string> {
-  const { default: Table } = await import("cli-table3");
   const { Ansis } = await import("ansis");
   const paint = new Ansis(wantsColor(terminal, terminal.isStdoutInteractive) ? 1 : 0);
-  const tableOf = (head: readonly string[], rows: readonly (readonly string[])[]): string => {
-    // The colours of the table itself are ours, so that NO_COLOR holds for them too.
-    const style = { head: [], border: [], compact: true };
-    const table = new Table({ head: head.map((title) => paint.bold(title)), style });
-    table.push(...rows.map((row) => [...row]));
-    return table.toString();
-  };
   const alive = cluster.workers.filter((worker) => worker.alive).length;
   return [
     `${paint.bold(appName)} on stream ${paint.bold(streamName)}: ${count(alive, "live worker")}, ${
       count(cluster.shards.length, "shard")
     }`,
-    tableOf(["Worker", "Alive", "Shards", "Last heartbeat", "Version"], workerRows(cluster, paint)),
-    tableOf(
+    await tableText(
+      ["Worker", "Alive", "Shards", "Last heartbeat", "Version"],
+      workerRows(cluster, paint),
+      terminal,
+    ),
+    await tableText(
       ["Shard", "State", "Owner", "Term", "Checkpoint", "Behind", "Handover to", "Parents"],
       shardRows(cluster, paint),
+      terminal,
     ),
   ].join("\n");
 }

@@ -39,9 +39,34 @@ export interface ShardRow {
   readonly stoppedBy: readonly string[];
   /** Another worker, or an operator for it, asks the owner for the shard. */
   readonly handover: HandoverRequest | null;
+  /** Why the shard is where it is: the reason for the last change of owner. For people only. */
+  readonly because: MoveReason | null;
   /** The last word of an operator on whether the cluster processes the shard; null if there never was one. */
   readonly order: ShardOrder | null;
 }
+
+/** Why a shard changed its owner:
+ * - `free`: nobody had it. `ownerDead`: its owner showed no heartbeat. `ownRow`: its owner took it again, after a restart or a lost answer.
+ * - `balance`: a worker with fewer shards asked for it. `ordered`: an operator ordered it. `leaving`: its owner stopped.
+ * - `requested`, `recordFailed`, `processorFailed`, `unreadable`, `halted`: its owner gave it up, as `shard_stopped` tells.
+ * - `refused`: it was given to a worker that does not process it. `rewound`: an operator set its checkpoint. `ended`: every record
+ *   of it is finished.
+ */
+export type MoveReason =
+  | "free"
+  | "ownerDead"
+  | "ownRow"
+  | "balance"
+  | "ordered"
+  | "leaving"
+  | "requested"
+  | "recordFailed"
+  | "processorFailed"
+  | "unreadable"
+  | "halted"
+  | "refused"
+  | "rewound"
+  | "ended";
 
 /** Whether the whole cluster is to process a shard, as an operator says. */
 export interface ShardOrder {
@@ -154,6 +179,7 @@ export function claim(row: ShardRow, claimant: Claimant): LeaseChange {
       holder: claimant.incarnation,
       previousOwner: isGivenTo(row, claimant.workerId) ? row.previousOwner : row.owner,
       term: row.term + 1,
+      because: claimReason(row, claimant.workerId),
       handover: null,
       stoppedBy: row.stoppedBy.filter((workerId) => workerId !== claimant.workerId),
     },
@@ -177,6 +203,12 @@ export function advance(row: ShardRow, progress: Progress): LeaseChange {
 
 /** What else to write when a shard is given up. */
 export interface PartingOptions {
+  /**
+   * Why, unless it is answered or obeyed.
+   *
+   * @default {"leaving"}
+   */
+  readonly because?: MoveReason;
   /** This worker will not take the shard again by itself. */
   readonly stoppedBy?: string;
   /** The workers whose names are worth keeping beside it. */
@@ -212,18 +244,19 @@ export function give(
       holder: null,
       previousOwner: row.owner,
       term: row.term + 1,
+      because: partingReason(options),
       handover: null,
     },
   };
 }
 
 /** Gives a shard that nobody works on to a worker: it is free, or was given to another one that has not taken it yet. */
-export function passOn(row: ShardRow, to: string): LeaseChange {
+export function passOn(row: ShardRow, to: string, because: MoveReason): LeaseChange {
   return {
     kind: "shard",
     id: row.id,
     expect: { owner: row.owner, holder: null, term: row.term },
-    set: { owner: to, term: row.term + 1 },
+    set: { owner: to, term: row.term + 1, because },
   };
 }
 
@@ -234,7 +267,7 @@ export function release(row: ShardRow, progress: Progress, options?: PartingOpti
 
 /** Marks a held shard as finished for good and frees it. */
 export function end(row: ShardRow, at: Omit<Progress, "checkpoint">): LeaseChange {
-  return release(row, { ...at, checkpoint: SHARD_END });
+  return release(row, { ...at, checkpoint: SHARD_END }, { because: "ended" });
 }
 
 /** Asks the owner of a shard for it. */
@@ -244,45 +277,6 @@ export function requestHandover(row: ShardRow, request: HandoverRequest): LeaseC
     id: row.id,
     expect: { owner: row.owner, term: row.term, handover: null },
     set: { handover: request },
-  };
-}
-
-/** Asks the owner of a shard for it in the name of an operator, instead of whoever else asks. */
-export function orderHandover(row: ShardRow, request: HandoverRequest): LeaseChange {
-  return {
-    kind: "shard",
-    id: row.id,
-    expect: { owner: row.owner, term: row.term, handover: row.handover },
-    set: { handover: { ...request, isOrder: true } },
-  };
-}
-
-/** Stops or starts a shard for the whole cluster. */
-export function order(row: ShardRow, given: ShardOrder): LeaseChange {
-  return {
-    kind: "shard",
-    id: row.id,
-    expect: { term: row.term, order: row.order },
-    set: { order: given, ...given.kind === "start" && { stoppedBy: [] } },
-  };
-}
-
-/** Sets the checkpoint of a shard, from whoever has it: the term goes up, so that nothing of theirs is written any more. */
-export function rewind(row: ShardRow, checkpoint: Checkpoint): LeaseChange {
-  return {
-    kind: "shard",
-    id: row.id,
-    expect: { owner: row.owner, holder: row.holder, term: row.term },
-    set: {
-      owner: null,
-      holder: null,
-      previousOwner: row.owner ?? row.previousOwner,
-      term: row.term + 1,
-      checkpoint,
-      checkpointAt: null,
-      millisBehindLatest: null,
-      handover: null,
-    },
   };
 }
 
@@ -307,9 +301,14 @@ export function refuse(
     kind: "shard",
     id: row.id,
     expect: { term: row.term, owner: row.owner, order: row.order },
-    set: row.owner === null
-      ? { stoppedBy }
-      : { stoppedBy, owner: null, holder: null, previousOwner: row.owner, term: row.term + 1 },
+    set: row.owner === null ? { stoppedBy } : {
+      stoppedBy,
+      owner: null,
+      holder: null,
+      previousOwner: row.owner,
+      term: row.term + 1,
+      because: "refused",
+    },
   };
 }
 
@@ -342,6 +341,7 @@ export function newShardRow(
     hashKeyRange: shard.hashKeyRange,
     stoppedBy: [],
     handover: null,
+    because: null,
     order: null,
   };
 }
@@ -350,6 +350,18 @@ export function newShardRow(
 export function create<R extends Row>(row: R): RowChange<R> {
   const { kind, id, ...fields } = row;
   return { kind, id, expect: "no row", set: fields as unknown as RowFields<R> };
+}
+
+function claimReason(row: ShardRow, claimant: string): MoveReason | null {
+  if (isGivenTo(row, claimant)) return row.because;
+  if (row.owner === null) return "free";
+  return row.owner === claimant ? "ownRow" : "ownerDead";
+}
+
+function partingReason({ answers, obeys, because = "leaving" }: PartingOptions): MoveReason {
+  if (obeys !== undefined) return "halted";
+  if (answers === undefined) return because;
+  return answers.isOrder ? "ordered" : "balance";
 }
 
 function isGivenTo(row: ShardRow, workerId: string): boolean {

@@ -137,8 +137,8 @@ export function describeDefault(setting: Setting): string {
   }
 }
 
-/** The platform reads more than ISO times: to it, `LATEST-1` is a day in 2001. */
-function parseTime(text: string): number {
+/** The milliseconds since the epoch of an ISO time; `NaN` of what is none. The platform reads more: to it, `LATEST-1` is a day in 2001. */
+export function parseTime(text: string): number {
   return ISO_TIME.test(text) ? Date.parse(text) : NaN;
 }
 

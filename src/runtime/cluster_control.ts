@@ -9,18 +9,19 @@
  * @module
  */
 
-import { type Checkpoint, formatCheckpoint } from "../core/checkpoint.ts";
+import { type Checkpoint, formatCheckpoint, TRIM_HORIZON } from "../core/checkpoint.ts";
 import {
+  create,
   isEnded,
   isHalted,
   type LeaseChange,
-  order,
-  orderHandover,
+  newShardRow,
   passOn,
-  rewind,
   type ShardRow,
+  type StreamRow,
   type WorkerRow,
 } from "../core/lease.ts";
+import { order, orderHandover, rewind } from "../core/orders.ts";
 import { invariant } from "../errors.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
 
@@ -78,6 +79,11 @@ export class ClusterControl implements AsyncDisposable {
 
   get #signal(): AbortSignal {
     return this.#life.signal;
+  }
+
+  /** The rows of all shards, as they are now. */
+  async shards(): Promise<readonly ShardRow[]> {
+    return (await this.#deps.store.list("shard", this.#signal)).rows;
   }
 
   /**
@@ -146,7 +152,7 @@ export class ClusterControl implements AsyncDisposable {
         );
       }
       if (row.owner === to) return null;
-      if (row.holder === null) return passOn(row, to);
+      if (row.holder === null) return passOn(row, to, "ordered");
       return orderHandover(row, { to, id: this.#deps.random.uuid() });
     });
     await this.#nudge([row.owner ?? to]);
@@ -216,6 +222,30 @@ export class ClusterControl implements AsyncDisposable {
       if (isDone && now !== null) return now;
     }
     throw this.#neverStill(shardId, "set the checkpoint of");
+  }
+
+  /**
+   * Puts shards into the table that have no row yet, such as those of another consumer that is to be followed, in the order
+   * in which they are given: parents before children. The table is made if need be. A stream that was never processed begins at
+   * its oldest record where nothing is given.
+   *
+   * @param streamName The name of the stream.
+   * @returns The ids of those that had a row, which is left as it is.
+   */
+  async create(
+    streamName: string,
+    shards: readonly (Pick<ShardRow, "id" | "parents" | "hashKeyRange" | "checkpoint">)[],
+  ): Promise<readonly string[]> {
+    await this.#deps.store.prepare(this.#signal);
+    const stream: StreamRow = { kind: "stream", id: streamName, startAt: TRIM_HORIZON };
+    await writePatiently(this.#deps, create(stream), this.#signal);
+    const known: string[] = [];
+    for (const shard of shards) {
+      const row = newShardRow(shard, shard.checkpoint);
+      const { kind } = await writePatiently(this.#deps, create(row), this.#signal);
+      if (kind === "conflict") known.push(shard.id);
+    }
+    return known;
   }
 
   /** The row of a shard. */

@@ -43,6 +43,7 @@ export async function processRecords(run: Run, emit: EventSink): Promise<Process
   const outcome = await tryAgain({ ...run, records: failed, onFinished: () => {} }, {
     emit,
     error: result.error,
+    onSkipped: (skipped) => onFinished(finished + skipped),
   });
   if (outcome !== "done") return { finished, outcome };
   onFinished(finished + failed.length);
@@ -52,7 +53,11 @@ export async function processRecords(run: Run, emit: EventSink): Promise<Process
 /** Tries records again that failed, together, until they are processed or given up. */
 async function tryAgain(
   run: Run,
-  options: { readonly emit: EventSink; readonly error: unknown },
+  options: {
+    readonly emit: EventSink;
+    readonly error: unknown;
+    readonly onSkipped: (skipped: number) => void;
+  },
 ): Promise<BatchOutcome> {
   const { user, lease, processor, records, millisBehindLatest } = run;
   const [first] = records;
@@ -66,10 +71,10 @@ async function tryAgain(
     const next = await user.afterFailure(attempt, mode);
     if (next === "lost" || next === "drained") return next;
     if (next !== "again") {
-      const last = { mode, error, attempt, millisBehindLatest };
-      await user.tellGivenUp(processor, records, last);
-      if (next === "stop") return "recordFailed";
-      return lease.isHeld ? "done" : "lost";
+      const { onSkipped } = options;
+      const last = { mode, error, attempt, millisBehindLatest, onSkipped };
+      const outcome = await user.giveUp(processor, records, last);
+      return next === "stop" ? "recordFailed" : outcome;
     }
     // A record keeps the processor that it began with, also when there is a newer one.
     const result = await runRecords({ ...run, attempt: attempt + 1, retired: NEVER });

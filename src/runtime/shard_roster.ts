@@ -298,15 +298,16 @@ export class ShardRoster {
   }
 
   async #stopHere(lease: Lease, reason: StopReason): Promise<Parting> {
-    const parting = await this.#part(lease, this.#deps.claimant.workerId);
+    const parting = await this.#part(lease, reason);
     this.#deps.emit({ type: "shard_stopped", shardId: lease.shardId, reason });
     this.#deps.onFree();
     return parting;
   }
 
   /** Gives a shard to whoever should have it next, or frees it. */
-  async #part(lease: Lease, stoppedBy?: string): Promise<Parting> {
-    const options = stoppedBy === undefined ? {} : { stoppedBy, alive: this.#deps.alive() };
+  async #part(lease: Lease, because?: StopReason): Promise<Parting> {
+    const stoppedBy = this.#deps.claimant.workerId;
+    const options = because === undefined ? {} : { because, stoppedBy, alive: this.#deps.alive() };
     const heir = this.#deps.heirOf(lease.row);
     if (heir === undefined) return await lease.release(options);
     const parting = await lease.give(heir, options);

@@ -179,7 +179,7 @@ export class Survey {
     await forEachLimited(given, WRITES_AT_ONCE_MAX, async (row) => {
       const heir = chosen.get(row.id);
       if (heir === undefined) return;
-      const { kind } = await writePatiently(this.#deps, passOn(row, heir), signal);
+      const { kind } = await writePatiently(this.#deps, passOn(row, heir, "leaving"), signal);
       if (kind === "written") told.add(heir);
     });
     return told;

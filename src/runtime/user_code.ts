@@ -10,10 +10,11 @@ import { compareCheckpoints } from "../core/checkpoint.ts";
 import { decide, DEFAULT_MODE, type ErrorHandlingMode } from "../core/policy.ts";
 import { ProcessTimeoutError, toEventError } from "../errors.ts";
 import type { AppFact, EventSink } from "../events.ts";
-import type { Clock, Random } from "../ports.ts";
+import type { Clock, FailureDestination, Random } from "../ports.ts";
 import type { KinesisRecord, ProcessContext, RecordProcessor } from "../processor.ts";
 import { placeOf, positionAfter } from "./delivered_record.ts";
 import type { Lease } from "./lease_keeper.ts";
+import { putAside } from "./put_aside.ts";
 import { type Breather, withTimeout } from "./tasks.ts";
 
 /** What calling the user's code needs of the worker. */
@@ -23,6 +24,9 @@ export interface UserCodeDeps {
   readonly emit: EventSink;
   readonly workerId: string;
   readonly streamName: string;
+  readonly appName: string;
+  /** Where records go that are given up; undefined if nowhere. */
+  readonly failureDestination?: FailureDestination | undefined;
   readonly checkpointMode: "auto" | "manual";
   /** In milliseconds; 0 is no limit. */
   readonly processTimeout: number;
@@ -125,17 +129,23 @@ export class UserCode {
     return this.#until.aborted ? "drained" : "again";
   }
 
-  /** Tells the processor of each record that it is given up. */
-  async tellGivenUp(
+  /**
+   * Gives records up, each by itself: puts it aside if it is to be skipped, then tells the processor. `onSkipped` is told how many
+   * may be passed by now.
+   */
+  async giveUp(
     processor: RecordProcessor,
     records: readonly KinesisRecord[],
-    last: LastAttempt,
-  ): Promise<void> {
+    last: LastAttempt & { readonly onSkipped: (skipped: number) => void },
+  ): Promise<"done" | "drained" | "lost"> {
     const { mode, error, attempt } = last;
     const tell = processor.onMaxRetryExceeded?.bind(processor);
-    for (const record of records) {
+    for (const [i, record] of records.entries()) {
       await this.letOthersRun(this.now());
-      if (!this.#lease.isHeld) return;
+      if (!this.#lease.isHeld) return "lost";
+      // Before anything else: if the shard goes elsewhere meanwhile, the record is not given up after all.
+      const outcome = await this.#putAside(record, last);
+      if (outcome !== "done") return outcome;
       try {
         const inHand = { ...last, last: record };
         if (tell !== undefined) {
@@ -150,7 +160,27 @@ export class UserCode {
         ...placeOf(record),
         attempts: attempt,
       });
+      if (this.#lease.isHeld) last.onSkipped(i + 1);
     }
+    return this.#lease.isHeld ? "done" : "lost";
+  }
+
+  #putAside(
+    record: KinesisRecord,
+    { mode, error, attempt: attempts }: LastAttempt,
+  ): "done" | ReturnType<typeof putAside> {
+    const { failureDestination, appName, streamName, workerId, clock } = this.#deps;
+    // A record that stops its shard is not passed: another worker tries it, or this one does later.
+    if (failureDestination === undefined || mode.kind === "retryAndStop") return "done";
+    const { sequenceNumber, subSequenceNumber, partitionKey, data, shardId } = record;
+    const { approximateArrivalTimestamp } = record;
+    const failure = {
+      ...{ appName, streamName, shardId, sequenceNumber, subSequenceNumber, partitionKey, data },
+      ...{ approximateArrivalTimestamp, error, attempts, mode, workerId },
+      time: new Date(clock.now()),
+    };
+    const options = { deps: this.#deps, lease: this.#lease, until: this.#until };
+    return putAside(failureDestination, failure, options);
   }
 
   tellFailed(

@@ -98,7 +98,9 @@ export class UserRecords {
   *of(records: readonly SourceRecord[], after: Checkpoint): Generator<Part> {
     const { deaggregate, maxBatchSize } = this.#options;
     const isAggregate = ({ data }: SourceRecord): boolean => deaggregate && isLikeAggregate(data);
-    if (records.length <= maxBatchSize && !records.some(isAggregate)) {
+    const [first] = records;
+    const isWhole = first === undefined || !isFinishedAlone(first, after);
+    if (isWhole && records.length <= maxBatchSize && !records.some(isAggregate)) {
       yield { records, heldBytes: heldBytesOf(records), addedBytes: 0 };
       return;
     }
@@ -106,7 +108,11 @@ export class UserRecords {
     let part = new PartInMaking(this.#options);
     try {
       for (const record of records) {
-        const users = isAggregate(record) ? this.#takeApart(record, after, findings) : [record];
+        const users = isAggregate(record)
+          ? this.#takeApart(record, after, findings)
+          : isLikeAggregate(record.data) || !isFinishedAlone(record, after)
+          ? [record]
+          : [];
         for (const user of users) {
           if (part.isFull) {
             yield part;
@@ -136,7 +142,7 @@ export class UserRecords {
       const { reason } = reading;
       findings.malformed ??= { sequenceNumber, reason, aggregates: 0 };
       findings.malformed.aggregates += 1;
-      yield record;
+      if (!isFinishedAlone(record, after)) yield record;
       return;
     }
     const { aggregate } = reading;
@@ -175,6 +181,15 @@ export class UserRecords {
     if (malformed !== undefined) emit({ type: "aggregate_malformed", shardId, ...malformed });
     if (misplaced !== undefined) emit({ type: "aggregate_misplaced", shardId, ...misplaced });
   }
+}
+
+/**
+ * Whether a record that is no aggregate is finished. Such a checkpoint is of the KCL, which counts from 0 in a record that stands
+ * alone too.
+ */
+function isFinishedAlone({ sequenceNumber }: SourceRecord, after: Checkpoint): boolean {
+  return after.kind === "sequence" && after.subSequenceNumber !== undefined &&
+    after.sequenceNumber === sequenceNumber;
 }
 
 /** Kinesis takes the MD5 of the partition key for its hash key. */

@@ -105,7 +105,9 @@ class Remote implements RunProcessor {
     const thread = this.#threadOf(lane, context);
     let finished = 0;
     while (finished < records.length && !until.aborted) {
-      const part = nextPart(records, finished);
+      const part = thread.isCareful
+        ? records.slice(finished, finished + 1)
+        : nextPart(records, finished);
       const result = await this.#runPart(thread, part, { context, until });
       finished += result.finished;
       if ("error" in result) {
@@ -125,8 +127,6 @@ class Remote implements RunProcessor {
     { context, until }: { readonly context: ProcessContext; readonly until: AbortSignal },
   ): Promise<RunResult> {
     const progress = new Progress();
-    const stop = (): void => progress.stop();
-    until.addEventListener("abort", stop, { once: true });
     try {
       const answer = await thread.call({
         ...this.#task(context),
@@ -146,8 +146,6 @@ class Remote implements RunProcessor {
       }
       const { finished, reason } = error;
       return error.isToBlame ? { finished, error: reason } : { finished };
-    } finally {
-      until.removeEventListener("abort", stop);
     }
   }
 

@@ -66,7 +66,11 @@ Deno.test("help needs no permission and no time", async () => {
 });
 
 const WRONG_CALLS: readonly (readonly [string, readonly string[], RegExp])[] = [
-  ["no command", [], /without a command: there are run, status, shard, put, local, demo/],
+  [
+    "no command",
+    [],
+    /without a command: there are run, status, shard, checkpoint, put, redrive, local, demo/,
+  ],
   ["unknown command", ["rnu"], /Cannot run "rnu": .* did you mean run\?/],
   ["a group alone", ["shard"], /"shard" alone: there are shard stop, .*\n.*shard --help/],
   ["unknown in a group", ["shard", "stpo"], /did you mean shard stop\?\n.*shard --help/],
@@ -74,6 +78,7 @@ const WRONG_CALLS: readonly (readonly [string, readonly string[], RegExp])[] = [
   ["argument empty", ["shard", "stop", ""], /Cannot use "" as SHARD/],
   ["argument wrong", ["shard", "stop", "a b"], /Cannot use "a b" as SHARD: it must be 1 to 128/],
   ["argument too much", ["shard", "stop", "1", "2"], /"2": the command takes SHARD and flags/],
+  ["position wrong", ["checkpoint", "rewind", "soon"], /Cannot use "soon" as POSITION: it must be/],
   ["unknown command far from all", ["zebra"], /there are run, status/],
   ["unknown flag before the command", ["--hlep"], /did you mean --help\?/],
   ["unknown flag", [...RUN, "--hearbeat", "3s"], /--hearbeat: .*did you mean --heartbeat\?/],

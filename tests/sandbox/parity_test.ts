@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { ReactoKinesixConfig } from "../../src/core/config.ts";
 import type { AppEvent } from "../../src/events.ts";
-import { Rig } from "./thread_testing.ts";
+import { Rig, type Setup } from "./thread_testing.ts";
 
 /** A processor, and when it is done. */
 interface Case {
@@ -205,13 +205,19 @@ const CASES: Readonly<Record<string, Case>> = {
 const SHARD = "shardId-000000000000";
 const RECORDS = ["1", "2", "3", "4", "5"].map((text) => [`key ${text}`, text] as const);
 
-async function play(testCase: Case, threads: number | undefined): Promise<readonly unknown[]> {
+/** Where a processor runs. */
+const PLACES: Readonly<Record<string, Partial<Setup>>> = {
+  "in a thread": { threads: 1 },
+  "in a thread in a process": { threads: 1, hasProcesses: true },
+};
+
+async function play(testCase: Case, place: Partial<Setup>): Promise<readonly unknown[]> {
   const { code, config = {}, finished = 5, isClosed = false, last } = testCase;
   await using rig = await Rig.start({
     code,
     records: RECORDS,
     config,
-    ...threads !== undefined && { threads },
+    ...place,
   });
   if (isClosed) rig.stream.split(SHARD);
   await rig.until(`${finished} records`, () => rig.processed() >= finished);
@@ -240,8 +246,10 @@ const TOLD = new Set<AppEvent["type"]>([
 
 for (const [name, testCase] of Object.entries(CASES)) {
   Deno.test(`parity: ${name}`, async () => {
-    const here = await play(testCase, undefined);
+    const here = await play(testCase, {});
     assert(JSON.stringify(here).length > 30, "something happened");
-    assertEquals(await play(testCase, 1), here);
+    for (const [where, place] of Object.entries(PLACES)) {
+      assertEquals(await play(testCase, place), here, where);
+    }
   });
 }

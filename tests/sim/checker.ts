@@ -41,6 +41,8 @@ export interface Truth {
   readonly stream: SimStream;
   /** What went wrong, and how often. */
   readonly coverage: Coverage;
+  /** The positions of the records that are in the failure destination: sequence number, colon, sub-sequence number. */
+  readonly putAside: Set<string>;
   /** Every process that ever was, by name. */
   readonly processes: ReadonlyMap<string, SimProcess>;
 }

@@ -15,7 +15,10 @@ import type { SimProcess } from "./sim_process.ts";
 import { placeAfter, type SimRecord, type SimShard } from "./sim_stream.ts";
 import type { TableWrite } from "./sim_table.ts";
 
-/** Every record at or below the checkpoint of a shard was finished, or skipped by policy, or has left the stream. */
+/**
+ * Every record at or below the checkpoint of a shard was finished, or skipped by policy, or has left the stream. One that is
+ * skipped is in the failure destination, if there is one.
+ */
 export class NoLoss implements Checker {
   readonly #truth: Truth;
   /** How many records of a shard are known to be finished. */
@@ -27,7 +30,13 @@ export class NoLoss implements Checker {
 
   onFact(_process: SimProcess, fact: AppFact): void {
     if (fact.type !== "record_skipped") return;
-    const record = this.#truth.stream.record(fact.sequenceNumber, fact.subSequenceNumber);
+    const { sequenceNumber, subSequenceNumber } = fact;
+    const { world, scenario, putAside } = this.#truth;
+    const name = `${sequenceNumber}:${subSequenceNumber}`;
+    if (scenario.hasDestination && !putAside.has(name)) {
+      return world.fail("no loss", `${name} is given up and was not put aside`);
+    }
+    const record = this.#truth.stream.record(sequenceNumber, subSequenceNumber);
     if (record !== undefined) record.isFinished = true;
   }
 
@@ -98,7 +107,7 @@ export class Order implements Checker {
   readonly #failed = new Map<string, number>();
   /** For each shard and term, and each key, the place after the last record that came, if several come at once. */
   readonly #nextOfKey = new Map<string, Map<string, number>>();
-  /** The turns, by shard and term, in which a request for the shard was taken back. */
+  /** The turns, by shard and term, in which a request for the shard, or the order to stop it, was taken back. */
   readonly #mayGoBack = new Set<string>();
 
   constructor(truth: Truth) {
@@ -120,11 +129,13 @@ export class Order implements Checker {
 
   onWrite({ isAccepted, before, after }: TableWrite): void {
     if (!isAccepted || before?.kind !== "shard" || after?.kind !== "shard") return;
-    if (before.handover === null || after.handover !== null || before.term !== after.term) return;
+    const isTakenBack = before.handover !== null && after.handover === null ||
+      before.order?.kind === "stop" && after.order?.kind !== "stop";
+    if (!isTakenBack || before.term !== after.term) return;
     this.#mayGoBack.add(`${before.id} ${before.term}`);
   }
 
-  /** A turn that goes on, because a request for the shard was taken back, begins anew at what is finished. */
+  /** A turn that goes on, because what was asked was taken back, begins anew at what is finished. */
   onOpen(_process: SimProcess, shardId: string): void {
     const turn = `${shardId} ${this.#truth.table.read("shard", shardId)?.term}`;
     if (this.#mayGoBack.delete(turn)) this.#nextOfKey.delete(turn);

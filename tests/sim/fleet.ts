@@ -13,6 +13,7 @@ import { type Fate, type NetworkOptions, SimNetwork } from "./sim_network.ts";
 import type { ClockError, PortObserver } from "./sim_ports.ts";
 import type { ClusterControl } from "../../src/runtime/cluster_control.ts";
 import { simOperator } from "./sim_operator.ts";
+import { SimDestination } from "./sim_destination.ts";
 import { SimProcess } from "./sim_process.ts";
 import { Prng } from "./world.ts";
 
@@ -99,7 +100,7 @@ export class Fleet {
       if (older.workerId === workerId) older.isReplaced = true;
     }
     const { driftMax } = scenario;
-    const process = new SimProcess({
+    const process: SimProcess = new SimProcess({
       name: `${workerId}.${lives}`,
       workerId,
       world,
@@ -114,6 +115,7 @@ export class Fleet {
       toTable: this.#toTable,
       toStream: this.#toStream,
       habits: scenario.processor,
+      failureDestination: this.#destination(() => process),
       isFaulty: () => this.#isFaulty,
       isTorn: () => scenario.hasTornLists && this.#isFaulty,
       staleMs: () => this.#isFaulty ? this.#random.next() * scenario.staleListMs : 0,
@@ -127,6 +129,17 @@ export class Fleet {
     this.#note(process.name, "", "=== starts");
     world.after(0, () => void this.#run(process), process);
     return process;
+  }
+
+  #destination(host: () => SimProcess): SimDestination | undefined {
+    const { world, scenario, coverage, putAside: content, processes } = this.#options;
+    if (!scenario.hasDestination) return undefined;
+    return new SimDestination({
+      ...{ world, host, content },
+      random: new Prng(~scenario.seed + processes.size),
+      isFaulty: () => this.#isFaulty,
+      onFault: (what) => coverage.count(what),
+    });
   }
 
   /** The process is gone at once. */

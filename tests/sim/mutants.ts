@@ -349,6 +349,25 @@ export const MUTANTS: readonly Mutant[] = [
     to: "",
   },
   {
+    name: "put aside: a record is given up and goes nowhere",
+    file: "runtime/user_code.ts",
+    from: "if (failureDestination === undefined || mode.kind",
+    to: "if (failureDestination !== undefined || mode.kind",
+  },
+  {
+    name: "put aside: a record whose destination failed is passed",
+    file: "runtime/put_aside.ts",
+    from: "      const retryInMs = backoffMs(",
+    to: '      if (attempt > 1) return "done";\n      const retryInMs = backoffMs(',
+  },
+  {
+    name:
+      "put aside: a record that waits for its destination at the end of a turn counts as finished",
+    file: "runtime/record_attempts.ts",
+    from: 'return next === "stop" ? "recordFailed" : outcome;',
+    to: 'return next === "stop" ? "recordFailed" : "done";',
+  },
+  {
     name: "an aggregate of which a part is finished comes again from its beginning",
     file: "runtime/user_records.ts",
     from: "let place = isBegun ? (after.subSequenceNumber ?? -1) + 1 : 0;",

@@ -124,6 +124,8 @@ export interface Scenario {
   readonly isSuspended: boolean;
   /** The payload of each record, in bytes. */
   readonly recordBytes: number;
+  /** Whether records that are given up go into a failure destination, which fails now and then. */
+  readonly hasDestination: boolean;
   readonly happenings: Happenings;
   readonly processor: ProcessorHabits;
 }
@@ -187,6 +189,8 @@ export function makeScenario(seed: number): Scenario {
     // Set back while it is suspended, a machine could not know how long it slept.
     isSuspended: !hasClockJumps && random.chance(0.5),
     recordBytes: 8,
+    // A chance of its own: what other seeds mean does not depend on it.
+    hasDestination: new Prng(~seed).chance(0.5),
     happenings: drawHappenings(random.fork(), {
       isGentle,
       heartbeat,
@@ -198,7 +202,8 @@ export function makeScenario(seed: number): Scenario {
   };
   const lanes = { ...scenario, config: { ...config, ...drawLanes(random.fork(), config) } };
   if (isGentle) return lanes;
-  if (random.fork().chance(CRAMPED)) {
+  // A chance of its own, too.
+  if (new Prng(seed ^ 0x5bd1e995).chance(CRAMPED)) {
     return {
       ...lanes,
       recordBytes: CRAMPED_RECORD_BYTES,

@@ -8,6 +8,7 @@
 
 import type { ResolvedConfig } from "../../src/core/config.ts";
 import type { AppFact } from "../../src/events.ts";
+import type { FailureDestination } from "../../src/ports.ts";
 import type {
   KinesisRecord,
   ProcessContext,
@@ -44,6 +45,7 @@ export interface ProcessOptions {
   readonly toTable: SimNetwork;
   readonly toStream: SimNetwork;
   readonly habits: ProcessorHabits;
+  readonly failureDestination: FailureDestination | undefined;
   readonly isFaulty: () => boolean;
   readonly isTorn: () => boolean;
   readonly staleMs: () => number;
@@ -112,6 +114,7 @@ export class SimProcess implements PortHost {
     this.worker = new Worker({
       workerId,
       streamName: "stream",
+      appName: "sim",
       version: "sim",
       config,
       clock: this.#clock,
@@ -120,6 +123,7 @@ export class SimProcess implements PortHost {
       source: this.#source,
       emit: (fact) => options.onFact(this, fact),
       processor: this.makeProcessor(),
+      failureDestination: options.failureDestination,
     });
   }
 

@@ -122,6 +122,7 @@ export class Simulation {
       table: new SimTable((write) => this.#onWrite(write)),
       stream: new SimStream(scenario.shards, () => this.#world.now),
       coverage: new Coverage(),
+      putAside: new Set<string>(),
       processes,
     };
     this.#truth = truth;

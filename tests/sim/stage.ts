@@ -53,6 +53,7 @@ const QUIET: Scenario = {
   iteratorMs: 5 * MINUTE,
   isSuspended: false,
   recordBytes: 8,
+  hasDestination: false,
   happenings: {
     crash: 0,
     pause: 0,

@@ -25,6 +25,7 @@ import {
   requestHandover,
   type ShardRow,
 } from "../../src/core/lease.ts";
+import { rewind } from "../../src/core/orders.ts";
 import { shardRow } from "./arbitraries.ts";
 
 const { signal } = new AbortController();
@@ -209,6 +210,7 @@ Deno.test("lease: a claim takes the shard, ends a request and the own refusal, a
     holder: "A-1",
     previousOwner: "Z",
     term: 5,
+    because: "ownerDead",
     stoppedBy: ["B"],
     handover: null,
   });
@@ -240,6 +242,7 @@ Deno.test("lease: giving up writes checkpoint, term, refusal and request in one 
     holder: null,
     previousOwner: "A",
     term: 5,
+    because: "balance",
     handover: null,
   });
   const released = await storeWith(held);
@@ -251,6 +254,7 @@ Deno.test("lease: giving up writes checkpoint, term, refusal and request in one 
     holder: null,
     previousOwner: "A",
     term: 5,
+    because: "leaving",
     handover: null,
     stoppedBy: ["A"],
   });
@@ -258,6 +262,23 @@ Deno.test("lease: giving up writes checkpoint, term, refusal and request in one 
   const last = await ended.write(end(ended.row, { checkpointAt: 5, millisBehindLatest: 0 }));
   assert(last !== null && last !== "conflict");
   assertEquals([last.checkpoint, last.owner, last.term], [SHARD_END, null, 5]);
+});
+
+Deno.test("lease: a row says why the shard changed its owner last", () => {
+  const request = { to: "B", id: "1" };
+  const order = { kind: "stop", id: "1", at: 0 } as const;
+  const held = shardRow("s", { owner: "A", holder: "A-1", handover: request, order });
+  const reason = ({ set }: LeaseChange) => set === "delete" ? undefined : set.because;
+  assertEquals(reason(claim(shardRow("s"), A)), "free");
+  assertEquals(reason(claim(held, { workerId: "A", incarnation: "A-2" })), "ownRow");
+  const given = shardRow("s", { owner: "A", because: "balance" });
+  assertEquals(reason(claim(given, A)), "balance", "why it was given says more");
+  const isOrder = true;
+  assertEquals(reason(give(held, "B", PROGRESS, { answers: { ...request, isOrder } })), "ordered");
+  assertEquals(reason(release(held, PROGRESS, { obeys: order })), "halted");
+  assertEquals(reason(release(held, PROGRESS, { because: "recordFailed" })), "recordFailed");
+  assertEquals(reason(end(held, PROGRESS)), "ended");
+  assertEquals(reason(rewind(held, TRIM_HORIZON)), "rewound");
 });
 
 Deno.test("lease: an answer to a request that was taken back is refused", async () => {
@@ -291,16 +312,25 @@ Deno.test("lease: a refusal is added once, and frees what was only given", async
     owner: null,
     previousOwner: "A",
     term: 5,
+    because: "refused",
     stoppedBy: ["A"],
   });
 });
 
 Deno.test("lease: what was given can be passed on as long as it is not taken", async () => {
   const given = await storeWith({ term: 4, owner: "A", previousOwner: "C" });
-  assertEquals(await given.write(passOn(given.row, "B")), { ...given.row, owner: "B", term: 5 });
-  assertEquals(await given.write(passOn(given.row, "B")), "conflict");
+  assertEquals(await given.write(passOn(given.row, "B", "leaving")), {
+    ...given.row,
+    owner: "B",
+    term: 5,
+    because: "leaving",
+  });
+  assertEquals(await given.write(passOn(given.row, "B", "leaving")), "conflict");
   const taken = await storeWith({ term: 4, owner: "A", holder: "A/1" });
-  assertEquals(await taken.write(passOn({ ...taken.row, holder: null }, "B")), "conflict");
+  assertEquals(
+    await taken.write(passOn({ ...taken.row, holder: null }, "B", "leaving")),
+    "conflict",
+  );
 });
 
 Deno.test("lease: only the row of a finished shard can be forgotten, and a row is created once", async () => {

@@ -48,6 +48,7 @@ const shardRow: fc.Arbitrary<ShardRow> = fc.record({
       requiredKeys: ["to", "id"],
     }),
   ),
+  because: fc.option(fc.constantFrom("free" as const, "ended" as const)),
   order: fc.option(
     fc.record({ kind: fc.constantFrom("stop" as const, "start" as const), id: name, at: moment }),
   ),
@@ -97,6 +98,7 @@ Deno.test("an item is for people to read", () => {
     hashKeyRange: { start: "0", end: "9" },
     stoppedBy: [],
     handover: { to: "bert", id: "1", isOrder: true },
+    because: "balance",
     order: { kind: "start", id: "2", at: 1_700_000_000_000 },
   };
   assertEquals(rangeKey("shard", row.id), "shard/shardId-000000000001");
@@ -114,6 +116,7 @@ Deno.test("an item is for people to read", () => {
     HandoverTo: { S: "bert" },
     HandoverId: { S: "1" },
     HandoverIsOrder: { BOOL: true },
+    Because: { S: "balance" },
     Order: { S: "start" },
     OrderId: { S: "2" },
     OrderAt: { S: "2023-11-14T22:13:20.000Z" },

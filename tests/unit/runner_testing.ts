@@ -42,6 +42,7 @@ export async function running(
     emit,
     workerId: "A",
     streamName: "orders",
+    appName: "Test",
     checkpointMode: "auto",
     processTimeout: 0,
     breather: new Breather(clock),

@@ -49,6 +49,7 @@ async function build(
     processors,
     workerId: "A",
     streamName: "orders",
+    appName: "Test",
     checkpointMode: "auto",
     processTimeout: 0,
     breather: new Breather(clock),

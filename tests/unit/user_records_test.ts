@@ -1,6 +1,7 @@
 // Owns: what is told of aggregates that cannot be taken apart, or hold records of other shards; nothing of them is dropped.
 import { assert, assertEquals } from "@std/assert";
 import { heldBytes, heldBytesOf } from "../../src/core/byte_size.ts";
+import type { Checkpoint } from "../../src/core/checkpoint.ts";
 import type { AppFact } from "../../src/events.ts";
 import type { SourceRecord } from "../../src/ports.ts";
 import { type Part, UserRecords, type UserRecordsOptions } from "../../src/runtime/user_records.ts";
@@ -29,7 +30,7 @@ function packed(partitionKey: string, explicitHashKey?: string): Packed {
 /** What comes of records, and what is told. */
 function taken(
   records: readonly SourceRecord[],
-  options: Partial<UserRecordsOptions> = {},
+  options: Partial<UserRecordsOptions> & { readonly after?: Checkpoint } = {},
 ): {
   readonly parts: readonly (readonly SourceRecord[])[];
   readonly whole: readonly Part[];
@@ -39,7 +40,8 @@ function taken(
   const emit = (fact: AppFact): void => void facts.push(fact);
   const limits = { deaggregate: true, maxBatchSize: 10_000, room: () => Infinity };
   const defaults = { shardId: "s", hashKeyRange: null, ...limits, emit };
-  const parts = [...new UserRecords({ ...defaults, ...options }).of(records, START)];
+  const { after = START, ...more } = options;
+  const parts = [...new UserRecords({ ...defaults, ...more }).of(records, after)];
   return { parts: parts.map(({ records }) => records), whole: parts, facts };
 }
 
@@ -49,6 +51,18 @@ Deno.test("user records: without an aggregate the records are what was read, wit
   assert(parts.length === 1 && parts[0] === records);
   assertEquals(facts, []);
   assertEquals(taken([]).parts, [[]], "the tip of a shard is a batch too");
+});
+
+Deno.test("user records: a checkpoint of the KCL within a record that stands alone is behind it", () => {
+  const after: Checkpoint = { kind: "sequence", sequenceNumber: "1", subSequenceNumber: 0 };
+  const records = [source(1, Uint8Array.of(7)), source(2, Uint8Array.of(8))];
+  const { parts, whole } = taken(records, { after });
+  assertEquals(parts.map((part) => part.map(({ sequenceNumber }) => sequenceNumber)), [["2"]]);
+  assertEquals(whole[0]?.heldBytes, heldBytesOf(records), "what is passed over is let go of");
+  const both = [source(1, aggregate([packed("a"), packed("b")]))];
+  assertEquals(taken(both, { after }).parts[0]?.map((record) => record.subSequenceNumber), [1]);
+  const whatever = taken(both, { after, deaggregate: false });
+  assertEquals(whatever.parts, [both], "half of it may be unfinished");
 });
 
 Deno.test("user records: no more come at once than may, with aggregates or without", () => {

@@ -14,16 +14,12 @@ import {
   ENDPOINT,
   JSON_SWITCH,
   REGION,
+  SHARD,
   STREAM,
   TABLE_SETTINGS,
+  WAIT,
 } from "../common_flags.ts";
-import { type Argument, type Flag, matching, timeFrom } from "../flags.ts";
-
-const SHARD: Argument = {
-  name: "SHARD",
-  doc: "a shard id, or the number at its end: 3 is shardId-000000000003",
-  accepts: matching(/^[a-zA-Z0-9_.-]{1,128}$/, "1 to 128 letters, digits, _, - or ."),
-};
+import { type Flag, matching } from "../flags.ts";
 
 const TO: Flag = {
   name: "to",
@@ -38,13 +34,7 @@ const COMMON: Pick<Command, "args" | "settings"> & { readonly flags: readonly Fl
   flags: [
     APP,
     STREAM,
-    {
-      name: "wait",
-      placeholder: "TIME",
-      doc: "wait so long until it is done; 0s does not wait",
-      accepts: timeFrom(0, 3_600_000),
-      defaultValue: "1m",
-    },
+    WAIT,
     JSON_SWITCH,
     REGION,
     ENDPOINT,

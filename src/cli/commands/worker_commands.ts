@@ -19,6 +19,7 @@ import {
   STREAM,
   TABLE_SETTINGS,
 } from "../common_flags.ts";
+import { FAILURE_PLACE } from "../failure_flags.ts";
 import { matching, oneOf } from "../flags.ts";
 import { PROCESSOR_FLAGS } from "../processor_flags.ts";
 import { THREAD_FLAGS } from "../thread_flags.ts";
@@ -48,6 +49,14 @@ export const RUN: Command = {
       isInEnvironment: true,
     },
     ...THREAD_FLAGS,
+    {
+      name: "on-failure",
+      placeholder: "PLACE",
+      doc:
+        "put records that are given up here, whole, for kinesix redrive: file:PATH or kinesis:STREAM",
+      accepts: FAILURE_PLACE,
+      isInEnvironment: true,
+    },
     REGION,
     ENDPOINT,
     KINESIS_ENDPOINT,

@@ -1,0 +1,121 @@
+/**
+ * Owns: what a stream still holds: its shards, and whether a position lies within its retention.
+ * Must not: know the state table.
+ * Called by: the commands about checkpoints.
+ *
+ * @module
+ */
+
+import { DescribeStreamSummaryCommand, type KinesisClient } from "@aws-sdk/client-kinesis";
+import { describeFailure, withoutRetries } from "../../adapters/aws_calls.ts";
+import { KinesisPollingSource } from "../../adapters/kinesis_polling.ts";
+import { systemClock } from "../../adapters/system.ts";
+import { compareSequenceNumbers, formatCheckpoint } from "../../core/checkpoint.ts";
+import { formatDuration } from "../../core/duration.ts";
+import { resolveConfig } from "../../core/config.ts";
+import { SourceError } from "../../errors.ts";
+import type { ShardInfo } from "../../ports.ts";
+import type { Position } from "./position.ts";
+
+const HOUR_MS = 3_600_000;
+/** Clocks differ a little. */
+const AHEAD_MAX_MS = 300_000;
+/** A read may be empty although there are records further on. */
+const READS_MAX = 50;
+
+/** A stream, as far as positions in it go. */
+export class StreamBounds {
+  readonly #client: KinesisClient;
+  readonly #streamName: string;
+  readonly #signal: AbortSignal;
+  readonly #source: KinesisPollingSource;
+  #retention: Promise<number> | undefined;
+
+  constructor(client: KinesisClient, streamName: string, signal: AbortSignal) {
+    this.#client = client;
+    this.#streamName = streamName;
+    this.#signal = signal;
+    this.#source = new KinesisPollingSource({
+      client,
+      streamName,
+      config: { ...resolveConfig(), maxBatchSize: 1 },
+      clock: systemClock,
+      emit: () => {},
+    });
+  }
+
+  /** The shards that the stream lists. */
+  shards(): Promise<readonly ShardInfo[]> {
+    return this.#source.listShards(this.#signal);
+  }
+
+  /**
+   * Makes sure that the stream can be read from a position on.
+   *
+   * @throws {RangeError} If it is outside of what the stream holds.
+   */
+  async check(shardId: string, position: Position): Promise<void> {
+    const refused = (why: string): RangeError =>
+      new RangeError(
+        `Cannot set the checkpoint of shard "${shardId}" to ${formatCheckpoint(position)}: ${why}`,
+      );
+    if (position.kind === "trimHorizon") return;
+    if (position.kind === "timestamp") {
+      const now = systemClock.now();
+      const retentionMs = await this.#retentionMs();
+      if (position.timestamp > now + AHEAD_MAX_MS) throw refused("that is in the future");
+      if (position.timestamp >= now - retentionMs) return;
+      throw refused(
+        `the stream holds its records for ${
+          formatDuration(retentionMs)
+        }; use trim-horizon for the oldest record`,
+      );
+    }
+    const oldest = await this.#oldest(shardId);
+    if (oldest === undefined) return;
+    if (compareSequenceNumbers(position.sequenceNumber, oldest) >= 0) return;
+    throw refused(`the oldest record that the shard holds has the sequence number ${oldest}`);
+  }
+
+  #retentionMs(): Promise<number> {
+    this.#retention ??= this.#describe();
+    return this.#retention;
+  }
+
+  async #describe(): Promise<number> {
+    const input = { StreamName: this.#streamName };
+    try {
+      const command = withoutRetries(new DescribeStreamSummaryCommand(input));
+      const { StreamDescriptionSummary } = await this.#client.send(command, {
+        abortSignal: this.#signal,
+      });
+      return (StreamDescriptionSummary?.RetentionPeriodHours ?? 24) * HOUR_MS;
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      const failure = await describeFailure(error, {
+        client: this.#client,
+        service: "Kinesis",
+        task: `ask for the retention of stream "${this.#streamName}"`,
+        action: "kinesis:DescribeStreamSummary",
+      });
+      throw new SourceError(failure.message, { kind: failure.kind, cause: error });
+    }
+  }
+
+  /** The sequence number of the oldest record; undefined if there is none. */
+  async #oldest(shardId: string): Promise<string | undefined> {
+    const reading = new AbortController();
+    const signal = AbortSignal.any([reading.signal, this.#signal]);
+    let reads = 0;
+    try {
+      for await (const batch of this.#source.open(shardId, { kind: "trimHorizon" }, signal)) {
+        const [first] = batch.records;
+        if (first !== undefined) return first.sequenceNumber;
+        if (batch.millisBehindLatest === 0 || (reads += 1) === READS_MAX) return undefined;
+      }
+      return undefined;
+    } finally {
+      reading.abort();
+    }
+  }
+}
