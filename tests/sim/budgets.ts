@@ -78,10 +78,15 @@ export class MemoryBudget implements Checker {
     if (fact.type === "record_skipped") this.#finished(process, fact.shardId, 1);
   }
 
+  /** The last turns may end a while after the worker, when the user's code comes back. */
   onStopped(process: SimProcess): void {
-    if (process.recordsInHand > 0 || process.worker.bufferedBytes === 0) return;
-    const { bufferedBytes } = process.worker;
-    this.#truth.world.fail("budget", `${process.name} stopped and holds ${bufferedBytes} bytes`);
+    const { world, config } = this.#truth;
+    world.after(config.heartbeatTimeout + 60_000, () => {
+      const { bufferedBytes } = process.worker;
+      if (process.isCrashed || process.recordsInHand > 0 || process.pausedUntil > world.now) return;
+      if (bufferedBytes === 0) return;
+      world.fail("budget", `${process.name} stopped long ago and holds ${bufferedBytes} bytes`);
+    });
   }
 
   #of(process: SimProcess): Map<string, number> {
