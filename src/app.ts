@@ -7,12 +7,13 @@
  */
 
 import manifest from "../deno.json" with { type: "json" };
-import { type AwsOptions, connectAws } from "./adapters/aws_calls.ts";
+import { type AwsClients, type AwsOptions, connectAws } from "./adapters/aws_calls.ts";
 import {
   checkOnFailure,
   type OnFailure,
   openFailureDestination,
 } from "./adapters/failure_destination.ts";
+import type { KinesisFanOutOptions } from "./adapters/kinesis_fan_out.ts";
 import { systemClock, systemRandom } from "./adapters/system.ts";
 import { defaultWorkerId } from "./adapters/worker_identity.ts";
 import { type ReactoKinesixConfig, resolveConfig, type ResolvedConfig } from "./core/config.ts";
@@ -333,14 +334,29 @@ async function connect(
   const tableName = options.appName + config.dynamoDBTableSuffix;
   const aws = await connectAws(options, { maxSockets: SOCKETS_MAX });
   const { DynamoLeaseStore } = await import("./adapters/dynamo_lease_store.ts");
-  const { KinesisPollingSource } = await import("./adapters/kinesis_polling.ts");
   const common = { streamName, config, ...deps };
+  const consumerName = config.consumerName || options.appName;
   return {
     ...deps,
     store: store ?? new DynamoLeaseStore({ ...common, client: aws.dynamoDB, tableName }),
-    source: source ?? new KinesisPollingSource({ ...common, client: aws.kinesis }),
+    source: source ?? await openStream(aws, { ...common, consumerName }),
     close: () => aws.close(),
   };
+}
+
+async function openStream(
+  aws: AwsClients,
+  options: Omit<KinesisFanOutOptions, "client" | "eventStreams"> & {
+    readonly config: ResolvedConfig;
+  },
+): Promise<StreamSource> {
+  const client = aws.kinesis;
+  if (options.config.retrieval === "polling") {
+    const { KinesisPollingSource } = await import("./adapters/kinesis_polling.ts");
+    return new KinesisPollingSource({ ...options, client });
+  }
+  const { KinesisFanOutSource } = await import("./adapters/kinesis_fan_out.ts");
+  return new KinesisFanOutSource({ ...options, client, eventStreams: await aws.eventStreams() });
 }
 
 function checkNames(options: ClusterOptions): Pick<ClusterOptions, "appName" | "streamName"> {

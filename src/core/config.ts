@@ -7,8 +7,8 @@
  */
 
 import { type Checkpoint, TRIM_HORIZON } from "./checkpoint.ts";
-import { formatDuration } from "./duration.ts";
-import { checkSetting, type Setting } from "./setting.ts";
+import { checkTogether } from "./config_checks.ts";
+import { checkSetting, choice, count, duration, type Setting, type SettingRow } from "./setting.ts";
 
 /** Where a stream that was never processed by the app begins. A number is milliseconds since the epoch. */
 export type InitialPosition = "TRIM_HORIZON" | "LATEST" | Date | number;
@@ -172,6 +172,20 @@ export interface ReactoKinesixConfig {
    * @default {"partitionKey"}
    */
   readonly orderBy?: "partitionKey" | "shard" | "none";
+  /**
+   * How records are read: by `GetRecords`, up to 5 times a second and shared with other readers of the shard (`polling`), or sent by
+   * Kinesis as soon as they are there, to a registered consumer of this app, which AWS charges for (`fan-out`).
+   *
+   * @default {"polling"}
+   */
+  readonly retrieval?: "polling" | "fan-out";
+  /**
+   * The name of the registered consumer with `retrieval` `fan-out`; empty is the name of the app. 0 to 128 letters, digits, `_`,
+   * `-` or `.`. Workers of one app need the same one, and different apps different ones.
+   *
+   * @default {""}
+   */
+  readonly consumerName?: string;
 }
 
 /** Every setting with a checked value. */
@@ -182,7 +196,7 @@ export type ResolvedConfig =
 const DAY = 86_400_000;
 const HOUR = 3_600_000;
 
-const TABLE: { readonly [K in keyof ResolvedConfig]: Omit<Setting, "name" | "flag"> } = {
+const TABLE: { readonly [K in keyof ResolvedConfig]: SettingRow } = {
   dynamoDBReadThroughput: count(1, 40_000, 10, "read capacity units of the state table"),
   dynamoDBWriteThroughput: count(1, 40_000, 10, "write capacity units of the state table"),
   dynamoDBTableSuffix: {
@@ -274,6 +288,20 @@ const TABLE: { readonly [K in keyof ResolvedConfig]: Omit<Setting, "name" | "fla
     "partitionKey",
     "which records stay in order when several are processed at once",
   ),
+  retrieval: choice(
+    ["polling", "fan-out"],
+    "polling",
+    "records are asked for, or sent to a registered consumer (enhanced fan-out)",
+  ),
+  consumerName: {
+    type: {
+      kind: "text",
+      pattern: /^[A-Za-z0-9_.-]{0,128}$/,
+      words: "0 to 128 letters, digits, _, - or .",
+    },
+    defaultValue: "",
+    doc: "the registered consumer of enhanced fan-out, if not named as the app",
+  },
 };
 
 /** Every setting, in the order in which people read them. */
@@ -317,78 +345,4 @@ export function startingCheckpoint(
   // otherwise begin later, and skip the records in between.
   if (position === "TRIM_HORIZON") return TRIM_HORIZON;
   return { kind: "timestamp", timestamp: position === "LATEST" ? now : position };
-}
-
-function checkTogether(config: ResolvedConfig): void {
-  const { heartbeat, heartbeatTimeout, handoverRequestExpiry } = config;
-  if (heartbeatTimeout < 2 * heartbeat) {
-    throw new RangeError(
-      `Cannot use setting "heartbeatTimeout": it must be at least twice "heartbeat" (2 x ` +
-        `${
-          formatDuration(heartbeat)
-        }), or one lost heartbeat costs a live worker its shards; given ` +
-        formatDuration(heartbeatTimeout),
-    );
-  }
-  const { checkpointMode, checkpointFrequency, processTimeout } = config;
-  if (checkpointMode === "manual" && processTimeout > 0 && processTimeout <= checkpointFrequency) {
-    throw new RangeError(
-      `Cannot use setting "processTimeout": with "checkpointMode" manual it must be more than ` +
-        `"checkpointFrequency" (${
-          formatDuration(checkpointFrequency)
-        }), or a processor that waits ` +
-        `for its checkpoint runs out of time; given ${formatDuration(processTimeout)}`,
-    );
-  }
-  checkConcurrency(config);
-  const least = heartbeatTimeout + config.checkPendingHandoverRequestFrequency;
-  if (handoverRequestExpiry < least) {
-    throw new RangeError(
-      `Cannot use setting "handoverRequestExpiry": it must be at least "heartbeatTimeout" + ` +
-        `"checkPendingHandoverRequestFrequency" (${formatDuration(least)}), or requests expire ` +
-        `before they are seen; given ${formatDuration(handoverRequestExpiry)}`,
-    );
-  }
-}
-
-function checkConcurrency({ concurrency, orderBy, checkpointMode }: ResolvedConfig): void {
-  if (concurrency === 1) return;
-  if (orderBy === "shard") {
-    throw new RangeError(
-      `Cannot use setting "concurrency": with "orderBy" shard the records of a shard come one after ` +
-        `the other, so it must be 1, or "orderBy" partitionKey or none; given ${concurrency}`,
-    );
-  }
-  if (checkpointMode === "manual") {
-    throw new RangeError(
-      `Cannot use setting "concurrency": with "checkpointMode" manual it must be 1, because a ` +
-        `checkpoint says that everything before it is finished too; given ${concurrency}`,
-    );
-  }
-}
-
-function duration(
-  min: number,
-  max: number,
-  defaultValue: number,
-  doc: string,
-): Omit<Setting, "name" | "flag"> {
-  return { type: { kind: "duration", min, max }, defaultValue, doc };
-}
-
-function count(
-  min: number,
-  max: number,
-  defaultValue: number,
-  doc: string,
-): Omit<Setting, "name" | "flag"> {
-  return { type: { kind: "count", min, max }, defaultValue, doc };
-}
-
-function choice(
-  choices: readonly string[],
-  defaultValue: string,
-  doc: string,
-): Omit<Setting, "name" | "flag"> {
-  return { type: { kind: "choice", choices }, defaultValue, doc };
 }
