@@ -5,6 +5,7 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import manifest from "../deno.json" with { type: "json" };
+import { memory } from "./memory.ts";
 import { type BenchOptions, missesOf, type Section, toData, toText } from "./report.ts";
 import { latency } from "./latency.ts";
 import { throughput } from "./throughput.ts";
@@ -12,6 +13,7 @@ import { throughput } from "./throughput.ts";
 /** An area is a file with one exported function, and a line here. */
 const AREAS: Readonly<Record<string, (options: BenchOptions) => Promise<readonly Section[]>>> = {
   throughput,
+  memory,
   latency,
 };
 
