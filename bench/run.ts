@@ -10,6 +10,7 @@ import { cost } from "./cost.ts";
 import { engine } from "./engine.ts";
 import { failover } from "./failover.ts";
 import { latency } from "./latency.ts";
+import { memory } from "./memory.ts";
 import { peers } from "./peers/peers.ts";
 import { type BenchOptions, missesOf, type Section, toData, toText } from "./report.ts";
 import { startup } from "./startup.ts";
@@ -22,6 +23,7 @@ export type Area = (options: BenchOptions) => Promise<readonly Section[]>;
 /** An area is a file with one exported function, and a line here. */
 export const AREAS: Readonly<Record<string, Area>> = {
   throughput,
+  memory,
   latency,
   concurrency,
   threads,
