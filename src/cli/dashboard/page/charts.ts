@@ -106,7 +106,7 @@ export class Charts {
 }
 
 function options({ root, lines, scales }: Chart): uPlot.Options {
-  const color = (name: string): string => getComputedStyle(root).getPropertyValue(name).trim();
+  const color = (name: string): string => colorOf(root, name);
   const axis = { stroke: color("--muted"), font: "11px system-ui", ticks: { show: false } };
   const grid = { stroke: color("--line"), width: 1 };
   return {
@@ -140,11 +140,20 @@ function options({ root, lines, scales }: Chart): uPlot.Options {
         stroke: color(line.color),
         width: 1.75,
         points: { show: false },
-        ...line.isFilled && { fill: `${color(line.color)}22` },
+        ...line.isFilled &&
+          { fill: color(line.color).replace("rgb(", "rgba(").replace(")", ", 0.13)") },
       })),
     ],
     hooks: { setCursor: [showValues(lines, scales)] },
   };
+}
+
+/** A colour of the page as a canvas takes it: one that depends on the scheme is known only where it is used. */
+function colorOf(root: HTMLElement, name: string): string {
+  root.style.color = `var(${name})`;
+  const { color } = getComputedStyle(root);
+  root.style.color = "";
+  return color;
 }
 
 /** The values under the pointer, in the corner: no legend that takes room while nobody points. */
