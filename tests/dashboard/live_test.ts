@@ -97,6 +97,7 @@ Deno.test("live: at most two updates a second, however much happens", async () =
       served.tell({
         type: "batch_processed",
         shardId,
+        filtered: 0,
         records: 1,
         bytes: 1,
         millisBehindLatest: i,

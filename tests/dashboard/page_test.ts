@@ -34,7 +34,14 @@ function tellSomething({ tell }: ServedDashboard): void {
   const shardId = "shardId-000000000000";
   tell({ type: "worker_started", version: "0.1.0", streamName: "orders" });
   tell({ type: "shard_claimed", shardId, term: 2, from: "worker-2", checkpoint: "TRIM_HORIZON" });
-  tell({ type: "batch_processed", shardId, records: 400, bytes: 80_000, millisBehindLatest: 0 });
+  tell({
+    type: "batch_processed",
+    shardId,
+    filtered: 0,
+    records: 400,
+    bytes: 80_000,
+    millisBehindLatest: 0,
+  });
   const error = { name: "TypeError", message: "Cannot read total of undefined" };
   tell({ type: "record_failed", shardId, sequenceNumber: "4968048628779695", attempt: 2, error });
   tell({ type: "shard_stopped", shardId, reason: "recordFailed" });
@@ -205,6 +212,7 @@ Deno.test({
         served.tell({
           type: "batch_processed",
           shardId,
+          filtered: 0,
           records,
           bytes: 9_000,
           millisBehindLatest,
