@@ -33,7 +33,7 @@ import {
   stopsAtHangup,
   type StopSignals,
 } from "./stop_signals.ts";
-import { sayError, type Terminal } from "./terminal.ts";
+import { printable, sayError, type Terminal } from "./terminal.ts";
 import { planThreads } from "./thread_flags.ts";
 import { UsageError } from "./usage_error.ts";
 import type { Values } from "./values.ts";
@@ -218,6 +218,7 @@ function openServer(
     address: http.address,
     token: http.token,
     lookForProcessor: processing.intervalMs === undefined ? undefined : look,
+    onOrder: (order) => terminal.say(printable(`ordered in the dashboard: ${order}`)),
     onError: (error) => sayError(error, terminal),
   });
   terminal.say(`listening on ${server.url}`);
