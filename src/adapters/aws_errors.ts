@@ -126,6 +126,16 @@ export function classify(error: unknown): Failure {
   return { kind: "unavailable", maybeApplied: true };
 }
 
+/** What a call lacked that was denied: good credentials, the permission, or something else that the message names. */
+export function denialOf(error: unknown): "credentials" | "permission" | "other" {
+  const { name, status } = facts(error);
+  const isAboutCredentials = [UNKNOWN_CREDENTIALS, NO_CREDENTIALS, EXPIRED_CREDENTIALS]
+    .some((names) => names.has(name));
+  if (isAboutCredentials) return "credentials";
+  if (UNUSABLE_KEY.has(name) || NO_PROCESS_PERMISSION.has(name)) return "other";
+  return LACKING_PERMISSION.has(name) || status === 403 ? "permission" : "other";
+}
+
 /** Whether a call that failed so may succeed when it is made again. */
 export function isRetriable(error: unknown): boolean {
   const { kind } = classify(error);

@@ -15,7 +15,7 @@ import {
   CHECKPOINT_SET,
 } from "./commands/checkpoint_commands.ts";
 import { DEMO, LOCAL } from "./commands/local_commands.ts";
-import { IAM_PRINT, TABLE_PRINT } from "./commands/setup_commands.ts";
+import { DOCTOR, IAM_PRINT, TABLE_PRINT } from "./commands/setup_commands.ts";
 import {
   SHARD_HANDOVER,
   SHARD_RELEASE,
@@ -40,6 +40,7 @@ export const COMMANDS: readonly Command[] = [
   CHECKPOINT_IMPORT,
   PUT,
   REDRIVE,
+  DOCTOR,
   IAM_PRINT,
   TABLE_PRINT,
   LOCAL,

@@ -9,7 +9,17 @@
 import { type ReactoKinesixConfig, SETTINGS } from "../../core/config.ts";
 import type { Setting } from "../../core/setting.ts";
 import type { Command } from "../command.ts";
-import { APP, JSON_SWITCH, REGION, STREAM, TABLE_SETTINGS } from "../common_flags.ts";
+import {
+  APP,
+  CONFIG,
+  DYNAMODB_ENDPOINT,
+  ENDPOINT,
+  JSON_SWITCH,
+  KINESIS_ENDPOINT,
+  REGION,
+  STREAM,
+  TABLE_SETTINGS,
+} from "../common_flags.ts";
 import { FAILURE_PLACE } from "../failure_flags.ts";
 import { type Flag, matching, oneOf } from "../flags.ts";
 
@@ -19,6 +29,41 @@ function settings(
 ): readonly Setting<keyof ReactoKinesixConfig>[] {
   return SETTINGS.filter(({ name }) => names.includes(name));
 }
+
+/** `kinesix doctor`. */
+export const DOCTOR: Command = {
+  name: "doctor",
+  summary: "look for what is wrong with a set-up, and say what to do about it",
+  details: [
+    "Credentials and each permission, the stream, its retention and lag, the state table and its",
+    "throughput, the clock, the workers, and shards that nobody has. Give it the settings of the workers.",
+    "It changes nothing. The exit code is 1 if there is a problem.",
+  ],
+  examples: [
+    "kinesix doctor --app TestApp --stream TestStream --region us-east-1",
+    "kinesix doctor --app TestApp --stream TestStream --json | jq '.checks[] | select(.verdict != \"ok\")'",
+  ],
+  flags: [
+    APP,
+    STREAM,
+    {
+      name: "on-failure",
+      placeholder: "PLACE",
+      doc: "where failure records go: look at that stream too",
+      accepts: FAILURE_PLACE,
+      isInEnvironment: true,
+    },
+    { name: "verbose", doc: "tell what is well too" },
+    JSON_SWITCH,
+    REGION,
+    ENDPOINT,
+    KINESIS_ENDPOINT,
+    DYNAMODB_ENDPOINT,
+    CONFIG,
+  ],
+  settings: SETTINGS,
+  load: () => import("../doctor.ts").then((module) => module.doctor),
+};
 
 const COMMAND: Flag = {
   name: "command",
