@@ -9,6 +9,7 @@
 import { connectAws } from "../adapters/aws_calls.ts";
 import { parseFailurePlace } from "../core/failure_place.ts";
 import { resolveConfig } from "../core/config.ts";
+import { parseDuration } from "../core/duration.ts";
 import { connection } from "./connection.ts";
 import { type CheckedFinding, judge } from "./doctor/checks.ts";
 import type { Verdict } from "./doctor/observation.ts";
@@ -51,7 +52,9 @@ export async function doctor(values: Values, terminal: Terminal): Promise<number
   const aws = connection(values, terminal, ["kinesis", "dynamodb"]);
   const clients = await connectAws(aws, { maxSockets: SOCKETS_MAX });
   try {
-    const findings = judge(await observe(patient, { clients, signal: signals.signal }));
+    const looksApartMs = parseDuration(values.need("looks-apart")) ?? 0;
+    const { signal } = signals;
+    const findings = judge(await observe(patient, { clients, signal, looksApartMs }));
     const isSound = findings.every(({ verdict }) => verdict !== "problem");
     const { appName, streamName, tableName } = patient;
     const report: Report = {

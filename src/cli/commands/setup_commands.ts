@@ -21,7 +21,7 @@ import {
   TABLE_SETTINGS,
 } from "../common_flags.ts";
 import { FAILURE_PLACE } from "../failure_flags.ts";
-import { type Flag, matching, oneOf } from "../flags.ts";
+import { type Flag, matching, oneOf, timeFrom } from "../flags.ts";
 
 /** Which settings are flags of a command that does not take all of them. */
 function settings(
@@ -52,6 +52,14 @@ export const DOCTOR: Command = {
       doc: "where failure records go: look at that stream too",
       accepts: FAILURE_PLACE,
       isInEnvironment: true,
+    },
+    {
+      name: "looks-apart",
+      placeholder: "TIME",
+      doc:
+        "time between two looks at the rows: whoever moves in it is alive, what stays may be stuck",
+      accepts: timeFrom(0, 600_000),
+      defaultValue: "3s",
     },
     { name: "verbose", doc: "tell what is well too" },
     JSON_SWITCH,

@@ -75,10 +75,9 @@ export class Asking {
   /** Makes a call. A service that cannot be reached is not asked again. */
   async ask<T>(question: Question, call: () => Promise<T>): Promise<Answer<T>> {
     const { service, action } = question;
-    if (this.#unreachable.has(service)) {
-      return { kind: "notAsked", why: `${service} cannot be reached` };
-    }
-    const answer = await this.#answer(question, call);
+    const answer: Answer<T> = this.#unreachable.has(service)
+      ? { kind: "notAsked", why: `${service} cannot be reached` }
+      : await this.#answer(question, call);
     if (this.#answers.get(action)?.kind !== "answered") this.#answers.set(action, answer);
     return answer;
   }

@@ -35,11 +35,11 @@ export interface Patient {
 export interface ObserveOptions {
   readonly clients: AwsClients;
   readonly signal: AbortSignal;
+  /** The time between two looks at the rows, in milliseconds. */
+  readonly looksApartMs: number;
 }
 
 const HOUR_MS = 3_600_000;
-/** Between two looks: what is on its way between two workers has arrived, and two processes of one name have met. */
-const LOOK_AGAIN_MS = 3_000;
 const CLOCK_WRONG_MS = 5_000;
 
 /** Looks at everything. */
@@ -53,7 +53,7 @@ export async function observe(patient: Patient, options: ObserveOptions): Promis
   }
   const table = await describeTable(patient, asking, clients);
   const store = storeOf(patient, clients);
-  const lookAgainAt = performance.now() + LOOK_AGAIN_MS;
+  const lookAgainAt = performance.now() + options.looksApartMs;
   const first = await look(patient, { asking, store, signal });
   await tryWrites(patient, asking, clients.dynamoDB);
   const stream = await describeStream(patient.streamName, { asking, clients, signal });

@@ -7,6 +7,7 @@
  */
 
 import { coverageOf } from "../../core/key_space.ts";
+import { count } from "../event_text.ts";
 import { rough } from "./access_checks.ts";
 import {
   type Answer,
@@ -77,7 +78,7 @@ const HASH_KEYS: Check = {
     );
     const { holes, overlaps } = coverageOf(ranges);
     if (holes.length === 0 && overlaps.length === 0) {
-      return ok(`${open.length} open shards have each hash key once`);
+      return ok(`${count(open.length, "open shard")} cover each hash key once`);
     }
     const what = [
       ...holes.map(({ start, end }) => `no open shard has the hash keys ${start} to ${end}`),

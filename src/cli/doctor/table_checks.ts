@@ -9,6 +9,7 @@
 import { HASH_KEY, RANGE_KEY } from "../../adapters/row_codec.ts";
 import { isEnded } from "../../core/lease.ts";
 import { checkpointWritesMax, readUnitsAtRest, writesAtRest } from "../../core/sizing.ts";
+import { count } from "../event_text.ts";
 import { lastLook, livingWorkers } from "./cluster_checks.ts";
 import { type Check, type Finding, names, type Observation, ok, unknown } from "./observation.ts";
 
@@ -94,7 +95,7 @@ const THROUGHPUT: Check = {
     const { isPaidPerRequest, readUnits, writeUnits } = table.value;
     if (isPaidPerRequest) return ok("paid per request");
     const need = needOf(seen);
-    const cluster = `${need.workers} workers and ${need.open} open shards`;
+    const cluster = `${count(need.workers, "worker")} and ${count(need.open, "open shard")}`;
     if (need.writes > writeUnits || need.readUnits > readUnits) {
       return {
         verdict: "problem",
