@@ -15,7 +15,7 @@ import {
   CHECKPOINT_SET,
 } from "./commands/checkpoint_commands.ts";
 import { DEMO, LOCAL } from "./commands/local_commands.ts";
-import { DOCTOR, IAM_PRINT, TABLE_PRINT } from "./commands/setup_commands.ts";
+import { COST, DOCTOR, IAM_PRINT, TABLE_PRINT } from "./commands/setup_commands.ts";
 import {
   SHARD_HANDOVER,
   SHARD_RELEASE,
@@ -41,6 +41,7 @@ export const COMMANDS: readonly Command[] = [
   PUT,
   REDRIVE,
   DOCTOR,
+  COST,
   IAM_PRINT,
   TABLE_PRINT,
   LOCAL,

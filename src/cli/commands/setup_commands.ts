@@ -16,12 +16,13 @@ import {
   ENDPOINT,
   JSON_SWITCH,
   KINESIS_ENDPOINT,
+  numberFlag,
   REGION,
   STREAM,
   TABLE_SETTINGS,
 } from "../common_flags.ts";
 import { FAILURE_PLACE } from "../failure_flags.ts";
-import { type Flag, matching, oneOf, timeFrom } from "../flags.ts";
+import { type Flag, matching, oneOf, timeFrom, wholeNumber } from "../flags.ts";
 
 /** Which settings are flags of a command that does not take all of them. */
 function settings(
@@ -72,6 +73,73 @@ export const DOCTOR: Command = {
   settings: SETTINGS,
   load: () => import("../doctor.ts").then((module) => module.doctor),
 };
+
+/** A cluster that is looked at is named in the call, and not by an environment that is for workers. */
+const LIVE = { isRequired: false, isInEnvironment: false } as const;
+
+/** `kinesix cost`. */
+export const COST: Command = {
+  name: "cost",
+  summary: "show what a cluster costs a month, with the arithmetic",
+  details: [
+    "Of Kinesis and DynamoDB, from the numbers given; with --app and --stream from a cluster: its shards,",
+    "workers, stream and table, where they are not given.",
+  ],
+  examples: [
+    "kinesix cost --shards 20 --workers 4 --records-per-second 5000 --record-bytes 800",
+    "kinesix cost --app TestApp --stream TestStream --region us-east-1 --retrieval fan-out",
+  ],
+  flags: [
+    { ...STREAM, ...LIVE, doc: "look at this stream" },
+    { ...APP, ...LIVE, doc: "look at the state table of this app" },
+    numberOf("shards", "the number of open shards", 10_000),
+    numberOf("workers", "the number of workers (default: 1)", 10_000),
+    numberFlag("records-per-second", "of all shards together", [0, 1_000_000_000, 0]),
+    numberFlag("record-bytes", "the size of a record", [1, 10_485_760, 1_000]),
+    {
+      name: "retrieval",
+      placeholder: "R",
+      doc: "polling or fan-out (a registered consumer)",
+      accepts: oneOf("polling", "fan-out"),
+      defaultValue: "polling",
+    },
+    {
+      name: "stream-mode",
+      placeholder: "M",
+      doc: "provisioned or on-demand (default: provisioned)",
+      accepts: oneOf("provisioned", "on-demand"),
+    },
+    {
+      name: "prices",
+      placeholder: "FILE.json",
+      doc: 'other prices than those of us-east-1, such as {"shardHour": 0.018}',
+    },
+    JSON_SWITCH,
+    REGION,
+    ENDPOINT,
+    KINESIS_ENDPOINT,
+    DYNAMODB_ENDPOINT,
+    CONFIG,
+  ],
+  settings: settings(
+    "dynamoDBTableSuffix",
+    "billingMode",
+    "dynamoDBReadThroughput",
+    "dynamoDBWriteThroughput",
+    "heartbeat",
+    "heartbeatTimeout",
+    "checkpointFrequency",
+    "checkStreamChangesFrequency",
+    "checkUnprocessedShardsFrequency",
+    "checkPendingHandoverRequestFrequency",
+    "handoverRequestExpiry",
+  ),
+  load: () => import("../cost.ts").then((module) => module.cost),
+};
+
+function numberOf(name: string, doc: string, max: number): Flag {
+  return { name, placeholder: "N", doc, accepts: wholeNumber(1, max) };
+}
 
 const COMMAND: Flag = {
   name: "command",

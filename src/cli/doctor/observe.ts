@@ -6,10 +6,8 @@
  * @module
  */
 
-import { DescribeTableCommand } from "@aws-sdk/client-dynamodb";
-import { DescribeStreamSummaryCommand } from "@aws-sdk/client-kinesis";
 import { delay } from "@std/async/delay";
-import { type AwsClients, withoutRetries } from "../../adapters/aws_calls.ts";
+import type { AwsClients } from "../../adapters/aws_calls.ts";
 import { DynamoLeaseStore } from "../../adapters/dynamo_lease_store.ts";
 import { KinesisPollingSource } from "../../adapters/kinesis_polling.ts";
 import { systemClock } from "../../adapters/system.ts";
@@ -18,8 +16,9 @@ import { messageOf } from "../../errors.ts";
 import type { LeaseStore } from "../../ports.ts";
 import { permissionsFor } from "../permissions.ts";
 import { Asking } from "./asking.ts";
+import { describeStream, describeTable } from "./describe.ts";
 import { readLags } from "./lags.ts";
-import type { Answer, Look, Observation, StreamFacts, TableFacts } from "./observation.ts";
+import type { Answer, Look, Observation } from "./observation.ts";
 import { tryWrites } from "./writes.ts";
 
 /** What is to be looked at. */
@@ -39,7 +38,6 @@ export interface ObserveOptions {
   readonly looksApartMs: number;
 }
 
-const HOUR_MS = 3_600_000;
 const CLOCK_WRONG_MS = 5_000;
 
 /** Looks at everything. */
@@ -51,7 +49,7 @@ export async function observe(patient: Patient, options: ObserveOptions): Promis
     const why = credentials.kind === "answered" ? "no region is set" : "there are no credentials";
     return unasked(patient, { credentials, region, why });
   }
-  const table = await describeTable(patient, asking, clients);
+  const table = await describeTable(patient.tableName, { asking, clients, signal });
   const store = storeOf(patient, clients);
   const lookAgainAt = performance.now() + options.looksApartMs;
   const first = await look(patient, { asking, store, signal });
@@ -136,62 +134,6 @@ function unasked(
     ...{ stream: answer, shards: answer, lags: answer, table: answer },
     looks: [],
   };
-}
-
-async function describeStream(
-  streamName: string,
-  options: {
-    readonly asking: Asking;
-    readonly clients: AwsClients;
-    readonly signal: AbortSignal;
-  },
-): Promise<Answer<StreamFacts>> {
-  const { asking, clients, signal } = options;
-  return await asking.ask({
-    service: "Kinesis",
-    action: "kinesis:DescribeStreamSummary",
-    task: `look at stream "${streamName}"`,
-  }, async () => {
-    const command = withoutRetries(new DescribeStreamSummaryCommand({ StreamName: streamName }));
-    const reply = await clients.kinesis.send(command, { abortSignal: signal });
-    const { StreamStatus, StreamModeDetails, RetentionPeriodHours = 24 } =
-      reply.StreamDescriptionSummary ?? {};
-    return {
-      status: StreamStatus ?? "ACTIVE",
-      mode: StreamModeDetails?.StreamMode ?? "PROVISIONED",
-      retentionMs: RetentionPeriodHours * HOUR_MS,
-    };
-  });
-}
-
-async function describeTable(
-  { tableName }: Patient,
-  asking: Asking,
-  { dynamoDB }: AwsClients,
-): Promise<Answer<TableFacts | null>> {
-  const answer = await asking.ask<TableFacts>({
-    service: "DynamoDB",
-    action: "dynamodb:DescribeTable",
-    task: `look at state table "${tableName}"`,
-  }, async () => {
-    const command = withoutRetries(new DescribeTableCommand({ TableName: tableName }));
-    const { Table: table = {} } = await dynamoDB.send(command);
-    const types = new Map(
-      table.AttributeDefinitions?.map((a) => [a.AttributeName, a.AttributeType]),
-    );
-    return {
-      status: table.TableStatus ?? "ACTIVE",
-      keys: (table.KeySchema ?? []).map((key) =>
-        `${key.AttributeName} (${key.KeyType}, ${types.get(key.AttributeName)})`
-      ),
-      isPaidPerRequest: table.BillingModeSummary?.BillingMode === "PAY_PER_REQUEST",
-      readUnits: table.ProvisionedThroughput?.ReadCapacityUnits ?? 0,
-      writeUnits: table.ProvisionedThroughput?.WriteCapacityUnits ?? 0,
-    };
-  });
-  return answer.kind === "failed" && answer.failure === "missing"
-    ? { kind: "answered", value: null }
-    : answer;
 }
 
 /** Reads the rows; undefined if that is not possible. A single row is read too, which is a permission of its own. */
