@@ -22,7 +22,7 @@ import {
   SHARD_START,
   SHARD_STOP,
 } from "./commands/shard_commands.ts";
-import { PUT, REDRIVE } from "./commands/stream_commands.ts";
+import { CONSUMER_DEREGISTER, CONSUMER_LIST, PUT, REDRIVE } from "./commands/stream_commands.ts";
 import { RUN, STATUS } from "./commands/worker_commands.ts";
 
 /** Every command. */
@@ -40,6 +40,8 @@ export const COMMANDS: readonly Command[] = [
   CHECKPOINT_IMPORT,
   PUT,
   REDRIVE,
+  CONSUMER_LIST,
+  CONSUMER_DEREGISTER,
   DOCTOR,
   COST,
   IAM_PRINT,

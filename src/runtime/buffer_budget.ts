@@ -13,11 +13,19 @@ interface Waiting extends Ask {
   readonly grant: (bytes: number) => void;
 }
 
+/** The other turns that hold something. */
+interface Holders {
+  readonly tellScarce: () => void;
+  readonly close: () => void;
+}
+
 /** The budget of a worker. */
 export class BufferBudget {
   readonly #shares: BufferShares;
   /** In the order in which they asked. */
   readonly #waiting = new Set<Waiting>();
+  /** Who is told when somebody has to wait. */
+  readonly #holders = new Set<() => void>();
 
   /** @param maxBytes What all shards should hold together at most. */
   constructor(maxBytes: number) {
@@ -29,9 +37,22 @@ export class BufferBudget {
     return this.#shares.held;
   }
 
-  /** The part of one turn on a shard. */
-  open(): ShardBudget {
-    return new ShardBudget(this.#shares, this.#waiting);
+  /** Whether somebody waits for room: what is in hand is not to be kept for longer than it must. */
+  get isScarce(): boolean {
+    return this.#waiting.size > 0;
+  }
+
+  /**
+   * The part of one turn on a shard.
+   *
+   * @param onScarce Is called when somebody has to wait for room.
+   */
+  open(onScarce?: () => void): ShardBudget {
+    if (onScarce !== undefined) this.#holders.add(onScarce);
+    return new ShardBudget(this.#shares, this.#waiting, {
+      tellScarce: () => this.#holders.forEach((tell) => tell()),
+      close: () => onScarce !== undefined && this.#holders.delete(onScarce),
+    });
   }
 }
 
@@ -40,35 +61,37 @@ export class ShardBudget implements ReadBudget, Disposable {
   readonly #shares: BufferShares;
   readonly #waiting: Set<Waiting>;
   readonly #share: Share;
-  /** Of what it holds: what the read may bring that is under way. */
-  #reading = 0;
+  readonly #holders: Holders;
 
-  constructor(shares: BufferShares, waiting: Set<Waiting>) {
+  constructor(shares: BufferShares, waiting: Set<Waiting>, holders: Holders) {
     this.#shares = shares;
     this.#waiting = waiting;
+    this.#holders = holders;
     this.#share = shares.join();
   }
 
   async take(
     wanted: number,
-    options: { readonly least: number; readonly signal: AbortSignal },
+    options: { readonly least: number; readonly enough?: number; readonly signal: AbortSignal },
   ): Promise<number> {
-    const { least, signal } = options;
+    const { least, enough = wanted, signal } = options;
     signal.throwIfAborted();
     this.giveBack();
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const grant = (bytes: number): void => {
-      this.#reading = bytes;
-      resolve();
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    const ask: Waiting = {
+      share: this.#share,
+      wanted: Math.max(wanted, least),
+      least,
+      enough,
+      grant: resolve,
     };
-    const ask: Waiting = { share: this.#share, wanted: Math.max(wanted, least), least, grant };
     const onAbort = (): void => reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
     this.#waiting.add(ask);
     try {
       this.#serve();
-      await promise;
-      return this.#reading;
+      if (this.#waiting.has(ask)) this.#holders.tellScarce();
+      return await promise;
     } finally {
       signal.removeEventListener("abort", onAbort);
       // Whoever waited behind it may go on.
@@ -77,14 +100,13 @@ export class ShardBudget implements ReadBudget, Disposable {
   }
 
   giveBack(): void {
-    this.finished(this.#reading);
-    this.#reading = 0;
+    this.arrived(0);
   }
 
   /** The read brought so many bytes, which count until they are finished. */
   arrived(bytes: number): void {
-    this.#shares.change(this.#share, bytes);
-    this.giveBack();
+    this.#shares.land(this.#share, bytes);
+    this.#serve();
   }
 
   /** What may come on top of what this turn holds, in bytes. */
@@ -106,6 +128,7 @@ export class ShardBudget implements ReadBudget, Disposable {
 
   /** Everything that the turn held is free for others. */
   [Symbol.dispose](): void {
+    this.#holders.close();
     this.#shares.leave(this.#share);
     this.#serve();
   }

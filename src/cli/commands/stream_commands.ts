@@ -105,3 +105,33 @@ export const REDRIVE: Command = {
   settings: [],
   load: () => import("../redrive.ts").then((module) => module.redrive),
 };
+
+/** `kinesix consumer list`. */
+export const CONSUMER_LIST: Command = {
+  name: "consumer list",
+  summary: "list the registered consumers of a stream (enhanced fan-out)",
+  details: ["AWS charges for each of them by the hour and shard, used or not."],
+  examples: ["kinesix consumer list --stream TestStream --region us-east-1"],
+  flags: [STREAM, JSON_SWITCH, REGION, ENDPOINT, KINESIS_ENDPOINT],
+  settings: [],
+  load: () => import("../consumer.ts").then((module) => module.listConsumers),
+};
+
+/** `kinesix consumer deregister`. */
+export const CONSUMER_DEREGISTER: Command = {
+  name: "consumer deregister",
+  summary: "deregister a consumer that is not used any more",
+  details: [
+    "Stop the workers of its app first, or change them to --retrieval polling: those that read as this",
+    "consumer register it again. No record and no checkpoint is lost.",
+  ],
+  examples: ["kinesix consumer deregister TestApp --stream TestStream --region us-east-1"],
+  args: [{
+    name: "NAME",
+    doc: "the name of the consumer: that of the app, unless --consumer-name named it",
+    accepts: matching(/^[A-Za-z0-9_.-]{1,128}$/, "1 to 128 letters, digits, _, - or ."),
+  }],
+  flags: [STREAM, JSON_SWITCH, REGION, ENDPOINT, KINESIS_ENDPOINT],
+  settings: [],
+  load: () => import("../consumer.ts").then((module) => module.deregisterConsumer),
+};
