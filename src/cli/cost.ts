@@ -79,7 +79,6 @@ async function usageOf(
       "Cannot run without --shards N: the number of shards; or give --app and --stream of a cluster",
     );
   }
-  const isFanOut = values.need("retrieval") === "fan-out";
   const isOnDemand = values.text("stream-mode") === "on-demand";
   const streamMode = values.text("stream-mode") === undefined ? found.streamMode : undefined;
   return {
@@ -88,7 +87,7 @@ async function usageOf(
     recordsPerSecond: values.needNumber("records-per-second"),
     recordBytes: values.needNumber("record-bytes"),
     streamMode: streamMode ?? (isOnDemand ? "on-demand" : "provisioned"),
-    retrieval: isFanOut ? "fan-out" : "polling",
+    retrieval: config.retrieval,
     table: found.table ??
       (config.billingMode === "PAY_PER_REQUEST" ? { billing: "PAY_PER_REQUEST" } : {
         billing: "PROVISIONED",

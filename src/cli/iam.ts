@@ -39,7 +39,7 @@ export async function printPolicy(values: Values, terminal: Terminal): Promise<n
 /** A flag that would change nothing is a misunderstanding, and in a policy one that somebody finds out at night. */
 function checkNeeds({ purpose, isFanOut, createsTable, failureStream, kclTable }: Needs): void {
   const misplaced = [
-    ["--fan-out", isFanOut, ["run"]],
+    ["--fan-out", isFanOut, ["run", "doctor"]],
     ["--create-table", createsTable, ["run", "steer"]],
     ["--on-failure", failureStream !== undefined, ["run", "doctor", "redrive"]],
     ["--from-kcl", kclTable !== undefined, ["steer"]],

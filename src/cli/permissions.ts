@@ -7,7 +7,15 @@
  */
 
 /** What a command is for, as far as permissions go. */
-export type Purpose = "run" | "status" | "steer" | "put" | "tail" | "redrive" | "doctor";
+export type Purpose =
+  | "run"
+  | "status"
+  | "steer"
+  | "put"
+  | "tail"
+  | "redrive"
+  | "consumer"
+  | "doctor";
 
 /** Every purpose, and what it stands for. */
 export const PURPOSES: { readonly [P in Purpose]: string } = {
@@ -17,6 +25,7 @@ export const PURPOSES: { readonly [P in Purpose]: string } = {
   put: "kinesix put",
   tail: "reading a stream without state",
   redrive: "kinesix redrive",
+  consumer: "kinesix consumer",
   doctor: "kinesix doctor, which also tries those of a worker",
 };
 
@@ -63,6 +72,7 @@ export interface Policy {
 
 const READ_STREAM = ["kinesis:ListShards", "kinesis:GetShardIterator", "kinesis:GetRecords"];
 const SUMMARY = "kinesis:DescribeStreamSummary";
+const FIND_CONSUMER = "kinesis:DescribeStreamConsumer";
 const CREATE_TABLE = ["dynamodb:CreateTable", "dynamodb:UpdateTable"];
 const STEER_TABLE = ["dynamodb:Query", "dynamodb:GetItem", "dynamodb:UpdateItem"];
 
@@ -128,6 +138,8 @@ function streamActions({ purpose, isFanOut }: Needs): readonly string[] {
     case "put":
     case "redrive":
       return ["kinesis:PutRecords"];
+    case "consumer":
+      return [SUMMARY, "kinesis:ListStreamConsumers"];
     case "status":
       return [];
     default:
@@ -136,9 +148,10 @@ function streamActions({ purpose, isFanOut }: Needs): readonly string[] {
 }
 
 function consumerActions({ purpose, isFanOut }: Needs): readonly string[] {
-  return purpose === "run" && isFanOut
-    ? ["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"]
-    : [];
+  if (purpose === "consumer") return ["kinesis:DeregisterStreamConsumer"];
+  if (!isFanOut) return [];
+  if (purpose === "doctor") return [FIND_CONSUMER];
+  return purpose === "run" ? [FIND_CONSUMER, "kinesis:SubscribeToShard"] : [];
 }
 
 function failureActions({ purpose, failureStream }: Needs): readonly string[] {
@@ -167,6 +180,7 @@ function tableActions({ purpose, createsTable }: Needs): readonly string[] {
     case "put":
     case "tail":
     case "redrive":
+    case "consumer":
       return [];
     default:
       return purpose satisfies never;

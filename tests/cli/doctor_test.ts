@@ -145,6 +145,27 @@ Deno.test("doctor: a stream that is not there, for the records or for failure re
   ]);
 });
 
+Deno.test("doctor: with fan-out the consumer, and its permission instead of those of polling", async () => {
+  await using clinic = await Clinic.start({ kinesis: deny("GetRecords") });
+  await clinic.rows(...SOUND);
+  const fanOut = ["--retrieval=fan-out", "--consumer-name=C"];
+  const registered = 'warning: stream "S" has no consumer "C"';
+  const found = ills(await clinic.examine(...fanOut));
+  assertEquals(Object.keys(found), ["registered consumer", "lag and retention"]);
+  assertEquals(found["registered consumer"], registered);
+  const { StreamDescriptionSummary: { StreamARN } } = clinic.kinesis.engine.call(
+    "DescribeStreamSummary",
+    { StreamName: "S" },
+  ) as { StreamDescriptionSummary: { StreamARN: string } };
+  clinic.kinesis.engine.call("RegisterStreamConsumer", { StreamARN, ConsumerName: "C" });
+  assertEquals(Object.keys(ills(await clinic.examine(...fanOut))), ["lag and retention"]);
+  await using strict = await Clinic.start({ kinesis: deny("DescribeStreamConsumer") });
+  await strict.rows(...SOUND);
+  const report = await strict.examine(...fanOut);
+  assertMatch(ills(report)["permission kinesis:DescribeStreamConsumer"] ?? "", /^problem: .*lack/);
+  assertEquals(report.checks.some(({ check }) => /Register|Subscribe/.test(check)), false);
+});
+
 Deno.test("doctor: hash keys that no open shard has, and that two have", async () => {
   let change = (shards: readonly object[]): readonly object[] => shards.slice(0, 3);
   await using clinic = await Clinic.start({

@@ -58,6 +58,11 @@ Deno.test("iam print: each flag adds what it needs, and nothing else", async () 
     Resource: "arn:aws:kinesis:eu-west-1:123456789012:stream/S/consumer/*",
   });
   assert(!JSON.stringify(fanOut).includes("GetRecords"));
+  const consumer = await policy("--command=consumer");
+  assertEquals(consumer.Statement.map(({ Action }: { Action: string[] }) => Action), [
+    ["kinesis:DescribeStreamSummary", "kinesis:ListStreamConsumers"],
+    ["kinesis:DeregisterStreamConsumer"],
+  ]);
   const failing = await policy("--on-failure=kinesis:F");
   assertEquals(failing.Statement[1].Resource, "arn:aws:kinesis:eu-west-1:123456789012:stream/F");
   assertEquals(failing.Statement[1].Action, [
@@ -99,7 +104,9 @@ Deno.test("iam print: every purpose has a policy without repetitions, and a tail
     const actions = permissionsFor(needs).map(({ action, target }) => `${target} ${action}`);
     assert(actions.length > 0, purpose);
     assertEquals(new Set(actions).size, actions.length);
-    if (["put", "tail", "redrive"].includes(purpose)) assert(!actions.join().includes("dynamodb:"));
+    if (["put", "tail", "redrive", "consumer"].includes(purpose)) {
+      assert(!actions.join().includes("dynamodb:"));
+    }
   }
 });
 

@@ -97,13 +97,6 @@ export const COST: Command = {
     numberFlag("records-per-second", "of all shards together", [0, 1_000_000_000, 0]),
     numberFlag("record-bytes", "the size of a record", [1, 10_485_760, 1_000]),
     {
-      name: "retrieval",
-      placeholder: "R",
-      doc: "polling or fan-out (a registered consumer)",
-      accepts: oneOf("polling", "fan-out"),
-      defaultValue: "polling",
-    },
-    {
       name: "stream-mode",
       placeholder: "M",
       doc: "provisioned or on-demand (default: provisioned)",
@@ -133,6 +126,7 @@ export const COST: Command = {
     "checkUnprocessedShardsFrequency",
     "checkPendingHandoverRequestFrequency",
     "handoverRequestExpiry",
+    "retrieval",
   ),
   load: () => import("../cost.ts").then((module) => module.cost),
 };
@@ -144,8 +138,8 @@ function numberOf(name: string, doc: string, max: number): Flag {
 const COMMAND: Flag = {
   name: "command",
   placeholder: "C",
-  doc: "run (a worker), status, steer (shard, checkpoint), put, tail, redrive or doctor",
-  accepts: oneOf("run", "status", "steer", "put", "tail", "redrive", "doctor"),
+  doc: "run (a worker), status, steer (shard, checkpoint), put, tail, redrive, consumer or doctor",
+  accepts: oneOf("run", "status", "steer", "put", "tail", "redrive", "consumer", "doctor"),
   defaultValue: "run",
 };
 

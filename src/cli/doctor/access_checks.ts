@@ -102,22 +102,26 @@ function permission(action: string): Check {
       if (answer.kind !== "failed" || answer.failure !== "denied") return unknown(answer);
       const { appName, streamName } = seen;
       const region = seen.region.kind === "answered" ? seen.region.value : "REGION";
-      const { config } = seen;
-      const isUsual = config.dynamoDBTableSuffix === "KinesisState";
-      const suffix = isUsual ? "" : ` --dynamodb-table-suffix ${config.dynamoDBTableSuffix}`;
+      const { retrieval, dynamoDBTableSuffix: suffix } = seen.config;
+      const flags = (suffix === "KinesisState" ? "" : ` --dynamodb-table-suffix ${suffix}`) +
+        (retrieval === "fan-out" ? " --fan-out" : "");
       return {
         verdict: "problem",
         what: answer.message,
         meaning: "a worker with these credentials fails where it needs it",
         remedy: `allow "${action}" to this role: kinesix iam print --app ${appName} --stream ` +
-          `${streamName} --region ${region} --account ACCOUNT${suffix} prints the policy`,
+          `${streamName} --region ${region} --account ACCOUNT${flags} prints the policy`,
       };
     },
   };
 }
 
-const ACTIONS = permissionsFor({ purpose: "run", isFanOut: false, createsTable: false })
-  .map(({ action }) => action);
+/** Of both ways to read; what was not tried has nothing to say. */
+const ACTIONS: ReadonlySet<string> = new Set(
+  [false, true].flatMap((isFanOut) =>
+    permissionsFor({ purpose: "run", isFanOut, createsTable: false })
+  ).map(({ action }) => action),
+);
 
 /** How AWS is reached. */
 export const ACCESS_CHECKS: readonly Check[] = [
@@ -126,7 +130,7 @@ export const ACCESS_CHECKS: readonly Check[] = [
   service("Kinesis"),
   service("DynamoDB"),
   CLOCK,
-  ...ACTIONS.map(permission),
+  ...[...ACTIONS].map(permission),
 ];
 
 /** A time as people say it, to two digits or so. */

@@ -34,9 +34,10 @@ export async function describeStream(
   }, async () => {
     const command = withoutRetries(new DescribeStreamSummaryCommand({ StreamName: streamName }));
     const reply = await clients.kinesis.send(command, { abortSignal: signal });
-    const { StreamStatus, StreamModeDetails, RetentionPeriodHours = 24 } =
+    const { StreamARN, StreamStatus, StreamModeDetails, RetentionPeriodHours = 24 } =
       reply.StreamDescriptionSummary ?? {};
     return {
+      arn: StreamARN ?? "",
       status: StreamStatus ?? "ACTIVE",
       mode: StreamModeDetails?.StreamMode ?? "PROVISIONED",
       retentionMs: RetentionPeriodHours * HOUR_MS,

@@ -25,6 +25,7 @@ export type Answer<T> =
 
 /** A stream. */
 export interface StreamFacts {
+  readonly arn: string;
   readonly status: string;
   readonly mode: string;
   readonly retentionMs: number;
@@ -76,6 +77,8 @@ export interface Observation {
   readonly shards: Answer<readonly ShardInfo[]>;
   /** Of the shards that were read; no more than some. */
   readonly lags: Answer<readonly ShardLag[]>;
+  /** The registered consumer of fan-out, null in it if there is none yet; null with polling. */
+  readonly consumer: { readonly name: string; readonly status: Answer<string | null> } | null;
   /** The stream of the failure records, if there is one. */
   readonly failureStream: { readonly name: string; readonly facts: Answer<StreamFacts> } | null;
   /** Null if there is no table. */

@@ -9,16 +9,16 @@
 import { delay } from "@std/async/delay";
 import type { AwsClients } from "../../adapters/aws_calls.ts";
 import { DynamoLeaseStore } from "../../adapters/dynamo_lease_store.ts";
-import { KinesisPollingSource } from "../../adapters/kinesis_polling.ts";
+import { StreamCalls } from "../../adapters/stream_calls.ts";
 import { systemClock } from "../../adapters/system.ts";
 import type { ResolvedConfig } from "../../core/config.ts";
 import { messageOf } from "../../errors.ts";
 import type { LeaseStore } from "../../ports.ts";
-import { permissionsFor } from "../permissions.ts";
+import { type Permission, permissionsFor } from "../permissions.ts";
 import { Asking } from "./asking.ts";
-import { describeStream, describeTable } from "./describe.ts";
+import { type DescribeOptions, describeStream, describeTable } from "./describe.ts";
 import { readLags } from "./lags.ts";
-import type { Answer, Look, Observation } from "./observation.ts";
+import type { Answer, Look, Observation, StreamFacts } from "./observation.ts";
 import { tryWrites } from "./writes.ts";
 
 /** What is to be looked at. */
@@ -61,8 +61,9 @@ export async function observe(patient: Patient, options: ObserveOptions): Promis
       action: "kinesis:ListShards",
       task: `read stream "${patient.streamName}"`,
     },
-    () => sourceOf(patient, clients).listShards(signal),
+    () => callsOf(patient, clients).listShards(signal),
   );
+  const consumer = await findConsumer(patient, stream, { asking, clients, signal });
   const { failureStream } = patient;
   const failures = failureStream === undefined
     ? null
@@ -72,12 +73,15 @@ export async function observe(patient: Patient, options: ObserveOptions): Promis
   const lags = await readLags({ ...patient, rows, shards, now }, asking, { clients, signal });
   const seen: Observation = {
     ...patient,
-    ...{ credentials, region, table, stream, shards, lags },
+    ...{ credentials, region, table, stream, shards, lags, consumer },
     failureStream: failures && { name: failureStream ?? "", facts: failures },
     now: now(),
     clockAheadMs: asking.clockAheadMs,
     services: { Kinesis: asking.answerOf("Kinesis"), DynamoDB: asking.answerOf("DynamoDB") },
-    permissions: permissionsOf(asking),
+    permissions: permissionsOf(patient).map((permission) => ({
+      ...permission,
+      answer: asking.answerTo(permission.action),
+    })),
     looks: first === undefined ? [] : [first],
   };
   if (first === undefined || first.workers.length === 0) return seen;
@@ -92,10 +96,38 @@ function timeOf({ clockAheadMs }: Asking): number {
   return systemClock.now() - (isWrong ? clockAheadMs : 0);
 }
 
-/** Those of a worker. That to put failure records cannot be tried without putting one. */
-function permissionsOf(asking: Asking): Observation["permissions"] {
-  return permissionsFor({ purpose: "run", isFanOut: false, createsTable: false })
-    .map((permission) => ({ ...permission, answer: asking.answerTo(permission.action) }));
+/** Of these every try would change something: a consumer would be registered, or the shard of a worker taken from it. */
+const NEVER_TRIED: readonly string[] = [
+  "kinesis:RegisterStreamConsumer",
+  "kinesis:SubscribeToShard",
+];
+
+/** Those of a worker that can be tried. That to put failure records cannot be, without putting one. */
+function permissionsOf({ config }: Patient): readonly Permission[] {
+  const isFanOut = config.retrieval === "fan-out";
+  return permissionsFor({ purpose: "run", isFanOut, createsTable: false })
+    .filter(({ action }) => !NEVER_TRIED.includes(action));
+}
+
+/** The registered consumer; null with polling. */
+async function findConsumer(
+  patient: Patient,
+  stream: Answer<StreamFacts>,
+  { asking, clients, signal }: DescribeOptions,
+): Promise<Observation["consumer"]> {
+  const { config, appName } = patient;
+  if (config.retrieval !== "fan-out") return null;
+  const name = config.consumerName || appName;
+  if (stream.kind !== "answered") return { name, status: stream };
+  const status = await asking.ask({
+    service: "Kinesis",
+    action: "kinesis:DescribeStreamConsumer",
+    task: `look at consumer "${name}"`,
+  }, async () => {
+    const { arn } = stream.value;
+    return (await callsOf(patient, clients).findConsumer(arn, name, signal))?.status ?? null;
+  });
+  return { name, status };
 }
 
 async function identity(
@@ -129,8 +161,8 @@ function unasked(
     now: systemClock.now(),
     clockAheadMs: null,
     services: { Kinesis: answer, DynamoDB: answer },
-    permissions: permissionsFor({ purpose: "run", isFanOut: false, createsTable: false })
-      .map((permission) => ({ ...permission, answer })),
+    permissions: permissionsOf(patient).map((permission) => ({ ...permission, answer })),
+    consumer: null,
     ...{ stream: answer, shards: answer, lags: answer, table: answer },
     looks: [],
   };
@@ -169,12 +201,7 @@ function storeOf({ config, streamName, tableName }: Patient, clients: AwsClients
   return new DynamoLeaseStore({ client, tableName, streamName, config: once, clock: systemClock });
 }
 
-function sourceOf({ config, streamName }: Patient, clients: AwsClients): KinesisPollingSource {
-  return new KinesisPollingSource({
-    client: clients.kinesis,
-    streamName,
-    config: { ...config, maxKinesisRetries: 0 },
-    clock: systemClock,
-    emit: () => {},
-  });
+function callsOf({ config, streamName }: Patient, clients: AwsClients): StreamCalls {
+  const once = { ...config, maxKinesisRetries: 0 };
+  return new StreamCalls({ client: clients.kinesis, streamName, config: once, emit: () => {} });
 }

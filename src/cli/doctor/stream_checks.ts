@@ -47,6 +47,33 @@ const FAILURE_STREAM: Check = {
   },
 };
 
+const CONSUMER: Check = {
+  name: "registered consumer",
+  judge({ consumer, streamName }) {
+    if (consumer === null) return undefined;
+    const { name, status } = consumer;
+    if (status.kind !== "answered") return unknown(status);
+    if (status.value === "ACTIVE") return ok(`"${name}" is ACTIVE`);
+    if (status.value !== null) {
+      return {
+        verdict: "warning",
+        what: `consumer "${name}" is ${status.value}`,
+        meaning: "workers wait until it is ACTIVE",
+        remedy: `kinesix consumer list --stream ${streamName} shows it; it takes seconds`,
+      };
+    }
+    return {
+      verdict: "warning",
+      what: `stream "${streamName}" has no consumer "${name}"`,
+      meaning:
+        "the first worker registers it, which needs kinesis:RegisterStreamConsumer; that cannot " +
+        "be tried, and a stream has 20 consumers at most",
+      remedy:
+        `start a worker; or check --consumer-name: kinesix consumer list --stream ${streamName}`,
+    };
+  },
+};
+
 function judgeStream(name: string, facts: Answer<StreamFacts>, meaning: string): Finding {
   if (facts.kind === "failed" && facts.failure === "missing") {
     const remedy =
@@ -163,4 +190,10 @@ function hasLost({ ageMs, positionAt }: ShardLag, horizon: number, retentionMs: 
 }
 
 /** The stream. */
-export const STREAM_CHECKS: readonly Check[] = [STREAM, FAILURE_STREAM, HASH_KEYS, RETENTION];
+export const STREAM_CHECKS: readonly Check[] = [
+  STREAM,
+  CONSUMER,
+  FAILURE_STREAM,
+  HASH_KEYS,
+  RETENTION,
+];
