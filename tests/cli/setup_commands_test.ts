@@ -1,5 +1,6 @@
 // kinesix iam print and kinesix table print: what they print is what IAM, CloudFormation and Terraform take, and least.
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { delay } from "@std/async/delay";
 import hcl from "hcl2-parser";
 import { parse as parseYaml } from "yaml";
 import { main } from "../../src/cli/main.ts";
@@ -128,32 +129,37 @@ Deno.test("iam print: the policy in the README is the one that it prints", async
   assertEquals(JSON.parse(await readmeBlock("Permissions", "json")), policyFor(needs, place));
 });
 
-Deno.test("iam print: a worker's policy has every operation on the table that a worker uses", async () => {
-  const used = new Set<string>();
-  await using dynamoDB = await startLocalDynamoDB({ port: 0, onRequest: (name) => used.add(name) });
-  await using kinesis = serveLocalKinesis({
-    port: 0,
-    intercept: ({ operation }, proceed) => {
-      used.add(operation);
-      return proceed();
-    },
-  });
-  kinesis.engine.call("CreateStream", { StreamName: "S", ShardCount: 2 });
-  await using worker = new CliProcess([
-    ...["run", "--app=A", "--stream=S", "--log=json", "--heartbeat=200ms"],
-    "--processor=data:text/javascript,export default { process() {} };",
-    ...[`--kinesis-endpoint=${kinesis.url}`, `--dynamodb-endpoint=${dynamoDB.url}`],
-  ]);
-  const isReading = () => used.has("GetRecords");
-  await worker.until((lines) =>
-    lines.some((line) => line.includes("shard_claimed")) && isReading()
-  );
-  worker.kill("SIGTERM");
-  assertEquals(await worker.ended(), 0);
-  const actions = permissionsFor({ purpose: "run", isFanOut: false, createsTable: true })
-    .map(({ action }) => action.split(":")[1] ?? "");
-  const missing = [...used].filter((operation) => !actions.includes(operation));
-  assertEquals(missing, []);
+Deno.test("iam print: a worker's policy has every operation that a worker uses, with polling and fan-out", async () => {
+  for (const [retrieval, read] of [["polling", "GetRecords"], ["fan-out", "SubscribeToShard"]]) {
+    const used = new Set<string>();
+    await using dynamoDB = await startLocalDynamoDB({
+      port: 0,
+      onRequest: (name) => used.add(name),
+    });
+    await using kinesis = serveLocalKinesis({
+      port: 0,
+      intercept: ({ operation }, proceed) => {
+        used.add(operation);
+        return proceed();
+      },
+    });
+    kinesis.engine.call("CreateStream", { StreamName: "S", ShardCount: 2 });
+    await using worker = new CliProcess([
+      ...["run", "--app=A", "--stream=S", "--log=json", "--heartbeat=200ms"],
+      "--processor=data:text/javascript,export default { process() {} };",
+      `--retrieval=${retrieval}`,
+      ...[`--kinesis-endpoint=${kinesis.url}`, `--dynamodb-endpoint=${dynamoDB.url}`],
+    ]);
+    await worker.until((lines) => lines.some((line) => line.includes("shard_claimed")));
+    for (let looks = 0; !used.has(read ?? "") && looks < 200; looks++) await delay(50);
+    worker.kill("SIGTERM");
+    assertEquals(await worker.ended(), 0);
+    assert(used.has(read ?? ""), retrieval);
+    const isFanOut = retrieval === "fan-out";
+    const actions = permissionsFor({ purpose: "run", isFanOut, createsTable: true })
+      .map(({ action }) => action.split(":")[1] ?? "");
+    assertEquals([...used].filter((operation) => !actions.includes(operation)), []);
+  }
 });
 
 async function table(...args: readonly string[]): Promise<string> {
