@@ -1,7 +1,8 @@
 // kinesix doctor: it finds what is broken in the world around a cluster, says nothing of a sound set-up, and changes nothing.
 import { CreateTableCommand, ScanCommand } from "@aws-sdk/client-dynamodb";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { CliProcess } from "./cli_testing.ts";
+import { KinesisError } from "../../src/local/kinesis_error.ts";
+import { CliProcess, sourceProgram } from "./cli_testing.ts";
 import {
   Clinic,
   denied,
@@ -80,6 +81,22 @@ Deno.test("doctor: no credentials; nothing else is asked then", async () => {
   assertEquals(new Set(others.map(([, what]) => what)).size, 2, "the clock, and all others");
 });
 
+Deno.test("doctor: no region; nothing else is asked then", async () => {
+  await using call = new CliProcess(
+    ["doctor", "--app=A", "--stream=S", "--endpoint-url=http://nowhere.invalid", "--json"],
+    {
+      env: {
+        ...{ AWS_ACCESS_KEY_ID: "a", AWS_SECRET_ACCESS_KEY: "b", AWS_REGION: "" },
+        ...{ AWS_CONFIG_FILE: "/dev/null", AWS_EC2_METADATA_DISABLED: "true" },
+      },
+    },
+  );
+  assertEquals(await call.ended(), 1, call.stderr.join("\n"));
+  const found = ills(JSON.parse(call.stdout.join("")));
+  assertMatch(found["region"] ?? "", /^problem: Region is missing/);
+  assertEquals(found["permission kinesis:ListShards"], "unknown: not asked: no region is set");
+});
+
 Deno.test("doctor: credentials that AWS does not take", async () => {
   await using clinic = await Clinic.start({
     dynamoDB: () => refusal("ExpiredTokenException", "The security token has expired"),
@@ -127,6 +144,43 @@ Deno.test("doctor: each permission that is lacking, by name, with the way to the
     "kinesix iam print --app A --stream S --region us-east-1 --account ACCOUNT prints the policy",
   );
   assertMatch(found["stream"] ?? "", /^unknown: .*kinesis:DescribeStreamSummary/);
+});
+
+Deno.test("doctor: a KMS key that cannot be used", async () => {
+  await using clinic = await Clinic.start({
+    kinesis: ({ operation }, proceed) => {
+      if (operation !== "GetRecords") return proceed();
+      throw new KinesisError("KMSAccessDeniedException", "no access to key k");
+    },
+  });
+  await clinic.rows(...SOUND);
+  assertMatch(
+    ills(await clinic.examine())["permission kinesis:GetRecords"] ?? "",
+    /^problem: .*its KMS key cannot be used \(KMSAccessDeniedException\): no access to key k/,
+  );
+});
+
+Deno.test("doctor: a host that this process may not connect to, by the permissions of Deno", async () => {
+  await using clinic = await Clinic.start();
+  const kinesisOnly = `--allow-net=${new URL(clinic.kinesis.url).host}`;
+  const program = sourceProgram([
+    "--no-prompt",
+    "--allow-env",
+    "--allow-read",
+    "--allow-sys",
+    kinesisOnly,
+  ]);
+  await using call = new CliProcess(
+    ["doctor", "--app=A", "--stream=S", ...clinic.endpoints, "--json"],
+    { program },
+  );
+  assertEquals(await call.ended(), 1, call.stderr.join("\n"));
+  const found = ills(JSON.parse(call.stdout.join("")));
+  assertMatch(
+    found["DynamoDB is reached"] ?? "",
+    /^problem: .*this process lacks a permission of Deno/,
+  );
+  assertEquals(found["Kinesis is reached"], undefined);
 });
 
 Deno.test("doctor: a stream that is not there, for the records or for failure records", async () => {

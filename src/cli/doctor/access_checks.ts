@@ -99,6 +99,7 @@ function permission(action: string): Check {
       const isGranted = answer.kind === "answered" ||
         answer.kind === "failed" && ["missing", "throttled"].includes(answer.failure);
       if (isGranted) return ok("granted");
+      if (answer.kind === "failed" && answer.failure === "key") return unusableKey(answer.message);
       if (answer.kind !== "failed" || answer.failure !== "denied") return unknown(answer);
       const { appName, streamName } = seen;
       const region = seen.region.kind === "answered" ? seen.region.value : "REGION";
@@ -113,6 +114,15 @@ function permission(action: string): Check {
           `${streamName} --region ${region} --account ACCOUNT${flags} prints the policy`,
       };
     },
+  };
+}
+
+function unusableKey(what: string): Finding {
+  return {
+    verdict: "problem",
+    what,
+    meaning: "what is encrypted with that key can be neither read nor written",
+    remedy: "enable the key, and allow kms:Decrypt on it to this role (in the key's policy too)",
   };
 }
 

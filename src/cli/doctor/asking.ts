@@ -96,13 +96,18 @@ export class Asking {
       const described = await describeFailure(cause, { ...question, client });
       const message = isOurs ? error.message : described.message;
       const kind = isOurs ? error.kind : classify(error).kind;
-      if (message.startsWith("Cannot reach ")) this.#unreachable.set(question.service, message);
-      const denial = denialOf(cause);
-      if (kind !== "denied" || denial === "permission") {
-        return { kind: "failed", failure: kind, message };
+      const denial = kind === "denied" ? denialOf(cause) : undefined;
+      const isUnreachable = message.startsWith("Cannot reach ") || denial === "process";
+      if (isUnreachable) this.#unreachable.set(question.service, message);
+      switch (denial) {
+        case "credentials":
+        case "key":
+          return { kind: "failed", failure: denial, message };
+        case "process":
+          return { kind: "failed", failure: "unavailable", message };
+        default:
+          return { kind: "failed", failure: kind, message };
       }
-      const failure = denial === "credentials" ? "credentials" : "invalid";
-      return { kind: "failed", failure, message };
     }
   }
 

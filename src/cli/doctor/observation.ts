@@ -17,8 +17,8 @@ export type Answer<T> =
   | { readonly kind: "answered"; readonly value: T }
   | {
     readonly kind: "failed";
-    /** As ever; but what is `denied` lacks the permission, and nothing else. */
-    readonly failure: FailureKind | "credentials";
+    /** As ever; but what is `denied` lacks the permission, and nothing else: not credentials, or a key that can be used. */
+    readonly failure: FailureKind | "credentials" | "key";
     readonly message: string;
   }
   | { readonly kind: "notAsked"; readonly why: string };
