@@ -93,7 +93,7 @@ Deno.test("doctor: no region; nothing else is asked then", async () => {
   );
   assertEquals(await call.ended(), 1, call.stderr.join("\n"));
   const found = ills(JSON.parse(call.stdout.join("")));
-  assertMatch(found["region"] ?? "", /^problem: Region is missing/);
+  assertMatch(found["region"] ?? "", /^problem: Region/);
   assertEquals(found["permission kinesis:ListShards"], "unknown: not asked: no region is set");
 });
 
