@@ -269,6 +269,7 @@ Deno.test("doctor: lag that is half the retention, most of it, and a checkpoint 
       [11, 11, undefined],
       [13, 13, /^warning: .*13h old, 54 % of the 1d/],
       [20, 20, /^problem: .*20h old, 83 % of the 1d/],
+      [23.5, 23.5, /^problem: .*oldest record that is not finished is .* 98 % of the 1d/],
       // Nothing is missing when nothing came for so long.
       [1, 300, undefined],
     ] as const
