@@ -11,8 +11,6 @@
  */
 
 import type { _Record, KinesisClient } from "@aws-sdk/client-kinesis";
-import { Readable } from "node:stream";
-import { finished } from "node:stream/promises";
 
 /** What the SDK hands the answers to; the part of it that is replaced here. */
 interface Protocol {
@@ -42,9 +40,11 @@ export function readRecordsFast(client: KinesisClient): void {
   protocol.deserializeResponse = async (operation, context, response) => {
     const { body } = response;
     const isUsual = operation?.name === "GetRecords" && response.statusCode === 200 &&
-      response.headers?.["content-type"] === JSON_TYPE && body instanceof Readable;
+      response.headers?.["content-type"] === JSON_TYPE && body instanceof Uint8Array;
     if (!isUsual) return await readBySdk(operation, context, response);
-    const text = await readText(body);
+    const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(body);
+    // Many megabytes that would else stay until the engine cares to collect them.
+    if (body.buffer instanceof ArrayBuffer) body.buffer.transfer(0);
     const { rest, records } = takeRecords(text, decoder);
     // The SDK takes a whole body as well as a stream.
     response.body = new TextEncoder().encode(rest);
@@ -136,20 +136,4 @@ export class Base64Decoder {
     this.#used += length;
     return room;
   }
-}
-
-/**
- * Piece by piece: putting megabytes of bytes together first would cost as much again; and by events, since each step of an
- * iterator has its price too.
- *
- * @throws What broke the stream, if it ends early.
- */
-async function readText(body: Readable): Promise<string> {
-  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-  let text = "";
-  body.on("data", (bytes: Uint8Array) => {
-    text += decoder.decode(bytes, { stream: true });
-  });
-  await finished(body);
-  return text + decoder.decode();
 }
