@@ -59,11 +59,13 @@ export function takeRecords(
   decoder: Base64Decoder,
 ): { readonly rest: string; readonly records?: _Record[] } {
   try {
-    const { Records: encoded, ...others } = JSON.parse(text);
-    if (!Array.isArray(encoded)) return { rest: text };
+    const { skeleton, payloads } = cutPayloads(text);
+    const { Records: encoded, ...others } = JSON.parse(skeleton);
+    // As many payloads as records, and one was cut out of each: so they belong together.
+    if (!Array.isArray(encoded) || encoded.length !== payloads.length) return { rest: text };
     const records: _Record[] = [];
-    for (const item of encoded) {
-      const record = toRecord(item, decoder);
+    for (const [i, item] of encoded.entries()) {
+      const record = toRecord(item, payloads[i], decoder);
       if (record === undefined) return { rest: text };
       records.push(record);
     }
@@ -74,6 +76,30 @@ export function takeRecords(
   }
 }
 
+const BEFORE_PAYLOAD = '"Data":"';
+/** Stands where a payload was. It is no base64, so that it cannot be one that was left. */
+const CUT = "#";
+
+/**
+ * Takes the payloads out of the JSON, so that it is not the parser that copies them. Whatever is among them that is no base64, such
+ * as an escaped character, is found when they are decoded.
+ */
+function cutPayloads(
+  text: string,
+): { readonly skeleton: string; readonly payloads: readonly string[] } {
+  const payloads: string[] = [];
+  let skeleton = "";
+  let end = 0;
+  for (let at = text.indexOf(BEFORE_PAYLOAD); at !== -1; at = text.indexOf(BEFORE_PAYLOAD, end)) {
+    const start = at + BEFORE_PAYLOAD.length;
+    skeleton += text.slice(end, start) + CUT;
+    end = text.indexOf('"', start);
+    if (end === -1) throw new SyntaxError("a payload has no end");
+    payloads.push(text.slice(start, end));
+  }
+  return { skeleton: skeleton + text.slice(end), payloads };
+}
+
 /**
  * One record; undefined if it is not as every record is.
  *
@@ -81,18 +107,19 @@ export function takeRecords(
  */
 function toRecord(
   item: Readonly<Record<string, unknown>> | null,
+  payload: string | undefined,
   decoder: Base64Decoder,
 ): _Record | undefined {
   if (item === null) return undefined;
-  const { SequenceNumber, Data: base64, ApproximateArrivalTimestamp: seconds, PartitionKey } = item;
+  const { SequenceNumber, Data: cut, ApproximateArrivalTimestamp: seconds, PartitionKey } = item;
   const { EncryptionType, __type } = item;
   if (
-    typeof SequenceNumber !== "string" || typeof base64 !== "string" ||
+    typeof SequenceNumber !== "string" || cut !== CUT || payload === undefined ||
     typeof PartitionKey !== "string" || typeof seconds !== "number" || !Number.isFinite(seconds) ||
     // The SDK keeps fields that it does not know beside this one.
     __type !== undefined
   ) return undefined;
-  const Data = decoder.decode(base64);
+  const Data = decoder.decode(payload);
   if (Data === undefined) return undefined;
   const ApproximateArrivalTimestamp = new Date(Math.round(seconds * 1_000));
   const record: _Record = { SequenceNumber, Data, ApproximateArrivalTimestamp, PartitionKey };

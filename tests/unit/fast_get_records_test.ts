@@ -137,6 +137,19 @@ Deno.test("odd answers, by name", async () => {
     JSON.stringify({ Records: [RECORD, { ...RECORD, Data: "SGVsbG8" }] }),
     JSON.stringify({ Records: [{ ...RECORD, Data: "" }] }),
     JSON.stringify({ Records: [{ ...RECORD, EncryptionType: "ROT13" }] }),
+    JSON.stringify({ Records: [RECORD] }, null, 1),
+    JSON.stringify({ Records: [RECORD, { ...RECORD, Data: "SGk=" }] }).replaceAll("=", "\\u003d"),
+    JSON.stringify({ Records: [{ ...RECORD, Data: "//8=" }] }).replaceAll("/", "\\/"),
+    JSON.stringify({ Records: [{ ...RECORD, PartitionKey: '{"Data":"SGk=",' }] }),
+    JSON.stringify({ Records: [{ ...RECORD, PartitionKey: '",\\"Data":"SGk=' }, RECORD] }),
+    JSON.stringify({ Records: [{ ...RECORD, 'x"Data': "SGk=" }] }),
+    JSON.stringify({ Records: [{ Odd: { Data: "SGk=" }, ...RECORD }] }),
+    JSON.stringify({ Odd: { Data: "SGk=" }, Records: [RECORD], Data: "SGk=" }),
+    JSON.stringify({ Records: [{ Odd: { Data: "SGk=" }, ...RECORD }] }).replace('"SGVs', ' "SGVs'),
+    `{"Records":[${'{"Data":"SGk=",'}${JSON.stringify(RECORD).slice(1)}]}`,
+    JSON.stringify({ Records: [{ ...RECORD, Data: "#" }] }),
+    JSON.stringify({ Records: [RECORD, { ...RECORD, Data: undefined }] }),
+    JSON.stringify({ Records: [RECORD] }).slice(0, -40),
   ];
   for (const body of bodies) {
     assertEquals(await read({ body }, "fast"), await read({ body }, "sdk"), body);
