@@ -16,7 +16,7 @@ const UNKNOWN_RECORD_BYTES = 1024 * 1024;
 const UNKNOWN_LEAST_BYTES = 64 * 1024;
 
 /** While an answer is on its way and taken apart, it takes so much more memory than its records: as bytes, text and JSON. Measured. */
-const DECODING_FACTOR = 4;
+const DECODING_FACTOR = 3;
 
 /** How large the records of a shard are. */
 export class RecordSizes {
