@@ -76,6 +76,7 @@ const QUIET: Scenario = {
     slowMsMax: 0,
     throws: 0,
     partial: 0,
+    pulled: "none",
     mode: { kind: "retryAndSkip", retries: 2 },
   },
 };
