@@ -126,8 +126,7 @@ class RecordRun {
   #offerNext(): void {
     const { until, isTooOld, isHeld } = this.#options;
     const record = this.#records[this.#finished];
-    const isOver = record === undefined || until.aborted || !isHeld() ||
-      this.#finished > 0 && isTooOld(record);
+    const isOver = record === undefined || until.aborted || this.#finished > 0 && isTooOld(record);
     if (isOver) return this.#end();
     const { clock, processTimeout, offer } = this.#deps;
     this.#current = new Offer<RecordDelivery>({

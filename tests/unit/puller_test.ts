@@ -12,6 +12,7 @@ import type {
 } from "../../src/processor.ts";
 import { DeliveredRecord } from "../../src/runtime/delivered_record.ts";
 import { settled, VirtualClock } from "../virtual_clock.ts";
+import { batch, running } from "./runner_testing.ts";
 
 const SHARD = "shardId-000000000000";
 
@@ -65,11 +66,15 @@ Deno.test("puller: a record is not offered after the shard was lost while the on
   const processor = await puller.processorOf(SHARD) as RunProcessor;
   let isHeld = true;
   const run = processor.processRun(records(2), context(), runOptions({ isHeld: () => isHeld }));
-  const loop = puller.loop(stay);
-  await loop.next();
+  const { value } = await puller.loop(stay).next();
+  const next = puller.loop(stay).next();
   isHeld = false;
-  void loop.next();
+  value?.ack();
   assertEquals(await run, { finished: 1 });
+  // Whoever waited still does.
+  const other = await puller.processorOf("other") as RunProcessor;
+  void other.processRun(records(1), { ...context(), shardId: "other" }, runOptions());
+  assertEquals((await next).value?.context.shardId, "other");
 });
 
 Deno.test("puller: a batch that waited while the shard was lost is not handed out", async () => {
@@ -133,12 +138,15 @@ Deno.test("puller: the signal of a delivery follows its shard, until the deliver
   const puller = pullerOf(recordPuller);
   const processor = await puller.processorOf(SHARD) as RunProcessor;
   const shard = new AbortController();
-  void processor.processRun(records(2), context(shard.signal), runOptions());
+  void processor.processRun(records(3), context(shard.signal), runOptions());
   const loop = puller.loop(stay);
   const first = (await loop.next()).value?.context.signal;
+  const late = (await loop.next()).value?.context;
   const second = (await loop.next()).value?.context;
+  const lateSignal = late?.signal;
   shard.abort(new Error("lost"));
-  assertEquals([first?.aborted, second?.signal.aborted], [false, true]);
+  assertEquals([first?.aborted, lateSignal?.aborted], [false, false]);
+  assertEquals(second?.signal.aborted, true);
   assertEquals(second?.signal.reason.message, "lost");
 });
 
@@ -169,3 +177,44 @@ Deno.test("puller: a loop that is left while it waits ends, and takes nothing th
   void processor.processRun(records(1), context(), runOptions());
   assertEquals((await puller.loop(stay).next()).value?.record.sequenceNumber, "1");
 });
+
+Deno.test("puller: a batch that a loop left goes to no other loop, but back", async () => {
+  const puller = pullerOf(batchPuller);
+  const processor = await puller.processorOf(SHARD) as BrokeredProcessor;
+  const drain = new AbortController();
+  const options = { until: drain.signal, isHeld: () => true };
+  const call = processor.processBatch(records(2), context(), options);
+  let isOver = false;
+  void call.then(() => isOver = true);
+  const loop = puller.loop(stay);
+  await loop.next();
+  await loop.return();
+  await settled();
+  assert(!isOver);
+  drain.abort();
+  assertEquals(await call, { failed: [], isLeftOff: true } as unknown as { failed: [] });
+});
+
+Deno.test("puller: a shard whose turn is over before anybody asks for it is not told of", async () => {
+  const puller = pullerOf(recordPuller);
+  const gone = await puller.processorOf(SHARD);
+  await gone[Symbol.asyncDispose]?.();
+  await puller.processorOf("other");
+  const shards = puller.turns(({ shardId }) => shardId, stay);
+  assertEquals((await shards.next()).value, "other");
+});
+
+for (const [name, makeProcessor] of [["record", recordPuller], ["batch", batchPuller]] as const) {
+  Deno.test(`B11: behind the fence no ${name} is handed out, noticed by anybody or not`, async () => {
+    const puller = pullerOf<unknown>(makeProcessor as (deps: PullDeps<unknown>) => RecordProcessor);
+    const { bench, runner } = await running(puller.processorOf);
+    const run = runner.run(batch(1, 3));
+    await settled();
+    bench.fence.lower();
+    const next = puller.loop(stay).next();
+    assertEquals(await run, "lost");
+    puller.end();
+    assertEquals((await next).done, true);
+    await runner.close();
+  });
+}

@@ -107,3 +107,18 @@ Deno.test("reader: the time of a batch runs from when it is in hand", async () =
   assertEquals((await take(cluster, loop)).context.attempt, 2);
   await leave(cluster, loop);
 });
+
+Deno.test("reader: stop() lets a batch be finished that is in hand", async () => {
+  const cluster = new Cluster(1);
+  cluster.put(4);
+  const config = { batchSize: 2 };
+  const { reader } = await startBatches(cluster, "A", { ack: "manual", config });
+  const loop = reader[Symbol.asyncIterator]();
+  const { ack } = await take(cluster, loop);
+  const stopped = reader.stop();
+  await cluster.clock.advance(1_000);
+  ack();
+  await cluster.clock.until(stopped);
+  assertEquals(await checkpointOf(cluster), 2);
+  assert((await cluster.clock.until(loop.next())).done);
+});

@@ -160,3 +160,31 @@ Deno.test("reader: a record whose shard was lost aborts its signal; to finish it
   assertEquals(await checkpointOf(cluster), before);
   await leave(cluster, loop);
 });
+
+Deno.test("reader: a loop of a shard that is left after the shard went away changes nothing", async () => {
+  const cluster = new Cluster(1);
+  cluster.put(1);
+  const { reader } = await startRecords(cluster, "A", { ack: "manual" });
+  const shards = reader.shards();
+  const loop = (await take(cluster, shards))[Symbol.asyncIterator]();
+  (await take(cluster, loop)).ack();
+  cluster.stream.split(SHARD);
+  await cluster.clock.advance(3 * CONFIG.checkStreamChangesFrequency);
+  await leave(cluster, loop);
+  assertEquals(reader.app.shards().length, 2);
+  await leave(cluster, shards);
+});
+
+Deno.test("reader: when the time to stop has run out, loops end that have nothing in hand", async () => {
+  const cluster = new Cluster(1);
+  cluster.put(1);
+  const { reader } = await startRecords(cluster, "A", { ack: "manual" });
+  const shard = await take(cluster, reader.shards());
+  const hung = await take(cluster, shard[Symbol.asyncIterator]());
+  const waiting = shard[Symbol.asyncIterator]().next();
+  await cluster.clock.until(reader.stop(), CONFIG.shutdownTimeout);
+  assertEquals((await waiting).done, true);
+  hung.ack();
+  await cluster.clock.advance(1_000);
+  assertEquals(await checkpointOf(cluster), 0);
+});

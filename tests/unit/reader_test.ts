@@ -208,3 +208,15 @@ Deno.test("reader: it is read as a whole, or by shard", async () => {
   await leave(cluster, loop);
   assert((await loop.next()).done);
 });
+
+Deno.test("reader: context.checkpoint() means the record that it came with", async () => {
+  const cluster = new Cluster(1);
+  cluster.put(5);
+  const { reader } = await startRecords(cluster, "A", { config: { checkpointMode: "manual" } });
+  const loop = reader[Symbol.asyncIterator]();
+  await take(cluster, loop);
+  const { context } = await take(cluster, loop);
+  await cluster.clock.until(context.checkpoint());
+  assertEquals(await checkpointOf(cluster), 2);
+  await leave(cluster, loop);
+});
