@@ -14,7 +14,7 @@ import {
   CHECKPOINT_REWIND,
   CHECKPOINT_SET,
 } from "./commands/checkpoint_commands.ts";
-import { DEMO, LOCAL } from "./commands/local_commands.ts";
+import { COMPLETIONS, DEMO, LOCAL } from "./commands/local_commands.ts";
 import {
   SHARD_HANDOVER,
   SHARD_RELEASE,
@@ -41,4 +41,5 @@ export const COMMANDS: readonly Command[] = [
   REDRIVE,
   LOCAL,
   DEMO,
+  COMPLETIONS,
 ];
