@@ -21,7 +21,7 @@ import {
   SHARD_START,
   SHARD_STOP,
 } from "./commands/shard_commands.ts";
-import { PUT, REDRIVE } from "./commands/stream_commands.ts";
+import { PUT, REDRIVE, TAIL } from "./commands/stream_commands.ts";
 import { RUN, STATUS } from "./commands/worker_commands.ts";
 
 /** Every command. */
@@ -37,6 +37,7 @@ export const COMMANDS: readonly Command[] = [
   CHECKPOINT_REWIND,
   CHECKPOINT_EXPORT,
   CHECKPOINT_IMPORT,
+  TAIL,
   PUT,
   REDRIVE,
   LOCAL,

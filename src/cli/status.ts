@@ -11,7 +11,7 @@ import type { Ansis } from "ansis";
 import { type ClusterOptions, ReactoKinesixApp } from "../app.ts";
 import type { ClusterStatus, ShardState } from "../core/status.ts";
 import { connection } from "./connection.ts";
-import { count, shortPosition } from "./event_text.ts";
+import { count, shortPosition, shortShard } from "./event_text.ts";
 import { aborted, listenForStop } from "./stop_signals.ts";
 import { tableText } from "./table_text.ts";
 import { printable, sayError, type Terminal, wantsColor } from "./terminal.ts";
@@ -115,10 +115,6 @@ function shardRows(cluster: ClusterStatus, paint: Ansis): readonly (readonly str
     printable(shard.handoverTo ?? "-"),
     printable(shard.parents.map(shortShard).join(", ")) || "-",
   ]);
-}
-
-function shortShard(shardId: string): string {
-  return shardId.replace(/^shardId-0*(?=\d)/, "");
 }
 
 function ago(time: string): string {
