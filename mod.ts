@@ -31,6 +31,8 @@ export { retryAndSkip, retryAndStop } from "./src/core/policy.ts";
 export {
   LeaseLostError,
   ProcessTimeoutError,
+  RecordFailedError,
+  RecordTooOldError,
   SourceError,
   StoreError,
   WorkerReplacedError,
@@ -79,9 +81,12 @@ export type {
   WriteResult,
 } from "./src/ports.ts";
 export type {
+  BatchFailure,
+  BatchResult,
   KinesisRecord,
   ProcessContext,
   ProcessorSource,
+  RecordFilter,
   RecordProcessor,
   RecordProcessorFactory,
 } from "./src/processor.ts";

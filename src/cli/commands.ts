@@ -21,7 +21,8 @@ import {
   SHARD_START,
   SHARD_STOP,
 } from "./commands/shard_commands.ts";
-import { PUT, REDRIVE, TAIL } from "./commands/stream_commands.ts";
+import { CONSUMER_DEREGISTER, CONSUMER_LIST, PUT, REDRIVE } from "./commands/stream_commands.ts";
+import { TAIL } from "./commands/watch_commands.ts";
 import { RUN, STATUS } from "./commands/worker_commands.ts";
 
 /** Every command. */
@@ -40,6 +41,8 @@ export const COMMANDS: readonly Command[] = [
   TAIL,
   PUT,
   REDRIVE,
+  CONSUMER_LIST,
+  CONSUMER_DEREGISTER,
   LOCAL,
   DEMO,
   COMPLETIONS,

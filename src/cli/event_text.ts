@@ -40,6 +40,7 @@ export function eventText(event: AppEvent): EventText | undefined {
     case "shard_released":
     case "lease_lost":
       return ownershipText(event);
+    case "batch_bisected":
     case "aggregate_malformed":
     case "aggregate_misplaced":
     case "record_failed":
@@ -126,6 +127,7 @@ function ownershipText(event: OwnershipEvent): EventText {
 }
 
 type RecordEvent = EventNamed<
+  | "batch_bisected"
   | "aggregate_malformed"
   | "aggregate_misplaced"
   | "record_failed"
@@ -136,6 +138,13 @@ type RecordEvent = EventNamed<
 
 function recordText(event: RecordEvent): EventText {
   switch (event.type) {
+    case "batch_bisected":
+      return {
+        tone: "warning",
+        text:
+          `attempt ${event.attempt} failed for a batch of ${count(event.records, "record")} of ` +
+          `${event.shardId}, now in two halves: ${errorText(event.error)}`,
+      };
     case "aggregate_malformed": {
       const others = event.aggregates === 1 ? "" : `, and ${event.aggregates - 1} more`;
       return {
@@ -158,7 +167,9 @@ function recordText(event: RecordEvent): EventText {
     case "record_skipped":
       return {
         tone: "bad",
-        text: `gave up ${recordName(event)} after ${count(event.attempts, "attempt")}, and went on`,
+        text: `gave up ${recordName(event)} after ${count(event.attempts, "attempt")}${
+          event.reason === "tooOld" ? ", because it is too old" : ""
+        }, and went on`,
       };
     case "record_put_aside":
       return {
@@ -188,6 +199,8 @@ function processorText(event: ProcessorEvent): EventText {
       const where = event.shardId === null ? "" : ` for ${event.shardId}`;
       const what = event.operation === "background"
         ? "something that the processor did not wait for"
+        : event.operation === "filter"
+        ? "the filter"
         : `the processor's ${event.operation}`;
       return { tone: "bad", text: `${what} failed${where}: ${errorText(event.error)}` };
     }

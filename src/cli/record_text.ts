@@ -7,7 +7,9 @@
  */
 
 import type { Ansis } from "ansis";
+import type { KinesisRecord } from "../processor.ts";
 import { shortShard } from "./event_text.ts";
+import { patternFilter } from "./pattern_filter.ts";
 import type { FollowedRecord } from "./stream_follower.ts";
 import { printable } from "./terminal.ts";
 
@@ -50,9 +52,30 @@ export function recordJson(record: FollowedRecord): string {
   return `${JSON.stringify(head).slice(0, -1)},"data":${data}}\n`;
 }
 
-/** Whether a text is in the payload or the partition key of a record. */
-export function hasText({ partitionKey, data }: FollowedRecord, text: string): boolean {
-  return partitionKey.includes(text) || new TextDecoder().decode(data).includes(text);
+/**
+ * Which records are asked for: those that match an event pattern, as of `kinesix run --filter`, if the text begins as one; else
+ * those with the text in their payload or partition key.
+ *
+ * @throws {UsageError} If it is a pattern that is wrong.
+ */
+export function recordFilter(text: string): (record: FollowedRecord) => boolean {
+  if (!text.trimStart().startsWith("{")) {
+    return ({ partitionKey, data }) =>
+      partitionKey.includes(text) || new TextDecoder().decode(data).includes(text);
+  }
+  const matches = patternFilter(text);
+  return (record) => matches(toKinesisRecord(record));
+}
+
+function toKinesisRecord(record: FollowedRecord): KinesisRecord {
+  const text = (): string => UTF_8.decode(record.data);
+  return {
+    ...record,
+    subSequenceNumber: record.subSequenceNumber,
+    approximateArrivalTimestamp: new Date(record.approximateArrivalTimestamp),
+    text,
+    json: () => JSON.parse(text()),
+  };
 }
 
 function payloadOf(data: Uint8Array<ArrayBuffer>): Payload {

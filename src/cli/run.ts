@@ -19,6 +19,7 @@ import { type LoadedProcessor, startProcessor } from "./load_processor/load_proc
 import type { ModuleGraph } from "./load_processor/module_graph.ts";
 import { checkForNewVersion } from "./load_processor/new_version.ts";
 import { LOAD_LIMITS, type LoadOptions } from "./load_processor/options.ts";
+import { filterOf } from "./pattern_filter.ts";
 import { loadOptions, watchInterval } from "./processor_flags.ts";
 import { sendConsoleToStderr } from "./processor_output.ts";
 import { startInThreads } from "./processor_threads.ts";
@@ -50,6 +51,7 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
       terminal.say(`${signals.signal.reason}: stopping cleanly; once more to stop at once`);
     }
   });
+  const filter = filterOf(values);
   using leftBehind = new LeftBehind(navigator.hardwareConcurrency);
   const onLeftBehind = (): void => leftBehind.add();
   const processing = await startProcessing(values, terminal, {
@@ -67,6 +69,7 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
         appName: values.need("app"),
         streamName: values.need("stream"),
         processor: processing.first.source,
+        ...filter !== undefined && { filter },
         ...onFailure !== undefined && { onFailure },
         config: processing.config,
         onEvent(event) {

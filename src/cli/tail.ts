@@ -13,7 +13,7 @@ import type { AppFact } from "../events.ts";
 import type { ShardInfo, StreamSource } from "../ports.ts";
 import { parsePosition, type Position } from "./checkpoints/position.ts";
 import { connection } from "./connection.ts";
-import { hasText, recordJson, recordLine } from "./record_text.ts";
+import { recordFilter, recordJson, recordLine } from "./record_text.ts";
 import { shardIdOf } from "./shard.ts";
 import { listenForStop } from "./stop_signals.ts";
 import { type FollowedRecord, StreamFollower } from "./stream_follower.ts";
@@ -36,6 +36,8 @@ const TOLD_EVERY_MS = 60_000;
 export async function tail(values: Values, terminal: Terminal): Promise<number> {
   using signals = listenForStop();
   const from = positionOf(values);
+  const filter = values.text("filter");
+  const isWanted = filter === undefined ? () => true : recordFilter(filter);
   const startedAt = systemClock.now();
   const clients = await connectAws(connection(values, terminal, ["kinesis"]), {
     maxSockets: SOCKETS_MAX,
@@ -66,7 +68,7 @@ export async function tail(values: Values, terminal: Terminal): Promise<number> 
         if (isOneShard) terminal.say(printable(endText(shardId, children)));
       },
     });
-    await show(follower.records(signals.signal), values, terminal);
+    await show(follower.records(signals.signal), isWanted, { values, terminal });
     return 0;
   } catch (error) {
     // As with `| head`: whoever reads has seen enough.
@@ -114,17 +116,15 @@ async function chooseShards(
 
 async function show(
   batches: AsyncIterable<readonly FollowedRecord[]>,
-  values: Values,
-  terminal: Terminal,
+  isWanted: (record: FollowedRecord) => boolean,
+  { values, terminal }: { readonly values: Values; readonly terminal: Terminal },
 ): Promise<void> {
   const { Ansis } = await import("ansis");
   const paint = new Ansis(wantsColor(terminal, terminal.isStdoutInteractive) ? 1 : 0);
   const isJson = values.isOn("json");
-  const text = values.text("filter");
   let left = Number(values.text("limit") ?? Infinity);
   for await (const records of batches) {
-    const wanted = (text === undefined ? records : records.filter((one) => hasText(one, text)))
-      .slice(0, left);
+    const wanted = records.filter(isWanted).slice(0, left);
     if (wanted.length === 0) continue;
     await terminal.write(
       wanted.map((record) => isJson ? recordJson(record) : recordLine(record, paint)).join(""),

@@ -8,7 +8,7 @@
 
 import { compareCheckpoints } from "../core/checkpoint.ts";
 import { decide, DEFAULT_MODE, type ErrorHandlingMode } from "../core/policy.ts";
-import { ProcessTimeoutError, toEventError } from "../errors.ts";
+import { ProcessTimeoutError, RecordTooOldError, toEventError } from "../errors.ts";
 import type { AppFact, EventSink } from "../events.ts";
 import type { Clock, FailureDestination, Random } from "../ports.ts";
 import type { KinesisRecord, ProcessContext, RecordProcessor } from "../processor.ts";
@@ -30,6 +30,8 @@ export interface UserCodeDeps {
   readonly checkpointMode: "auto" | "manual";
   /** In milliseconds; 0 is no limit. */
   readonly processTimeout: number;
+  /** In milliseconds; 0 is no limit. */
+  readonly maxRecordAge: number;
   readonly breather: Breather;
 }
 
@@ -47,6 +49,7 @@ export interface LastAttempt {
   readonly error: unknown;
   readonly attempt: number;
   readonly millisBehindLatest: number;
+  readonly reason: "failed" | "tooOld";
 }
 
 /** The user's code, as one turn on a shard calls it. */
@@ -96,7 +99,7 @@ export class UserCode {
   async askMode(
     processor: RecordProcessor,
     record: KinesisRecord,
-    failure: Omit<LastAttempt, "mode">,
+    failure: Omit<LastAttempt, "mode" | "reason">,
   ): Promise<ErrorHandlingMode> {
     if (processor.getErrorHandlingMode === undefined) return DEFAULT_MODE;
     const ask = processor.getErrorHandlingMode.bind(processor);
@@ -129,38 +132,60 @@ export class UserCode {
     return this.#until.aborted ? "drained" : "again";
   }
 
-  /**
-   * Gives records up, each by itself: puts it aside if it is to be skipped, then tells the processor. `onSkipped` is told how many
-   * may be passed by now.
-   */
+  /** Whether there is an age at which a record is too old. */
+  get hasAgeLimit(): boolean {
+    return this.#deps.maxRecordAge > 0;
+  }
+
+  /** Whether a record is older than `maxRecordAge`: by this machine's clock, against the stream's. */
+  isTooOld(record: KinesisRecord): boolean {
+    return this.hasAgeLimit && this.#ageOf(record) > this.#deps.maxRecordAge;
+  }
+
+  /** Gives up a record that is too old; `error` is what it failed with, if it was tried. */
+  giveUpTooOld(
+    processor: RecordProcessor,
+    record: KinesisRecord,
+    { attempt, error, millisBehindLatest }: Omit<LastAttempt, "mode" | "reason">,
+  ): Promise<"done" | "drained" | "lost"> {
+    const options = attempt === 0 ? {} : { cause: error };
+    return this.giveUp(processor, record, {
+      // Whatever its mode is, it does not stop the shard.
+      mode: { kind: "retryAndSkip", retries: Math.max(0, attempt - 1) },
+      error: new RecordTooOldError(this.#ageOf(record), this.#deps.maxRecordAge, options),
+      reason: "tooOld",
+      attempt,
+      millisBehindLatest,
+    });
+  }
+
+  #ageOf(record: KinesisRecord): number {
+    return this.#deps.clock.now() - record.approximateArrivalTimestamp.getTime();
+  }
+
+  /** Gives a record up: puts it aside if it is to be skipped, then tells the processor. Only then may it be passed. */
   async giveUp(
     processor: RecordProcessor,
-    records: readonly KinesisRecord[],
-    last: LastAttempt & { readonly onSkipped: (skipped: number) => void },
+    record: KinesisRecord,
+    last: LastAttempt,
   ): Promise<"done" | "drained" | "lost"> {
-    const { mode, error, attempt } = last;
+    const { mode, error, attempt, reason } = last;
+    await this.letOthersRun(this.now());
+    if (!this.#lease.isHeld) return "lost";
+    // Before anything else: if the shard goes elsewhere meanwhile, the record is not given up after all.
+    const outcome = await this.#putAside(record, last);
+    if (outcome !== "done") return outcome;
     const tell = processor.onMaxRetryExceeded?.bind(processor);
-    for (const [i, record] of records.entries()) {
-      await this.letOthersRun(this.now());
-      if (!this.#lease.isHeld) return "lost";
-      // Before anything else: if the shard goes elsewhere meanwhile, the record is not given up after all.
-      const outcome = await this.#putAside(record, last);
-      if (outcome !== "done") return outcome;
-      try {
-        const inHand = { ...last, last: record };
-        if (tell !== undefined) {
-          await this.call(processor, inHand, (context) => tell(record, mode, error, context));
-        }
-      } catch (failure) {
-        this.tellFailed("onMaxRetryExceeded", failure);
+    try {
+      const inHand = { ...last, last: record };
+      if (tell !== undefined) {
+        await this.call(processor, inHand, (context) => tell(record, mode, error, context));
       }
-      if (mode.kind === "retryAndStop") continue;
-      this.#deps.emit({
-        type: "record_skipped",
-        ...placeOf(record),
-        attempts: attempt,
-      });
-      if (this.#lease.isHeld) last.onSkipped(i + 1);
+    } catch (failure) {
+      this.tellFailed("onMaxRetryExceeded", failure);
+    }
+    if (mode.kind === "retryAndSkip") {
+      this.#deps.emit({ type: "record_skipped", ...placeOf(record), attempts: attempt, reason });
     }
     return this.#lease.isHeld ? "done" : "lost";
   }

@@ -20,7 +20,7 @@ import {
 } from "../errors.ts";
 
 import type { FailureDestination, ShardInfo, StreamSource } from "../ports.ts";
-import type { ProcessorSource } from "../processor.ts";
+import type { ProcessorSource, RecordFilter } from "../processor.ts";
 import { BufferBudget } from "./buffer_budget.ts";
 import { Fence, Heartbeat } from "./heartbeat.ts";
 import { Membership } from "./membership.ts";
@@ -41,6 +41,8 @@ export interface WorkerDeps extends WriteDeps {
   readonly version: string;
   readonly config: ResolvedConfig;
   readonly processor: ProcessorSource;
+  /** Which records are processed; undefined for all. */
+  readonly filter?: RecordFilter | undefined;
   readonly source: StreamSource;
 }
 

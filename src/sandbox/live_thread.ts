@@ -8,6 +8,7 @@
 
 import { messageOf, ProcessTimeoutError } from "../errors.ts";
 import type { Clock } from "../ports.ts";
+import type { Failed } from "../runtime/batch_result.ts";
 import { Bell, Scope } from "../runtime/tasks.ts";
 import { type PackedError, packError, unpackError } from "./packed_error.ts";
 import type {
@@ -83,6 +84,8 @@ interface Pending {
 export interface Answer {
   readonly value?: unknown;
   readonly thrown?: { readonly error: unknown };
+  /** The records of a batch that failed. */
+  readonly failed?: readonly Failed[];
 }
 
 /** How often the deadline is looked at, as a part of `processTimeout`, and the bounds of that. */
@@ -267,13 +270,20 @@ export class LiveThread {
     }
   }
 
-  #answered({ id, value, error }: Extract<FromThread, { kind: "reply" }>): void {
+  #answered({ id, value, error, failed = [] }: Extract<FromThread, { kind: "reply" }>): void {
     const call = this.#calls.get(id);
     this.#calls.delete(id);
-    if (error === undefined) return call?.answer.resolve({ value });
-    const thrown = unpackError(error);
-    if (thrown instanceof Error && error.kept !== undefined) this.#kept.set(thrown, error.kept);
-    call?.answer.resolve({ value, thrown: { error: thrown } });
+    if (error !== undefined) {
+      return call?.answer.resolve({ value, thrown: { error: this.#unpack(error) } });
+    }
+    const failures = failed.map(({ index, error }) => ({ index, error: this.#unpack(error) }));
+    call?.answer.resolve({ value, failed: failures });
+  }
+
+  #unpack(packed: PackedError): unknown {
+    const error = unpackError(packed);
+    if (error instanceof Error && packed.kept !== undefined) this.#kept.set(error, packed.kept);
+    return error;
   }
 
   async #checkpoint(message: Extract<FromThread, { kind: "checkpoint" }>): Promise<void> {

@@ -78,6 +78,12 @@ export interface PackedPosition {
   readonly subSequenceNumber: number | undefined;
 }
 
+/** A record of a batch that failed, by its index. */
+export interface PackedFailure {
+  readonly index: number;
+  readonly error: PackedError;
+}
+
 /** From outside into the thread. */
 export type ToThread =
   | {
@@ -104,6 +110,8 @@ export type FromThread =
     /** What the method returned; of a run, how many records are finished, also when the one after those failed. */
     readonly value?: unknown;
     readonly error?: PackedError;
+    /** Of a batch: the records that failed. */
+    readonly failed?: readonly PackedFailure[];
   }
   | {
     readonly kind: "checkpoint";

@@ -64,7 +64,13 @@ Deno.test("left behind: each of the records has to be skipped, passed by a check
   stage.fail("7");
   stage.fail("5");
   assertEquals(await stage.isOver(TOLD_MS), false);
-  stage.tell({ type: "record_skipped", shardId: "s", sequenceNumber: "5", attempts: 2 });
+  stage.tell({
+    type: "record_skipped",
+    shardId: "s",
+    sequenceNumber: "5",
+    attempts: 2,
+    reason: "failed",
+  });
   stage.tell(checkpoint("6"));
   stage.tell(checkpoint("TRIM_HORIZON"));
   assertEquals(await stage.isOver(), false);

@@ -104,6 +104,7 @@ Deno.test("tail: shards are merged by arrival, parents come before children, and
   assert(new Set(records.map(({ shardId }) => shardId)).size >= 4);
   assertEquals(numbers(await shown(stack, ["--limit=7"])), all.slice(0, 7));
   assertEquals(numbers(await shown(stack, ["--filter=key-59"])), [59]);
+  assertEquals(numbers(await shown(stack, ['--filter={"data": [7, 58]}'])), [7, 58]);
   const [first] = records;
   const one = await shown(stack, [`--shard=${first?.shardId}`]);
   assertEquals(one, records.filter(({ shardId }) => shardId === first?.shardId));
@@ -164,6 +165,7 @@ Deno.test("tail: what cannot be is refused by name", async () => {
     [["--stream=T"], 2, /Cannot use --stream twice/],
     [["--from=495"], 2, /Cannot use a sequence number as --from without --shard/],
     [["--from=yesterday"], 2, /Cannot use --from "yesterday": it must be trim-horizon, latest/],
+    [['--filter={"color": ["red"]}'], 2, /Cannot use --filter: a record has no "color"/],
     [["--limit=0"], 2, /Cannot use --limit "0"/],
   ];
   for (const [args, code, message] of cases) {

@@ -110,6 +110,45 @@ const CASES: Readonly<Record<string, Case>> = {
       getErrorHandlingMode: () => retryAndSkip(0),
       onMaxRetryExceeded(r) { log("gave up " + r.text()) } }`,
   },
+  "a batch of which some fail": {
+    code: `class Broken extends Error { name = "Broken" }
+      export default {
+        async processBatch(rs, c) { log(rs.map((r) => r.text()).join() + "#" + c.attempt);
+          return { failed: rs.flatMap((record) => record.text() === "2" ? [record]
+            : record.text() === "4" ? [{ record, error: new Broken("no") }]
+            : record.text() === "5" ? [{ record, error: "text" }] : []), more: () => {} } },
+        getErrorHandlingMode(r, e) {
+          log(r.text() + (e instanceof Broken) + (e instanceof Error) + (e.name ?? e) + e.message); return retryAndSkip(1) },
+        onMaxRetryExceeded(r, m, e) { log("gave up " + r.text() + (e instanceof Broken) + (e.name ?? e)) } }`,
+  },
+  "a batch that names what it was not given": {
+    code: `export default {
+      processBatch(rs, c) { log(rs.length + "#" + c.attempt);
+        return { failed: c.attempt === 1 ? ["1"] : c.attempt === 2 ? "2" : [] } },
+      getErrorHandlingMode(r, e) { log(e.name + e.message); return retryAndSkip(2) } }`,
+  },
+  "a batch that is halved": {
+    code: `export default {
+      processBatch(rs, c) { log(rs.map((r) => r.text()).join() + "#" + c.attempt);
+        if (rs.some((r) => r.text() === "4")) throw new Error("batch") },
+      getErrorHandlingMode(r, e) { log(r.text() + e.message); return retryAndSkip(1) },
+      onMaxRetryExceeded(r) { log("gave up " + r.text()) } }`,
+    config: { bisectBatchOnError: true },
+  },
+  "records that become too old": {
+    code: `export default {
+      async process(r, c) { log(r.text() + "#" + c.attempt); await new Promise((go) => setTimeout(go, 2_500)); throw new Error("x") },
+      getErrorHandlingMode: () => retryAndSkip(9),
+      onMaxRetryExceeded(r, m, e, c) {
+        log([r.text(), m.kind, m.retries, c.attempt, e.name, e.cause?.message].join(" ")) } }`,
+    config: { maxRecordAge: 2_000 },
+  },
+  "records that become too old while others are processed": {
+    code: `export default {
+      async process(r) { log(r.text()); await new Promise((go) => setTimeout(go, 2_000)) },
+      onMaxRetryExceeded(r, m, e, c) { log([r.text(), c.attempt, e.name, e.cause].join(" ")) } }`,
+    config: { maxRecordAge: 3_000 },
+  },
   "a factory": {
     code: `export default (shardId) => { log("made for " + shardId);
       return { process(r) { log(r.text()) }, shardEnded(c) { log("ended " + c.shardId) },
@@ -234,6 +273,7 @@ async function play(testCase: Case, place: Partial<Setup>): Promise<readonly unk
 }
 
 const TOLD = new Set<AppEvent["type"]>([
+  "batch_bisected",
   "record_failed",
   "record_skipped",
   "processor_failed",

@@ -295,6 +295,13 @@ export class Fleet {
       const shardId = "shardId" in fact ? fact.shardId ?? "" : "";
       this.#note(process.name, shardId, () => describe(fact));
     }
+    if (fact.type === "batch_bisected") this.#options.coverage.count("batch bisected");
+    if (fact.type === "record_skipped" && fact.reason === "tooOld") {
+      this.#options.coverage.count("record too old");
+    }
+    if (fact.type === "batch_processed") {
+      this.#options.coverage.count("record left out", fact.filtered);
+    }
     this.#options.world.mixText(fact.type);
     for (const checker of this.#options.checkers) checker.onFact?.(process, fact);
   }
@@ -305,6 +312,7 @@ export class Fleet {
       onFault: (what) => coverage.count(what),
       onGetRecords: (shardId) => checkers.forEach((one) => one.onGetRecords?.(process, shardId)),
       onOpen: (shardId) => checkers.forEach((one) => one.onOpen?.(process, shardId)),
+      onClose: (shardId) => checkers.forEach((one) => one.onClose?.(process, shardId)),
       onBatch: (shardId, records) =>
         checkers.forEach((one) => one.onBatch?.(process, shardId, records)),
       onTableRead: (kind, isList) =>
@@ -323,8 +331,14 @@ export class Fleet {
   }
 
   #onReturn(delivery: Delivery, outcome: Outcome): void {
-    const { process, shardId, records } = delivery;
-    this.#note(process.name, shardId, () => `<- ${records.at(-1)?.sequenceNumber} ${outcome}`);
+    const { process, shardId, records, failed } = delivery;
+    const part = failed.size > 0 ? `, but for ${failed.size}` : "";
+    this.#note(
+      process.name,
+      shardId,
+      () => `<- ${records.at(-1)?.sequenceNumber} ${outcome}${part}`,
+    );
+    if (failed.size > 0) this.#options.coverage.count("part of a batch failed");
     for (const checker of this.#options.checkers) checker.onReturn?.(delivery, outcome);
   }
 

@@ -7,19 +7,9 @@
  */
 
 import type { Command } from "../command.ts";
-import {
-  APP,
-  ENDPOINT,
-  JSON_SWITCH,
-  KINESIS_ENDPOINT,
-  REGION,
-  SHARD,
-  SHARD_NAME,
-  STREAM,
-} from "../common_flags.ts";
+import { APP, ENDPOINT, JSON_SWITCH, KINESIS_ENDPOINT, REGION, STREAM } from "../common_flags.ts";
 import { FAILURE_PLACE, ISO_TIME } from "../failure_flags.ts";
-import { ANY_POSITION } from "../checkpoints/position.ts";
-import { matching, wholeNumber } from "../flags.ts";
+import { matching } from "../flags.ts";
 
 /** `kinesix put`. */
 export const PUT: Command = {
@@ -116,55 +106,32 @@ export const REDRIVE: Command = {
   load: () => import("../redrive.ts").then((module) => module.redrive),
 };
 
-/** `kinesix tail`. */
-export const TAIL: Command = {
-  name: "tail",
-  summary: "show the records of a stream as they come",
-  details: [
-    "Needs no app and no state table, and disturbs no worker; but it reads, and the consumers of a shard",
-    "share 5 reads and 2 MB a second. Records of the KPL are shown one by one. Each is one line: when it",
-    "arrived, its shard, its partition key, its payload. With --json a line is an object with shardId,",
-    "sequenceNumber, subSequenceNumber (in an aggregate), partitionKey, approximateArrivalTimestamp, data,",
-    "and encoding, which tells what data is: json, text or base64. Shards are merged by arrival as far as",
-    "that can be had; the records of one key are in order.",
-  ],
-  examples: [
-    "kinesix tail --stream TestStream",
-    "kinesix tail --stream TestStream --from 10m --no-follow --filter customer-1 --json | jq .data",
-    "kinesix tail --stream TestStream --shard 3 --from trim-horizon --limit 10",
-  ],
-  flags: [
-    STREAM,
-    {
-      name: "shard",
-      placeholder: SHARD.name,
-      doc: `only this one: ${SHARD.doc}`,
-      accepts: SHARD_NAME,
-    },
-    {
-      name: "from",
-      placeholder: "POSITION",
-      doc: "where to begin",
-      accepts: ANY_POSITION,
-      defaultValue: "latest",
-    },
-    { name: "no-follow", doc: "end where the stream ends now, instead of waiting for more" },
-    {
-      name: "filter",
-      placeholder: "TEXT",
-      doc: "only records with this text in their payload or partition key",
-    },
-    {
-      name: "limit",
-      placeholder: "N",
-      doc: "end after so many records",
-      accepts: wholeNumber(1, 1_000_000_000),
-    },
-    JSON_SWITCH,
-    REGION,
-    ENDPOINT,
-    KINESIS_ENDPOINT,
-  ],
+/** `kinesix consumer list`. */
+export const CONSUMER_LIST: Command = {
+  name: "consumer list",
+  summary: "list the registered consumers of a stream (enhanced fan-out)",
+  details: ["AWS charges for each of them by the hour and shard, used or not."],
+  examples: ["kinesix consumer list --stream TestStream --region us-east-1"],
+  flags: [STREAM, JSON_SWITCH, REGION, ENDPOINT, KINESIS_ENDPOINT],
   settings: [],
-  load: () => import("../tail.ts").then((module) => module.tail),
+  load: () => import("../consumer.ts").then((module) => module.listConsumers),
+};
+
+/** `kinesix consumer deregister`. */
+export const CONSUMER_DEREGISTER: Command = {
+  name: "consumer deregister",
+  summary: "deregister a consumer that is not used any more",
+  details: [
+    "Stop the workers of its app first, or change them to --retrieval polling: those that read as this",
+    "consumer register it again. No record and no checkpoint is lost.",
+  ],
+  examples: ["kinesix consumer deregister TestApp --stream TestStream --region us-east-1"],
+  args: [{
+    name: "NAME",
+    doc: "the name of the consumer: that of the app, unless --consumer-name named it",
+    accepts: matching(/^[A-Za-z0-9_.-]{1,128}$/, "1 to 128 letters, digits, _, - or ."),
+  }],
+  flags: [STREAM, JSON_SWITCH, REGION, ENDPOINT, KINESIS_ENDPOINT],
+  settings: [],
+  load: () => import("../consumer.ts").then((module) => module.deregisterConsumer),
 };

@@ -21,6 +21,7 @@ import {
 } from "../common_flags.ts";
 import { FAILURE_PLACE } from "../failure_flags.ts";
 import { matching, oneOf } from "../flags.ts";
+import { FILTER } from "../pattern_filter.ts";
 import { PROCESSOR_FLAGS } from "../processor_flags.ts";
 import { THREAD_FLAGS } from "../thread_flags.ts";
 
@@ -48,6 +49,7 @@ export const RUN: Command = {
       accepts: matching(/^[^\p{Cc}]{1,128}$/u, "1 to 128 characters"),
       isInEnvironment: true,
     },
+    FILTER,
     ...THREAD_FLAGS,
     {
       name: "on-failure",

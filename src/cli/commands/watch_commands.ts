@@ -1,0 +1,75 @@
+/**
+ * Owns: the commands that look at a stream or a cluster from outside: their flags and help texts, and where their code is.
+ * Must not: import the code of a command before it is called, so that help costs nothing and needs no permission.
+ * Called by: `commands.ts`.
+ *
+ * @module
+ */
+
+import { ANY_POSITION } from "../checkpoints/position.ts";
+import type { Command } from "../command.ts";
+import {
+  ENDPOINT,
+  JSON_SWITCH,
+  KINESIS_ENDPOINT,
+  REGION,
+  SHARD,
+  SHARD_NAME,
+  STREAM,
+} from "../common_flags.ts";
+import { wholeNumber } from "../flags.ts";
+
+/** `kinesix tail`. */
+export const TAIL: Command = {
+  name: "tail",
+  summary: "show the records of a stream as they come",
+  details: [
+    "Needs no app and no state table, and disturbs no worker; but it reads, and the consumers of a shard",
+    "share 5 reads and 2 MB a second. Records of the KPL are shown one by one. Each is one line: when it",
+    "arrived, its shard, its partition key, its payload. With --json a line is an object with shardId,",
+    "sequenceNumber, subSequenceNumber (in an aggregate), partitionKey, approximateArrivalTimestamp, data,",
+    "and encoding, which tells what data is: json, text or base64. Shards are merged by arrival as far as",
+    "that can be had; the records of one key are in order.",
+  ],
+  examples: [
+    "kinesix tail --stream TestStream",
+    "kinesix tail --stream TestStream --from 10m --no-follow --filter customer-1 --json | jq .data",
+    "kinesix tail --stream TestStream --shard 3 --from trim-horizon --limit 10",
+  ],
+  flags: [
+    STREAM,
+    {
+      name: "shard",
+      placeholder: SHARD.name,
+      doc: `only this one: ${SHARD.doc}`,
+      accepts: SHARD_NAME,
+    },
+    {
+      name: "from",
+      placeholder: "POSITION",
+      doc: "where to begin",
+      accepts: ANY_POSITION,
+      defaultValue: "latest",
+    },
+    { name: "no-follow", doc: "end where the stream ends now, instead of waiting for more" },
+    {
+      name: "filter",
+      placeholder: "TEXT",
+      doc:
+        "only records with this text in their payload or partition key, or, if it begins with {, those " +
+        "that match this event pattern, as in kinesix run",
+    },
+    {
+      name: "limit",
+      placeholder: "N",
+      doc: "end after so many records",
+      accepts: wholeNumber(1, 1_000_000_000),
+    },
+    JSON_SWITCH,
+    REGION,
+    ENDPOINT,
+    KINESIS_ENDPOINT,
+  ],
+  settings: [],
+  load: () => import("../tail.ts").then((module) => module.tail),
+};
