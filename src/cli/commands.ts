@@ -22,13 +22,14 @@ import {
   SHARD_STOP,
 } from "./commands/shard_commands.ts";
 import { CONSUMER_DEREGISTER, CONSUMER_LIST, PUT, REDRIVE } from "./commands/stream_commands.ts";
-import { TAIL } from "./commands/watch_commands.ts";
+import { EXPLAIN, TAIL } from "./commands/watch_commands.ts";
 import { RUN, STATUS } from "./commands/worker_commands.ts";
 
 /** Every command. */
 export const COMMANDS: readonly Command[] = [
   RUN,
   STATUS,
+  EXPLAIN,
   SHARD_STOP,
   SHARD_START,
   SHARD_HANDOVER,

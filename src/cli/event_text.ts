@@ -351,11 +351,6 @@ export function shortPosition(position: string): string {
   return position.replace(/^\d{12,}(?=\d{8})/, "...");
 }
 
-/** A shard as a person reads it: the number at the end of its id. */
-export function shortShard(shardId: string): string {
-  return shardId.replace(/^shardId-0*(?=\d)/, "");
-}
-
 /** A count with its noun: `1 shard`, `2 shards`. */
 export function count(amount: number, noun: string): string {
   return `${amount.toLocaleString("en-US")} ${noun}${amount === 1 ? "" : "s"}`;

@@ -8,10 +8,10 @@
 
 import type { Ansis } from "ansis";
 import type { KinesisRecord } from "../processor.ts";
-import { shortShard } from "./event_text.ts";
 import { patternFilter } from "./pattern_filter.ts";
 import type { FollowedRecord } from "./stream_follower.ts";
 import { printable } from "./terminal.ts";
+import { shortShard } from "./words.ts";
 
 /** What a payload is. */
 type Payload =

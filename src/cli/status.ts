@@ -11,11 +11,12 @@ import type { Ansis } from "ansis";
 import { type ClusterOptions, ReactoKinesixApp } from "../app.ts";
 import type { ClusterStatus, ShardState } from "../core/status.ts";
 import { connection } from "./connection.ts";
-import { count, shortPosition, shortShard } from "./event_text.ts";
+import { count, shortPosition } from "./event_text.ts";
 import { aborted, listenForStop } from "./stop_signals.ts";
 import { tableText } from "./table_text.ts";
 import { printable, sayError, type Terminal, wantsColor } from "./terminal.ts";
 import type { Values } from "./values.ts";
+import { ago, shortShard, spanText } from "./words.ts";
 
 const WATCH_MS = 2_000;
 const CLEAR_SCREEN = "\x1b[H\x1b[2J\x1b[3J";
@@ -111,16 +112,8 @@ function shardRows(cluster: ClusterStatus, paint: Ansis): readonly (readonly str
     `${shortPosition(shard.checkpoint)}${
       shard.checkpointAt === null ? "" : `, ${ago(shard.checkpointAt)}`
     }`,
-    shard.millisBehindLatest === null ? "-" : seconds(shard.millisBehindLatest),
+    shard.millisBehindLatest === null ? "-" : spanText(shard.millisBehindLatest),
     printable(shard.handoverTo ?? "-"),
     printable(shard.parents.map(shortShard).join(", ")) || "-",
   ]);
-}
-
-function ago(time: string): string {
-  return `${seconds(Math.max(0, Date.now() - Date.parse(time)))} ago`;
-}
-
-function seconds(ms: number): string {
-  return ms < 120_000 ? `${(ms / 1_000).toFixed(1)}s` : `${Math.round(ms / 60_000)}m`;
 }

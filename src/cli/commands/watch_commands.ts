@@ -9,6 +9,9 @@
 import { ANY_POSITION } from "../checkpoints/position.ts";
 import type { Command } from "../command.ts";
 import {
+  APP,
+  CONFIG,
+  DYNAMODB_ENDPOINT,
   ENDPOINT,
   JSON_SWITCH,
   KINESIS_ENDPOINT,
@@ -16,8 +19,26 @@ import {
   SHARD,
   SHARD_NAME,
   STREAM,
+  TABLE_SETTINGS,
 } from "../common_flags.ts";
 import { wholeNumber } from "../flags.ts";
+
+/** `kinesix explain`. */
+export const EXPLAIN: Command = {
+  name: "explain",
+  summary: "tell why a shard is where it is, and what the workers would do with it",
+  details: [
+    "From the state table alone: the owner and whether it is alive, how the shard came to it, its checkpoint,",
+    "orders and requests, what it waits for, and what each worker would do at its next look.",
+    "Which workers are alive is guessed by their clocks and this machine's.",
+    "With --json one object: situation tells the case in a word, workers the stance of each.",
+  ],
+  args: [SHARD],
+  examples: ["kinesix explain 3 --app TestApp --stream TestStream"],
+  flags: [APP, STREAM, JSON_SWITCH, REGION, ENDPOINT, DYNAMODB_ENDPOINT, CONFIG],
+  settings: TABLE_SETTINGS,
+  load: () => import("../explain.ts").then((module) => module.explain),
+};
 
 /** `kinesix tail`. */
 export const TAIL: Command = {
