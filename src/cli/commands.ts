@@ -22,7 +22,7 @@ import {
   SHARD_STOP,
 } from "./commands/shard_commands.ts";
 import { CONSUMER_DEREGISTER, CONSUMER_LIST, PUT, REDRIVE } from "./commands/stream_commands.ts";
-import { EXPLAIN, TAIL } from "./commands/watch_commands.ts";
+import { EXPLAIN, REPLAY, TAIL } from "./commands/watch_commands.ts";
 import { RUN, STATUS } from "./commands/worker_commands.ts";
 
 /** Every command. */
@@ -40,6 +40,7 @@ export const COMMANDS: readonly Command[] = [
   CHECKPOINT_EXPORT,
   CHECKPOINT_IMPORT,
   TAIL,
+  REPLAY,
   PUT,
   REDRIVE,
   CONSUMER_LIST,

@@ -6,7 +6,8 @@
  * @module
  */
 
-import { ANY_POSITION } from "../checkpoints/position.ts";
+import { type ReactoKinesixConfig, SETTINGS } from "../../core/config.ts";
+import { ANY_POSITION, parsePosition } from "../checkpoints/position.ts";
 import type { Command } from "../command.ts";
 import {
   APP,
@@ -21,7 +22,11 @@ import {
   STREAM,
   TABLE_SETTINGS,
 } from "../common_flags.ts";
-import { wholeNumber } from "../flags.ts";
+import { ON_FAILURE } from "../failure_flags.ts";
+import { type Accepts, wholeNumber } from "../flags.ts";
+import { FILTER } from "../pattern_filter.ts";
+import { PROCESSOR_FLAGS } from "../processor_flags.ts";
+import { THREAD_FLAGS } from "../thread_flags.ts";
 
 /** `kinesix explain`. */
 export const EXPLAIN: Command = {
@@ -93,4 +98,64 @@ export const TAIL: Command = {
   ],
   settings: [],
   load: () => import("../tail.ts").then((module) => module.tail),
+};
+
+const TIME: Accepts = {
+  words: "trim-horizon, now, an ISO time, or a time ago such as 2h",
+  test: (text) =>
+    text === "now" || parsePosition(text, 0)?.kind !== "sequence" && ANY_POSITION.test(text),
+};
+
+/** What is about a worker among others, or about the state table, means nothing here. */
+const REPLAY_SETTINGS: ReadonlySet<keyof ReactoKinesixConfig> = new Set<keyof ReactoKinesixConfig>([
+  ...["maxKinesisRetries", "maxBatchSize", "maxBufferedBytes", "deaggregate"] as const,
+  ...["checkpointFrequency", "checkpointMode", "shutdownTimeout", "processTimeout"] as const,
+  ...["concurrency", "orderBy", "batchSize", "batchWindow", "bisectBatchOnError"] as const,
+]);
+
+/** `kinesix replay`. */
+export const REPLAY: Command = {
+  name: "replay",
+  summary: "run a processor over a range of time of a stream, once",
+  details: [
+    "Needs no app, no state table and no other worker, and moves no checkpoint. Every shard with records in",
+    "the range is read, parents before children; order, retries, batches and threads are as in kinesix run.",
+    "shardEnded is called where the range of a shard ends. The consumers of a shard share 5 reads and 2 MB a",
+    "second. A signal stops it cleanly, and it tells from where to go on.",
+    "With --json one object: streamName, from, to, isComplete, shards, shardsDone, records, failed, stopped",
+    "(shardId, checkpoint, reason), unfinished (shardId, checkpoint), resumeFrom, seconds.",
+    "The exit code is 1 when a record failed, a shard stopped, or the range is not done.",
+  ],
+  examples: [
+    "kinesix replay --stream TestStream --from 3h --to 1h --processor ./processor.ts",
+    "kinesix replay --stream TestStream --from 2026-01-31T12:00:00Z --to 2026-01-31T12:30:00Z --processor ./processor.ts --concurrency 16",
+  ],
+  flags: [
+    STREAM,
+    {
+      name: "from",
+      placeholder: "TIME",
+      doc: "records that arrived then or later; trim-horizon is the oldest that the stream holds",
+      accepts: TIME,
+      isRequired: true,
+    },
+    {
+      name: "to",
+      placeholder: "TIME",
+      doc: "records that arrived before then; not in the future",
+      accepts: TIME,
+      defaultValue: "now",
+    },
+    ...PROCESSOR_FLAGS.filter(({ name }) => name !== "watch-processor"),
+    ...THREAD_FLAGS,
+    FILTER,
+    ON_FAILURE,
+    JSON_SWITCH,
+    REGION,
+    ENDPOINT,
+    KINESIS_ENDPOINT,
+    CONFIG,
+  ],
+  settings: SETTINGS.filter(({ name }) => REPLAY_SETTINGS.has(name)),
+  load: () => import("../replay.ts").then((module) => module.replay),
 };
