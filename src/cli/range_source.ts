@@ -21,25 +21,37 @@ export interface RangeOptions {
   readonly now: () => number;
 }
 
-/** A batch that was read: where it begins. */
+/** A place in what was read of a shard. */
 interface Mark {
   readonly sequenceNumber: string;
   readonly arrivedAt: number;
+  /** How many records of the range were read before. */
+  readonly before: number;
+}
+
+/** How far a shard is. */
+export interface ShardProgress {
+  /** How much of the range is finished, from 0 to 1. */
+  readonly share: number;
+  /** About how many records, as they are in the stream. */
+  readonly records: number;
 }
 
 /** The records of a shard are in the order of their sequence numbers; their times may differ from it by a little. */
 const DISORDER_MAX_MS = 1_000;
 /** By so much the clocks of Kinesis and of this machine may differ. */
 const CLOCK_DIFFERENCE_MAX_MS = 300_000;
-/** At most a few batches of a shard are read and not finished. */
-const MARKS_MAX = 16;
+/** Of so many records one is remembered. */
+const RECORDS_PER_MARK = 100;
+/** At most a few reads of a shard, of 10,000 records each, are not finished. */
+const MARKS_MAX = 2_000;
 
 /** The part of a stream up to a time. */
 export class RangeSource implements StreamSource {
   readonly #options: RangeOptions;
   #shards: readonly ShardInfo[] | undefined;
   readonly #marks = new Map<string, Mark[]>();
-  readonly #reached = new Map<string, number>();
+  readonly #read = new Map<string, number>();
   #oldest = Infinity;
 
   constructor(options: RangeOptions) {
@@ -65,7 +77,7 @@ export class RangeSource implements StreamSource {
     try {
       for await (const batch of source.open(shardId, after, signal, budget)) {
         const records = batch.records.filter((record) => record.approximateArrivalTimestamp < to);
-        this.#note(shardId, records, batch);
+        this.#note(shardId, records);
         const isOver = batch.end !== undefined || this.#isPast(batch);
         yield { records, millisBehindLatest: batch.millisBehindLatest, ...isOver && { end } };
         if (isOver) return;
@@ -80,12 +92,18 @@ export class RangeSource implements StreamSource {
     }
   }
 
-  /** How much of the range was read of a shard, from 0 to 1. */
-  share(shardId: string): number {
-    const { to, from } = this.#options;
-    const start = from ?? this.#oldest;
-    const reached = this.#reached.get(shardId) ?? start;
-    return to > start ? Math.min(1, Math.max(0, (reached - start) / (to - start))) : 1;
+  /** How far a shard is that is finished up to a checkpoint. */
+  progress(shardId: string, checkpoint: Checkpoint): ShardProgress {
+    const mark = this.#markBefore(shardId, checkpoint);
+    if (mark === undefined) return { share: 0, records: 0 };
+    const { to, from = this.#oldest } = this.#options;
+    const share = (mark.arrivedAt - from) / Math.max(1, to - from);
+    return { share: Math.min(1, Math.max(0, share)), records: mark.before };
+  }
+
+  /** How many records of a shard were read. */
+  recordsOf(shardId: string): number {
+    return this.#read.get(shardId) ?? 0;
   }
 
   /**
@@ -93,10 +111,15 @@ export class RangeSource implements StreamSource {
    * Undefined: from the beginning of the range.
    */
   timeOf(shardId: string, checkpoint: Checkpoint): number | undefined {
+    const mark = this.#markBefore(shardId, checkpoint);
+    return mark && mark.arrivedAt - DISORDER_MAX_MS;
+  }
+
+  #markBefore(shardId: string, checkpoint: Checkpoint): Mark | undefined {
     if (checkpoint.kind !== "sequence") return undefined;
     return this.#marks.get(shardId)?.findLast((mark) =>
       compareSequenceNumbers(mark.sequenceNumber, checkpoint.sequenceNumber) <= 0
-    )?.arrivedAt;
+    );
   }
 
   #isPast({ records, millisBehindLatest }: Batch): boolean {
@@ -108,18 +131,22 @@ export class RangeSource implements StreamSource {
       position >= to + CLOCK_DIFFERENCE_MAX_MS;
   }
 
-  #note(
-    shardId: string,
-    [first]: readonly SourceRecord[],
-    { records, millisBehindLatest }: Batch,
-  ): void {
-    const { now } = this.#options;
-    const last = records.at(-1)?.approximateArrivalTimestamp ?? now() - millisBehindLatest;
-    this.#reached.set(shardId, last);
+  #note(shardId: string, records: readonly SourceRecord[]): void {
+    const [first] = records;
     if (first === undefined) return;
-    const { sequenceNumber, approximateArrivalTimestamp: arrivedAt } = first;
-    this.#oldest = Math.min(this.#oldest, arrivedAt);
-    const marks = this.#marks.get(shardId) ?? [];
-    this.#marks.set(shardId, [...marks, { sequenceNumber, arrivedAt }].slice(-MARKS_MAX));
+    this.#oldest = Math.min(this.#oldest, first.approximateArrivalTimestamp);
+    const known = this.#marks.get(shardId) ?? [];
+    // What is read again after a failure counts once.
+    const again = known.findIndex((mark) =>
+      compareSequenceNumbers(mark.sequenceNumber, first.sequenceNumber) >= 0
+    );
+    const before = known[again]?.before ?? this.recordsOf(shardId);
+    const marks = again === -1 ? [...known] : known.slice(0, again);
+    for (let i = 0; i < records.length; i += RECORDS_PER_MARK) {
+      const { sequenceNumber, approximateArrivalTimestamp } = records[i] ?? first;
+      marks.push({ sequenceNumber, arrivedAt: approximateArrivalTimestamp, before: before + i });
+    }
+    this.#marks.set(shardId, marks.slice(-MARKS_MAX));
+    this.#read.set(shardId, before + records.length);
   }
 }

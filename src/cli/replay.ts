@@ -31,6 +31,8 @@ import type { Values } from "./values.ts";
 
 /** Each shard reads on a connection of its own. */
 const SOCKETS_MAX = 10_000;
+/** So many shards are named to a person that are not done. */
+const SHARDS_TOLD_MAX = 20;
 const WORKER_ID = "replay";
 
 /** A part of a stream, by time: milliseconds since the epoch. */
@@ -123,8 +125,7 @@ async function replayRange(
       watch.observe(event);
     };
     const trouble = await runApp({ ...options, config, onEvent, ports: { store, source } }, {
-      ...{ signal, leftBehind, processing },
-      done: watch.done,
+      ...{ signal, leftBehind, processing, watch },
     });
     if (trouble !== undefined) sayError(trouble, terminal);
     return await watch.result();
@@ -137,16 +138,17 @@ async function replayRange(
 /** Runs a worker until the range is done, or it has to stop; gives why it had to. */
 async function runApp(
   options: AppOptions,
-  { signal, leftBehind, processing, done }: Omit<Means, "values" | "terminal"> & {
-    readonly done: Promise<void>;
+  { signal, leftBehind, processing, watch }: Omit<Means, "values" | "terminal"> & {
+    readonly watch: ReplayWatch;
   },
 ): Promise<unknown> {
   using strays = catchStrays();
   await using app = await ReactoKinesixApp.createNew({ ...options, signal });
+  watch.follow(() => app.shards());
   const background = Promise.withResolvers<unknown>();
   processing.tellStray = background.resolve;
   const trouble = await Promise.race([
-    done,
+    watch.done,
     aborted(signal),
     app.finished,
     leftBehind.tooMany,
@@ -186,7 +188,12 @@ async function tell(
     ...stopped.map(({ shardId, reason, checkpoint }) =>
       `${shardId} stopped after ${checkpoint}: ${reason}`
     ),
-    ...unfinished.map(({ shardId, checkpoint }) => `${shardId} is processed up to ${checkpoint}`),
+    ...unfinished.slice(0, SHARDS_TOLD_MAX).map(({ shardId, checkpoint }) =>
+      `${shardId} is processed up to ${checkpoint}`
+    ),
+    ...unfinished.length <= SHARDS_TOLD_MAX
+      ? []
+      : [`and ${count(unfinished.length - SHARDS_TOLD_MAX, "more shard")}, which --json names`],
   ];
   await terminal.write(
     values.isOn("json") ? `${JSON.stringify(summary)}\n` : printable(`${lines.join("\n")}\n`),

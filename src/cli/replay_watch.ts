@@ -7,13 +7,13 @@
  */
 
 import { Ansis } from "ansis";
-import { formatCheckpoint } from "../core/checkpoint.ts";
+import { formatCheckpoint, parseCheckpoint } from "../core/checkpoint.ts";
 import type { AppEvent, AppFact, StopReason } from "../events.ts";
 import type { LeaseStore, ShardInfo } from "../ports.ts";
 import { PrettyLog } from "./event_log.ts";
 import { count } from "./event_text.ts";
 import type { Progress } from "./progress.ts";
-import type { RangeSource } from "./range_source.ts";
+import type { RangeSource, ShardProgress } from "./range_source.ts";
 import { type Terminal, wantsColor } from "./terminal.ts";
 
 /** A shard that is not done. */
@@ -57,8 +57,6 @@ const TOLD: ReadonlySet<AppFact["type"]> = new Set<AppFact["type"]>([
 ]);
 
 const TICK_MS = 250;
-/** The times of neighbours may differ from their order by a little. */
-const DISORDER_MAX_MS = 1_000;
 
 /** Watches a replay. */
 export class ReplayWatch implements Disposable {
@@ -70,6 +68,8 @@ export class ReplayWatch implements Disposable {
   readonly #stopped = new Map<string, StopReason>();
   readonly #log: PrettyLog;
   readonly #timer: ReturnType<typeof setInterval>;
+  readonly #reached = new Map<string, ShardProgress>();
+  #positions: () => readonly OpenShard[] = () => [];
   #records = 0;
   #failed = 0;
 
@@ -87,6 +87,11 @@ export class ReplayWatch implements Disposable {
       this.#update();
     }, TICK_MS);
     if (options.shards.length === 0) this.#settle();
+  }
+
+  /** Is given where to see how far the shards are that are at work. */
+  follow(positions: () => readonly OpenShard[]): void {
+    this.#positions = positions;
   }
 
   /** Takes an event into account. */
@@ -150,9 +155,7 @@ export class ReplayWatch implements Disposable {
         return reason === undefined ? [] : [{ ...shard, reason }];
       }),
       unfinished: listed.filter(({ shardId }) => !blocked.has(shardId)),
-      resumeFrom: Number.isFinite(earliest)
-        ? new Date(earliest - DISORDER_MAX_MS).toISOString()
-        : null,
+      resumeFrom: Number.isFinite(earliest) ? new Date(earliest).toISOString() : null,
     };
   }
 
@@ -170,12 +173,18 @@ export class ReplayWatch implements Disposable {
 
   #update(): void {
     const { shards, source, progress } = this.#options;
-    const shares = shards.reduce(
-      (sum, { id }) => sum + (this.#ended.has(id) ? 1 : source.share(id) * 0.99),
-      0,
-    );
+    for (const { shardId, checkpoint } of this.#positions()) {
+      this.#reached.set(shardId, source.progress(shardId, parseCheckpoint(checkpoint)));
+    }
+    let [shares, records] = [0, 0];
+    for (const { id } of shards) {
+      const reached = this.#ended.has(id)
+        ? { share: 1, records: source.recordsOf(id) }
+        : this.#reached.get(id) ?? { share: 0, records: 0 };
+      shares += reached.share;
+      records += reached.records;
+    }
     const failed = this.#failed === 0 ? "" : `, ${this.#failed} failed`;
-    const share = shares / Math.max(1, shards.length);
-    progress.update(share, `${count(this.#records, "record")}${failed}`);
+    progress.update(shares / Math.max(1, shards.length), `${count(records, "record")}${failed}`);
   }
 }
