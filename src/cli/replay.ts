@@ -105,6 +105,8 @@ async function replayRange(
       ...processing.config,
       initialPosition: range.from ?? "TRIM_HORIZON",
       retrieval: "polling",
+      // It may stand in the file of --config. What is replayed is old.
+      maxRecordAge: 0,
     } as const;
     const told: { watch?: ReplayWatch } = {};
     const polling = new KinesisPollingSource({

@@ -107,6 +107,16 @@ Deno.test("replay: the records of the range, each once, keys in order over a spl
     ...["--from=trim-horizon", '--filter={"data": [{"numeric": [">=", 290]}]}'],
   ]);
   assertEquals(numbersOf(some).toSorted((a, b) => a - b), range(290, 300));
+  await Deno.writeTextFile(
+    `${stack.folder}/run.json`,
+    '{"maxRecordAge": 1, "retrieval": "fan-out"}',
+  );
+  const old = await replay(stack, [`--from=${from}`, `--to=${to}`, "--config=run.json"]);
+  assertEquals(
+    [numbersOf(old).length, old.summary.failed],
+    [100, 0],
+    "the file of kinesix run will do",
+  );
   const none = await replay(stack, [`--from=${new Date(Date.now() - 1_000).toISOString()}`]);
   assertEquals([none.code, none.summary.isComplete], [0, true]);
 
