@@ -1,7 +1,7 @@
 /**
  * Owns: the progress bars that a person sees on stderr, and lines that appear above them.
  * Must not: show a bar where no person looks.
- * Called by: `put.ts`, `redrive.ts`, `replay.ts`, `demo.ts`, and the program that runs the simulator.
+ * Called by: `put.ts`, `redrive.ts`, `replay.ts`, `checkpoint.ts`, `demo.ts`, and the program that runs the simulator.
  *
  * @module
  */
