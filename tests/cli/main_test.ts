@@ -75,7 +75,7 @@ const WRONG_CALLS: readonly (readonly [string, readonly string[], RegExp])[] = [
   [
     "no command",
     [],
-    /without a command: there are run, status, explain, shard, checkpoint, tail, replay, put, redrive, consumer, local, demo, completions/,
+    /without a command: there are run, status, explain, shard, checkpoint, tail, replay, put, redrive, consumer, doctor, cost, iam, table, local, demo, completions/,
   ],
   ["unknown command", ["rnu"], /Cannot run "rnu": .* did you mean run\?/],
   ["a group alone", ["shard"], /"shard" alone: there are shard stop, .*\n.*shard --help/],
