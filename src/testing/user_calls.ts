@@ -1,0 +1,243 @@
+/**
+ * Owns: the calls of the user's code that are under way in a test kit, and what became of each record.
+ * Must not: change what the user's code does, or what the worker sees of it.
+ * Called by: `testing/test_kit.ts`.
+ *
+ * @module
+ */
+
+import type {
+  KinesisRecord,
+  ProcessContext,
+  ProcessorSource,
+  RecordProcessor,
+} from "../processor.ts";
+import { failedOf } from "../runtime/batch_result.ts";
+import type { FaultyPorts } from "./faulty_ports.ts";
+
+/** A record that was given up and passed. */
+export interface SkippedRecord {
+  /** The record. */
+  readonly record: KinesisRecord;
+  /** What its last attempt threw. */
+  readonly error: unknown;
+  /** How often it was tried; 0 if it was too old at once. */
+  readonly attempts: number;
+}
+
+/** Who is told what becomes of records; in the order in which it happens. */
+export interface RecordObserver {
+  /** Records are given to the processor: one, or a batch. */
+  onDelivered(records: readonly KinesisRecord[]): void;
+  /** Records are finished: the processor returned, in time. */
+  onProcessed(records: readonly KinesisRecord[]): void;
+  /** A record is given up. */
+  onSkipped(skipped: SkippedRecord): void;
+}
+
+/** A call that is under way. */
+interface CallInHand {
+  readonly name: string;
+  readonly ports: FaultyPorts;
+  /** Whether it was waited for in real time as long as that may be. */
+  isSlow: boolean;
+}
+
+interface CallOptions<T> {
+  /** Is told what it gave. */
+  readonly onDone?: (result: T) => void;
+  /** Aborts when nobody waits for it any more. */
+  readonly signal?: AbortSignal;
+}
+
+/** The user's code, as all workers of a kit call it. */
+export class UserCalls {
+  readonly #inHand = new Set<CallInHand>();
+  readonly #onActivity: () => void;
+  #checkpoints = 0;
+  #over = 0;
+
+  /** @param onActivity Is told that a call begins or ends. */
+  constructor(onActivity: () => void) {
+    this.#onActivity = onActivity;
+  }
+
+  /** The calls that are under way, in words. */
+  names(): readonly string[] {
+    return this.#live().map(({ name }) => name);
+  }
+
+  /** How many calls are under way that may wait for something real: neither for a checkpoint, nor given up. */
+  get waitingForReal(): number {
+    return this.#live().filter(({ isSlow }) => !isSlow).length - this.#checkpoints;
+  }
+
+  /** How many calls are over. */
+  get over(): number {
+    return this.#over;
+  }
+
+  /** Says that those which are under way now were waited for long enough. */
+  giveUpWaiting(): void {
+    for (const call of this.#inHand) call.isSlow = true;
+  }
+
+  /** The processor, or the factory, whose calls are seen here. */
+  observed(
+    source: ProcessorSource,
+    ports: FaultyPorts,
+    observer: RecordObserver,
+  ): ProcessorSource {
+    if (typeof source !== "function") return this.#observedProcessor(source, ports, observer);
+    return (shardId) => {
+      const made = this.call(`the factory for ${shardId}`, ports, () => source(shardId));
+      const observe = (processor: RecordProcessor): RecordProcessor =>
+        typeof processor === "object" && processor !== null
+          ? this.#observedProcessor(processor, ports, observer)
+          : processor; // No processor: the worker says so.
+      return made instanceof Promise ? made.then(observe) : observe(made);
+    };
+  }
+
+  /** Makes a call of the user's code. It gives a promise only if the user's code does; nothing, ever, once the worker crashed. */
+  call<T>(
+    name: string,
+    ports: FaultyPorts,
+    work: () => T | PromiseLike<T>,
+    { onDone, signal }: CallOptions<T> = {},
+  ): T | Promise<T> {
+    const inHand: CallInHand = { name, ports, isSlow: false };
+    const end = (): void => {
+      signal?.removeEventListener("abort", end);
+      if (!this.#inHand.delete(inHand)) return;
+      this.#over += 1;
+      this.#onActivity();
+    };
+    // Nobody waits for it then: it ran into its time-out, or its shard is lost.
+    signal?.addEventListener("abort", end);
+    this.#inHand.add(inHand);
+    this.#onActivity();
+    let result: T | PromiseLike<T>;
+    try {
+      result = work();
+    } catch (error) {
+      end();
+      if (ports.isCrashed) return ports.unlessCrashed(Promise.reject(error));
+      throw error;
+    }
+    if (!ports.isCrashed && !isThenable(result)) {
+      end();
+      onDone?.(result);
+      return result;
+    }
+    const waited = ports.unlessCrashed(Promise.resolve(result)).finally(end);
+    return waited.then((value) => {
+      onDone?.(value);
+      return value;
+    });
+  }
+
+  #live(): readonly CallInHand[] {
+    return [...this.#inHand].filter(({ ports }) => !ports.isCrashed);
+  }
+
+  #observedProcessor(
+    processor: RecordProcessor,
+    ports: FaultyPorts,
+    observer: RecordObserver,
+  ): RecordProcessor {
+    const call = <T>(
+      name: string,
+      context: ProcessContext,
+      work: (context: ProcessContext) => T | PromiseLike<T>,
+      onDone?: (result: T) => void,
+    ): T | Promise<T> => {
+      // What is not in time, or of a lost shard, does not count for the worker either.
+      const onCounts = (result: T): void => {
+        if (!context.signal.aborted) onDone?.(result);
+      };
+      const where = `${name} in ${context.shardId} on ${context.workerId}`;
+      const { signal } = context;
+      return this.call(where, ports, () => work(this.#seen(context)), { onDone: onCounts, signal });
+    };
+    const { process, processBatch, getErrorHandlingMode, onMaxRetryExceeded, shardEnded } =
+      processor;
+    const dispose = processor[Symbol.asyncDispose];
+    return {
+      ...process !== undefined && {
+        process: (record, context) => {
+          observer.onDelivered([record]);
+          const work = (seen: ProcessContext) => process.call(processor, record, seen);
+          const name = `process of record ${record.sequenceNumber}`;
+          return call(name, context, work, () => observer.onProcessed([record]));
+        },
+      },
+      ...processBatch !== undefined && {
+        processBatch: (records, context) => {
+          observer.onDelivered(records);
+          const work = (seen: ProcessContext) => processBatch.call(processor, records, seen);
+          const name = `processBatch of ${records.length} records`;
+          return call(name, context, work, (result) => {
+            observer.onProcessed(finishedOf(records, result));
+          });
+        },
+      },
+      ...getErrorHandlingMode !== undefined && {
+        getErrorHandlingMode: (record, error, context) =>
+          call(
+            "getErrorHandlingMode",
+            context,
+            (seen) => getErrorHandlingMode.call(processor, record, error, seen),
+          ),
+      },
+      onMaxRetryExceeded: (record, mode, error, context) => {
+        if (mode.kind === "retryAndSkip") {
+          observer.onSkipped({ record, error, attempts: context.attempt });
+        }
+        return call(
+          "onMaxRetryExceeded",
+          context,
+          (seen) => onMaxRetryExceeded?.call(processor, record, mode, error, seen),
+        );
+      },
+      ...shardEnded !== undefined && {
+        shardEnded: (context) =>
+          call("shardEnded", context, (seen) => shardEnded.call(processor, seen)),
+      },
+      ...dispose !== undefined && {
+        [Symbol.asyncDispose]: () => this.call(`dispose`, ports, () => dispose.call(processor)),
+      },
+    };
+  }
+
+  /** The context, on which a wait for a checkpoint is known as one for virtual time. */
+  #seen(context: ProcessContext): ProcessContext {
+    return {
+      ...context,
+      checkpoint: (record) => {
+        const written = context.checkpoint(record);
+        this.#checkpoints += 1;
+        const end = (): void => void (this.#checkpoints -= 1);
+        written.then(end, end);
+        return written;
+      },
+    };
+  }
+}
+
+/** The records of a batch that are finished by what `processBatch` returned. */
+function finishedOf(
+  records: readonly KinesisRecord[],
+  returned: unknown,
+): readonly KinesisRecord[] {
+  try {
+    const failed = new Set(failedOf(records, returned).map(({ index }) => index));
+    return records.filter((_, index) => !failed.has(index));
+  } catch {
+    return []; // It cannot be understood: for the worker the whole batch failed.
+  }
+}
+
+function isThenable<T>(result: T | PromiseLike<T>): result is PromiseLike<T> {
+  return typeof (result as PromiseLike<T> | undefined | null)?.then === "function";
+}
