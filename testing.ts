@@ -19,12 +19,14 @@
 export { MemoryLeaseStore, MemoryStream } from "./src/adapters/memory.ts";
 export { FaultyPorts } from "./src/testing/faulty_ports.ts";
 export { aggregate, processContext, record } from "./src/testing/records.ts";
+export { simulate, SimulationError } from "./src/testing/simulate.ts";
 export { TestKit, testKit } from "./src/testing/test_kit.ts";
 export { SeededRandom, VirtualClock } from "./src/testing/virtual_clock.ts";
 
 export type { MemoryStreamOptions } from "./src/adapters/memory.ts";
 export type { Fault, FaultRule, FaultyPortsOptions, PortCall } from "./src/testing/faulty_ports.ts";
 export type { AggregatedRecord, Payload, RecordOptions } from "./src/testing/records.ts";
+export type { SimulatedSeed, SimulateOptions } from "./src/testing/simulate.ts";
 export type { TestKitOptions } from "./src/testing/test_kit.ts";
 export type { TestWorker, TestWorkerOptions } from "./src/testing/test_worker.ts";
 export type { RecordObserver, SkippedRecord } from "./src/testing/user_calls.ts";

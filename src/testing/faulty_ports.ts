@@ -114,6 +114,7 @@ export class FaultyPorts {
   readonly #options: FaultyPortsOptions;
   readonly #numbers = new Map<PortCall["operation"], number>();
   readonly #crash = new AbortController();
+  readonly #crashed = Promise.withResolvers<void>();
   #sleeps = 0;
 
   /** Makes the ports of a worker. */
@@ -138,6 +139,11 @@ export class FaultyPorts {
     return this.#crash.signal.aborted;
   }
 
+  /** Resolves when it crashes. */
+  get crashed(): Promise<void> {
+    return this.#crashed.promise;
+  }
+
   /** How many sleeps of this worker are under way. */
   get sleeping(): number {
     return this.isCrashed ? 0 : this.#sleeps;
@@ -146,6 +152,7 @@ export class FaultyPorts {
   /** Nothing that this worker waits for comes from now on, not even an error; what it has in hand stays as it is. */
   crash(): void {
     this.#crash.abort();
+    this.#crashed.resolve();
   }
 
   /** Gives what a promise gives, unless the worker crashes before: then nothing, ever. */
@@ -228,6 +235,7 @@ export class FaultyPorts {
     const number = (this.#numbers.get(operation) ?? 0) + 1;
     this.#numbers.set(operation, number);
     const fault = faults({ workerId, operation, rowKind, id, number });
+    if (this.isCrashed) return await never(); // The rule did that.
     const isOfStream = ["listShards", "open", "nextBatch"].includes(operation);
     const fail = (kind: "throttled" | "unavailable", maybeApplied = false): Error => {
       const message = `Cannot ${operation} ${id ?? rowKind ?? "it"}: the test says "${fault}"`;

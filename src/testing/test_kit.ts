@@ -108,7 +108,7 @@ export class TestKit implements AsyncDisposable {
   readonly #members: Member[] = [];
   readonly #calls: UserCalls;
   readonly #observer: RecordObserver = {
-    onDelivered: (records) => this.#options.observer?.onDelivered(records),
+    onDelivered: (...args) => this.#options.observer?.onDelivered(...args),
     onProcessed: (records) => {
       for (const record of records) this.#processed.push(record);
       this.#options.observer?.onProcessed(records);

@@ -86,7 +86,7 @@ export class Member implements TestWorker {
     const put: FailureFunction | undefined = onFailure &&
       ((failure, signal) =>
         this.#deps.calls.call("onFailure", this.ports, () => onFailure(failure, signal)));
-    this.#app = await ReactoKinesixApp.createNew({
+    const starting = ReactoKinesixApp.createNew({
       appName: "test",
       streamName: "stream",
       workerId,
@@ -97,6 +97,11 @@ export class Member implements TestWorker {
       onEvent: this.#deps.onEvent,
       ports: this.ports,
     });
+    const crashed = this.ports.crashed.then(() => {
+      throw new DOMException(`The worker "${workerId}" crashed while it started`, "AbortError");
+    });
+    crashed.catch(() => {}); // Later it is nobody's business.
+    this.#app = await Promise.race([starting, crashed]);
     const end = (): void => void (this.#isStopped = true);
     this.#app.finished.then(end, end); // Why is in `worker_stopped`.
   }
@@ -124,18 +129,23 @@ export class Member implements TestWorker {
   }
 
   async stop(): Promise<void> {
-    if (!this.isOver) await this.#deps.clock.until(this.app.stop());
+    if (!this.isOver) await this.#untilCrashed(this.app.stop());
   }
 
   async changeProcessor(next: ProcessorSource): Promise<void> {
     checkProcessorSource(next);
-    await this.#deps.clock.until(this.app.changeProcessor(this.#observed(next)));
+    await this.#untilCrashed(this.app.changeProcessor(this.#observed(next)));
+  }
+
+  /** Lets time pass until a promise is settled, or nobody is left who would settle it. */
+  async #untilCrashed(promise: Promise<void>): Promise<void> {
+    await this.#deps.clock.until(Promise.race([promise, this.ports.crashed]));
   }
 
   #observed(source: ProcessorSource): ProcessorSource {
     const { observer } = this.#deps;
     return this.#deps.calls.observed(checkProcessorSource(source), this.ports, {
-      onDelivered: (records) => observer.onDelivered(records),
+      onDelivered: (...args) => observer.onDelivered(...args),
       onProcessed: (records) => {
         for (const record of records) this.processed.push(record);
         observer.onProcessed(records);

@@ -27,8 +27,8 @@ export interface SkippedRecord {
 
 /** Who is told what becomes of records; in the order in which it happens. */
 export interface RecordObserver {
-  /** Records are given to the processor: one, or a batch. */
-  onDelivered(records: readonly KinesisRecord[]): void;
+  /** Records are given to the processor of a worker: one, or a batch. */
+  onDelivered(records: readonly KinesisRecord[], workerId: string): void;
   /** Records are finished: the processor returned, in time. */
   onProcessed(records: readonly KinesisRecord[]): void;
   /** A record is given up. */
@@ -166,7 +166,7 @@ export class UserCalls {
     return {
       ...process !== undefined && {
         process: (record, context) => {
-          observer.onDelivered([record]);
+          observer.onDelivered([record], context.workerId);
           const work = (seen: ProcessContext) => process.call(processor, record, seen);
           const name = `process of record ${record.sequenceNumber}`;
           return call(name, context, work, () => observer.onProcessed([record]));
@@ -174,7 +174,7 @@ export class UserCalls {
       },
       ...processBatch !== undefined && {
         processBatch: (records, context) => {
-          observer.onDelivered(records);
+          observer.onDelivered(records, context.workerId);
           const work = (seen: ProcessContext) => processBatch.call(processor, records, seen);
           const name = `processBatch of ${records.length} records`;
           return call(name, context, work, (result) => {
