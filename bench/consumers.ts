@@ -58,8 +58,9 @@ class Tally {
     this.#count(this.#packed, data.byteLength);
   }
 
-  add(data: { readonly byteLength: number }): void {
-    this.#count(1, data.byteLength);
+  /** Records that nobody looked into. */
+  pass(records: number): void {
+    this.#count(records, 0);
   }
 
   #count(records: number, bytes: number): void {
@@ -201,14 +202,14 @@ const WAYS: Readonly<Record<Way, (endpoint: string) => Promise<Consume> | Consum
     return (shape, tally) =>
       readByLibrary(kinesis, shape, {
         tally,
-        processor: { process: ({ data }) => tally.add(data) },
+        processor: { process: () => tally.pass(1) },
       });
   },
   async batch(endpoint) {
     const { kinesis } = await connectLibrary(endpoint);
     return (shape, tally) => {
       const processor: RecordProcessor = {
-        processBatch: (records) => records.forEach(({ data }) => tally.add(data)),
+        processBatch: (records) => tally.pass(records.length),
       };
       return readByLibrary(kinesis, shape, { tally, processor });
     };

@@ -123,8 +123,9 @@ async function consumeInTurn(
   for (let round = scale === "tiny" ? 1 : 0; round <= rounds; round++) {
     for (const [way, consumer] of consumers) {
       const result = await consumer.do<ConsumeResult>(shape);
-      // What holds the records of an aggregate together takes some more.
-      if (packed === 1 ? result.bytes !== bytes : result.bytes < bytes) {
+      // What holds the records of an aggregate together takes some more; a processor that does nothing looks at no payload.
+      const isWhole = packed === 1 ? result.bytes === bytes : result.bytes >= bytes;
+      if (!isWhole && way !== "record" && way !== "batch") {
         throw new Error(`Cannot compare: ${NAMES[way]} was given ${result.bytes} bytes`);
       }
       if (round > 0) results.get(way)?.push(result);
