@@ -50,6 +50,14 @@ interface CallOptions<T> {
   readonly signal?: AbortSignal;
 }
 
+/** Makes a call that is about a shard. */
+type CallUser = <T>(
+  name: string,
+  context: ProcessContext,
+  work: (context: ProcessContext) => T | PromiseLike<T>,
+  onDone?: (result: T) => void,
+) => T | Promise<T>;
+
 /** The user's code, as all workers of a kit call it. */
 export class UserCalls {
   readonly #inHand = new Set<CallInHand>();
@@ -146,66 +154,29 @@ export class UserCalls {
     ports: FaultyPorts,
     observer: RecordObserver,
   ): RecordProcessor {
-    const call = <T>(
+    const call: CallUser = <T>(
       name: string,
       context: ProcessContext,
       work: (context: ProcessContext) => T | PromiseLike<T>,
       onDone?: (result: T) => void,
-    ): T | Promise<T> => {
+    ) => {
+      const { shardId, workerId, signal } = context;
       // What is not in time, or of a lost shard, does not count for the worker either.
-      const onCounts = (result: T): void => {
-        if (!context.signal.aborted) onDone?.(result);
+      const options = {
+        onDone: (result: T): void => {
+          if (!signal.aborted) onDone?.(result);
+        },
+        signal,
       };
-      const where = `${name} in ${context.shardId} on ${context.workerId}`;
-      const { signal } = context;
-      return this.call(where, ports, () => work(this.#seen(context)), { onDone: onCounts, signal });
+      const seen = this.#seen(context);
+      return this.call(`${name} in ${shardId} on ${workerId}`, ports, () => work(seen), options);
     };
-    const { process, processBatch, getErrorHandlingMode, onMaxRetryExceeded, shardEnded } =
-      processor;
     const dispose = processor[Symbol.asyncDispose];
     return {
-      ...process !== undefined && {
-        process: (record, context) => {
-          observer.onDelivered([record], context.workerId);
-          const work = (seen: ProcessContext) => process.call(processor, record, seen);
-          const name = `process of record ${record.sequenceNumber}`;
-          return call(name, context, work, () => observer.onProcessed([record]));
-        },
-      },
-      ...processBatch !== undefined && {
-        processBatch: (records, context) => {
-          observer.onDelivered(records, context.workerId);
-          const work = (seen: ProcessContext) => processBatch.call(processor, records, seen);
-          const name = `processBatch of ${records.length} records`;
-          return call(name, context, work, (result) => {
-            observer.onProcessed(finishedOf(records, result));
-          });
-        },
-      },
-      ...getErrorHandlingMode !== undefined && {
-        getErrorHandlingMode: (record, error, context) =>
-          call(
-            "getErrorHandlingMode",
-            context,
-            (seen) => getErrorHandlingMode.call(processor, record, error, seen),
-          ),
-      },
-      onMaxRetryExceeded: (record, mode, error, context) => {
-        if (mode.kind === "retryAndSkip") {
-          observer.onSkipped({ record, error, attempts: context.attempt });
-        }
-        return call(
-          "onMaxRetryExceeded",
-          context,
-          (seen) => onMaxRetryExceeded?.call(processor, record, mode, error, seen),
-        );
-      },
-      ...shardEnded !== undefined && {
-        shardEnded: (context) =>
-          call("shardEnded", context, (seen) => shardEnded.call(processor, seen)),
-      },
+      ...observedDeliveries(processor, call, observer),
+      ...observedQuestions(processor, call, observer),
       ...dispose !== undefined && {
-        [Symbol.asyncDispose]: () => this.call(`dispose`, ports, () => dispose.call(processor)),
+        [Symbol.asyncDispose]: () => this.call("dispose", ports, () => dispose.call(processor)),
       },
     };
   }
@@ -223,6 +194,66 @@ export class UserCalls {
       },
     };
   }
+}
+
+function observedDeliveries(
+  processor: RecordProcessor,
+  call: CallUser,
+  observer: RecordObserver,
+): Pick<RecordProcessor, "process" | "processBatch"> {
+  const { process, processBatch } = processor;
+  return {
+    ...process !== undefined && {
+      process: (record, context) => {
+        observer.onDelivered([record], context.workerId);
+        const work = (seen: ProcessContext) => process.call(processor, record, seen);
+        const name = `process of record ${record.sequenceNumber}`;
+        return call(name, context, work, () => observer.onProcessed([record]));
+      },
+    },
+    ...processBatch !== undefined && {
+      processBatch: (records, context) => {
+        observer.onDelivered(records, context.workerId);
+        const work = (seen: ProcessContext) => processBatch.call(processor, records, seen);
+        const name = `processBatch of ${records.length} records`;
+        return call(name, context, work, (result) => {
+          observer.onProcessed(finishedOf(records, result));
+        });
+      },
+    },
+  };
+}
+
+function observedQuestions(
+  processor: RecordProcessor,
+  call: CallUser,
+  observer: RecordObserver,
+): Pick<RecordProcessor, "getErrorHandlingMode" | "onMaxRetryExceeded" | "shardEnded"> {
+  const { getErrorHandlingMode, onMaxRetryExceeded, shardEnded } = processor;
+  return {
+    ...getErrorHandlingMode !== undefined && {
+      getErrorHandlingMode: (record, error, context) =>
+        call(
+          "getErrorHandlingMode",
+          context,
+          (seen) => getErrorHandlingMode.call(processor, record, error, seen),
+        ),
+    },
+    onMaxRetryExceeded: (record, mode, error, context) => {
+      if (mode.kind === "retryAndSkip") {
+        observer.onSkipped({ record, error, attempts: context.attempt });
+      }
+      return call(
+        "onMaxRetryExceeded",
+        context,
+        (seen) => onMaxRetryExceeded?.call(processor, record, mode, error, seen),
+      );
+    },
+    ...shardEnded !== undefined && {
+      shardEnded: (context) =>
+        call("shardEnded", context, (seen) => shardEnded.call(processor, seen)),
+    },
+  };
 }
 
 /** The records of a batch that are finished by what `processBatch` returned. */
