@@ -254,6 +254,6 @@ export class FaultyPorts {
 }
 
 /** What a dead process waits for. */
-function never(): Promise<never> {
+export function never(): Promise<never> {
   return new Promise(() => {});
 }

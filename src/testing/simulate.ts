@@ -240,10 +240,8 @@ class Simulation {
     try {
       await this.#kit.addWorker();
     } catch (error) {
-      // Whatever starts workers starts another one.
-      const isDrawn = error instanceof StoreError || error instanceof SourceError;
-      const isCrash = error instanceof DOMException && error.name === "AbortError";
-      if (!isDrawn && !isCrash) throw error;
+      // It was drawn; whatever starts workers starts another one.
+      if (!(error instanceof StoreError || error instanceof SourceError)) throw error;
     }
   }
 

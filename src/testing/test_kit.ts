@@ -58,9 +58,15 @@ const LIMIT_MS = 86_400_000;
 /** The longest back-off: that of a failure destination, or of a processor. */
 const BACKOFF_MAX_MS = 30_000;
 /** What is told again and again while nothing moves. */
-const NO_ACTIVITY: ReadonlySet<AppEventType> = new Set<AppEventType>([
-  ...["heartbeat_failed", "task_failed", "throttled", "read_failed", "row_malformed"] as const,
-  ...["handover_requested", "handover_cleared", "listener_failed"] as const,
+const NO_ACTIVITY: ReadonlySet<AppEventType> = new Set([
+  "heartbeat_failed",
+  "task_failed",
+  "throttled",
+  "read_failed",
+  "row_malformed",
+  "handover_requested",
+  "handover_cleared",
+  "listener_failed",
 ]);
 
 /**
@@ -240,7 +246,7 @@ export class TestKit implements AsyncDisposable {
 
   /** Stops every worker. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.until(Promise.all(this.workers.map((worker) => worker.app.stop())));
+    for (const worker of this.workers) await worker.stop();
   }
 
   #onEvent(event: AppEvent): void {

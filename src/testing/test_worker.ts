@@ -86,7 +86,7 @@ export class Member implements TestWorker {
     const put: FailureFunction | undefined = onFailure &&
       ((failure, signal) =>
         this.#deps.calls.call("onFailure", this.ports, () => onFailure(failure, signal)));
-    const starting = ReactoKinesixApp.createNew({
+    this.#app = await ReactoKinesixApp.createNew({
       appName: "test",
       streamName: "stream",
       workerId,
@@ -94,14 +94,11 @@ export class Member implements TestWorker {
       ...filter !== undefined && { filter },
       ...put !== undefined && { onFailure: put },
       ...config !== undefined && { config },
-      onEvent: this.#deps.onEvent,
+      onEvent: (event) => {
+        if (!this.isCrashed) this.#deps.onEvent(event);
+      },
       ports: this.ports,
     });
-    const crashed = this.ports.crashed.then(() => {
-      throw new DOMException(`The worker "${workerId}" crashed while it started`, "AbortError");
-    });
-    crashed.catch(() => {}); // Later it is nobody's business.
-    this.#app = await Promise.race([starting, crashed]);
     const end = (): void => void (this.#isStopped = true);
     this.#app.finished.then(end, end); // Why is in `worker_stopped`.
   }

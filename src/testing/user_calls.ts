@@ -13,7 +13,7 @@ import type {
   RecordProcessor,
 } from "../processor.ts";
 import { failedOf } from "../runtime/batch_result.ts";
-import type { FaultyPorts } from "./faulty_ports.ts";
+import { type FaultyPorts, never } from "./faulty_ports.ts";
 
 /** A record that was given up and passed. */
 export interface SkippedRecord {
@@ -114,6 +114,7 @@ export class UserCalls {
     work: () => T | PromiseLike<T>,
     { onDone, signal }: CallOptions<T> = {},
   ): T | Promise<T> {
+    if (ports.isCrashed) return never();
     const inHand: CallInHand = { name, ports, isSlow: false };
     const end = (): void => {
       signal?.removeEventListener("abort", end);
@@ -130,7 +131,7 @@ export class UserCalls {
       result = work();
     } catch (error) {
       end();
-      if (ports.isCrashed) return ports.unlessCrashed(Promise.reject(error));
+      if (ports.isCrashed) return never();
       throw error;
     }
     if (!ports.isCrashed && !isThenable(result)) {
@@ -205,16 +206,20 @@ function observedDeliveries(
   return {
     ...process !== undefined && {
       process: (record, context) => {
-        observer.onDelivered([record], context.workerId);
-        const work = (seen: ProcessContext) => process.call(processor, record, seen);
+        const work = (seen: ProcessContext) => {
+          observer.onDelivered([record], context.workerId);
+          return process.call(processor, record, seen);
+        };
         const name = `process of record ${record.sequenceNumber}`;
         return call(name, context, work, () => observer.onProcessed([record]));
       },
     },
     ...processBatch !== undefined && {
       processBatch: (records, context) => {
-        observer.onDelivered(records, context.workerId);
-        const work = (seen: ProcessContext) => processBatch.call(processor, records, seen);
+        const work = (seen: ProcessContext) => {
+          observer.onDelivered(records, context.workerId);
+          return processBatch.call(processor, records, seen);
+        };
         const name = `processBatch of ${records.length} records`;
         return call(name, context, work, (result) => {
           observer.onProcessed(finishedOf(records, result));

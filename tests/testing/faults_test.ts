@@ -77,6 +77,23 @@ Deno.test("faults: a worker can crash within its processor, whether that waits o
   }
 });
 
+Deno.test("faults: a worker that crashed starts nothing more and tells nothing more, whatever it was about to do", async () => {
+  const log: string[] = [];
+  await using kit = await testKit({
+    processor: {
+      process(record) {
+        log.push(record.text());
+        kit.workers[0]?.crash();
+      },
+    },
+    config: { concurrency: 4 },
+  });
+  const { length } = kit.events;
+  for (let n = 0; n < 20; n++) kit.put(`key-${n}`, String(n));
+  await kit.advance(60_000);
+  assertEquals([log.length, kit.events.length], [1, length]);
+});
+
 Deno.test("faults: the nth read fails, and no record is lost or comes twice", async () => {
   for (const fault of ["throttled", "unavailable", "replyLost"] as const) {
     await using kit = await testKit({ processor: nothing, faults: at("nextBatch", 2, fault) });

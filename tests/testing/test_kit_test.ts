@@ -137,14 +137,14 @@ Deno.test("kit: a processor that waits for its checkpoint, or on the kit's clock
       },
     },
     config: { checkpointMode: "manual", checkpointFrequency: 60_000 },
-    patience: 600_000,
+    patience: 5_000,
   });
   for (const n of ["1", "2", "3"]) kit.put("a", n);
   const startedAt = performance.now();
   await kit.runUntilIdle();
   assertEquals(kit.processed.length, 3);
   assert(kit.clock.monotonic() >= 3 * 10_000);
-  assert(performance.now() - startedAt < 60_000);
+  assert(performance.now() - startedAt < 5_000);
 });
 
 Deno.test("kit: without a checkpoint by hand it comes to rest all the same", async () => {
