@@ -167,7 +167,6 @@ export class FaultyPorts {
   }
 
   async #sleep(ms: number, signal: AbortSignal): Promise<void> {
-    if (this.isCrashed) return await never();
     using scope = new Scope(signal, this.#crash.signal);
     this.#sleeps += 1;
     try {
@@ -230,12 +229,11 @@ export class FaultyPorts {
     { rowKind = null, id = null, signal }: Asked,
     call: () => Promise<T>,
   ): Promise<T> {
-    if (this.isCrashed) return await never();
     const { workerId, faults } = this.#options;
     const number = (this.#numbers.get(operation) ?? 0) + 1;
     this.#numbers.set(operation, number);
     const fault = faults({ workerId, operation, rowKind, id, number });
-    if (this.isCrashed) return await never(); // The rule did that.
+    if (this.isCrashed) return await never(); // The rule may have done that.
     const isOfStream = ["listShards", "open", "nextBatch"].includes(operation);
     const fail = (kind: "throttled" | "unavailable", maybeApplied = false): Error => {
       const message = `Cannot ${operation} ${id ?? rowKind ?? "it"}: the test says "${fault}"`;

@@ -121,6 +121,19 @@ Deno.test("faults: a checkpoint whose reply is lost was written", async () => {
   assertEquals(kit.checkpoints, { [shardId]: sequenceNumber });
 });
 
+Deno.test("faults: a worker can crash before a write is made", async () => {
+  await using kit = await testKit({ processor: nothing });
+  await kit.runUntilIdle();
+  kit.faults = ({ operation }) => void (operation === "write" && kit.workers[0]?.crash());
+  const { shardId, sequenceNumber } = kit.put("a", "1");
+  await kit.advance(60_000);
+  assertEquals([kit.processed.length, kit.checkpoints], [1, { [shardId]: "TRIM_HORIZON" }]);
+  kit.faults = undefined;
+  await kit.addWorker();
+  await kit.runUntilIdle();
+  assertEquals([kit.processed.length, kit.checkpoints], [2, { [shardId]: sequenceNumber }]);
+});
+
 Deno.test("faults: a call that takes long takes virtual time", async () => {
   await using kit = await testKit({ processor: nothing, faults: at("nextBatch", 2, 7_000) });
   await kit.runUntilIdle();
