@@ -44,6 +44,18 @@ Deno.test("simulate: an idempotent processor holds, whatever its settings; thing
   }
 });
 
+Deno.test("simulate: a processor that takes its time for each record holds, and nothing crashes in the end", async () => {
+  let clock: VirtualClock | undefined;
+  await simulate({
+    seeds: 15,
+    setUp: (world) => void (clock = world.clock),
+    processor: {
+      process: (record) => clock?.sleep(Number(record.sequenceNumber) % 7 * 100, signal),
+    },
+    check: (kit) => assertEquals(kit.skipped, []),
+  });
+});
+
 Deno.test("simulate: a processor that counts what comes twice is found, and found again by its seed", async () => {
   let count = 0;
   const options = {
