@@ -17,7 +17,6 @@ import type {
   ReadBudget,
   RowKinds,
   RowListing,
-  ShardInfo,
   StreamSource,
   WriteResult,
 } from "../ports.ts";
