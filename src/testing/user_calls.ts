@@ -62,7 +62,8 @@ type CallUser = <T>(
 export class UserCalls {
   readonly #inHand = new Set<CallInHand>();
   readonly #onActivity: () => void;
-  #checkpoints = 0;
+  /** A wait for a checkpoint, and whose it is. */
+  readonly #checkpoints = new Set<Pick<CallInHand, "ports">>();
   #over = 0;
 
   /** @param onActivity Is told that a call begins or ends. */
@@ -77,7 +78,8 @@ export class UserCalls {
 
   /** How many calls are under way that may wait for something real: neither for a checkpoint, nor given up. */
   get waitingForReal(): number {
-    return this.#live().filter(({ isSlow }) => !isSlow).length - this.#checkpoints;
+    const checkpoints = [...this.#checkpoints].filter(({ ports }) => !ports.isCrashed).length;
+    return this.#live().filter(({ isSlow }) => !isSlow).length - checkpoints;
   }
 
   /** How many calls are over. */
@@ -169,7 +171,7 @@ export class UserCalls {
         },
         signal,
       };
-      const seen = this.#seen(context);
+      const seen = this.#seen(context, ports);
       return this.call(`${name} in ${shardId} on ${workerId}`, ports, () => work(seen), options);
     };
     const dispose = processor[Symbol.asyncDispose];
@@ -183,13 +185,14 @@ export class UserCalls {
   }
 
   /** The context, on which a wait for a checkpoint is known as one for virtual time. */
-  #seen(context: ProcessContext): ProcessContext {
+  #seen(context: ProcessContext, ports: FaultyPorts): ProcessContext {
     return {
       ...context,
       checkpoint: (record) => {
         const written = context.checkpoint(record);
-        this.#checkpoints += 1;
-        const end = (): void => void (this.#checkpoints -= 1);
+        const wait = { ports };
+        this.#checkpoints.add(wait);
+        const end = (): void => void this.#checkpoints.delete(wait);
         written.then(end, end);
         return written;
       },

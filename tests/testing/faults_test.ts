@@ -134,6 +134,31 @@ Deno.test("faults: a worker can crash before a write is made", async () => {
   assertEquals([kit.processed.length, kit.checkpoints], [2, { [shardId]: sequenceNumber }]);
 });
 
+Deno.test("faults: a checkpoint that a crashed worker waits for does not hide what others do for real", async () => {
+  const passed: number[] = [];
+  await using kit = await testKit({
+    config: { checkpointMode: "manual" },
+    patience: 500,
+    processor: {
+      async process(_record, context) {
+        const startedAt = kit.clock.monotonic();
+        if (context.workerId === "worker-2") await new Promise((end) => setTimeout(end, 30));
+        passed.push(kit.clock.monotonic() - startedAt);
+        await context.checkpoint();
+      },
+    },
+  });
+  await kit.runUntilIdle();
+  kit.faults = ({ operation }) => operation === "write" ? 1_000_000 : undefined;
+  kit.put("a", "1");
+  await kit.advance(1_000);
+  kit.workers[0]?.crash();
+  kit.faults = undefined;
+  await kit.addWorker();
+  await kit.runUntilIdle();
+  assertEquals(passed, [0, 0]);
+});
+
 Deno.test("faults: a call that takes long takes virtual time", async () => {
   await using kit = await testKit({ processor: nothing, faults: at("nextBatch", 2, 7_000) });
   await kit.runUntilIdle();
