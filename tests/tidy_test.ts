@@ -99,6 +99,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "src/errors.ts",
     "src/processor.ts",
   ],
+  pull: ["pull", "runtime", "src/ports.ts", "src/errors.ts", "src/processor.ts"],
+  "src/reader.ts": ["src/app.ts", "pull", "adapters", "src/processor.ts"],
   "src/app.ts": [
     "adapters",
     "runtime",
