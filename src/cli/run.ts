@@ -12,6 +12,8 @@ import { messageOf, toEventError } from "../errors.ts";
 import type { AppFact } from "../events.ts";
 import { connection } from "./connection.ts";
 import { type EventLog, openJsonLog, openPrettyLog } from "./event_log.ts";
+import { type HttpAddress, httpAddress } from "./http/http_flags.ts";
+import type { HttpServer } from "./http/server.ts";
 import { fetchGraph } from "./load_processor/graph.ts";
 import { type LoadedProcessor, startProcessor } from "./load_processor/load_processor.ts";
 import type { ModuleGraph } from "./load_processor/module_graph.ts";
@@ -50,7 +52,8 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
     const log = isJson ? openJsonLog(terminal) : await openPrettyLog(terminal);
     const workerId = values.text("worker-id");
     try {
-      return await runWorker({ signals, reloads, log, terminal, processing }, {
+      const http = { address: httpAddress(values), token: values.text("http-token") };
+      return await runWorker({ signals, reloads, log, terminal, processing, http }, {
         ...connection(values, terminal, ["kinesis", "dynamodb"]),
         ...workerId !== undefined && { workerId },
         appName: values.need("app"),
@@ -116,10 +119,18 @@ interface Surroundings {
   readonly log: EventLog;
   readonly terminal: Terminal;
   readonly processing: Processing;
+  readonly http: Http;
+}
+
+/** Who answers HTTP where. */
+interface Http {
+  /** Undefined: nobody does. */
+  readonly address: HttpAddress | undefined;
+  readonly token: string | undefined;
 }
 
 async function runWorker(
-  { signals, reloads, log, terminal, processing }: Surroundings,
+  { signals, reloads, log, terminal, processing, http }: Surroundings,
   options: AppOptions,
 ): Promise<number> {
   using strays = catchStrays();
@@ -133,6 +144,7 @@ async function runWorker(
     tell({ type: "processor_failed", shardId: null, operation: "background", error: told });
   };
   await using watch = watchUnlessNever(app, processing, tell);
+  await using _server = await serveUnlessNowhere(http, terminal);
   tell(loadedFact(processing.first));
   reloads?.follow(() => watch?.lookNow());
   const trouble = await Promise.race([
@@ -150,6 +162,18 @@ async function runWorker(
   // A failure while stopping is a failure of the run.
   await app.finished;
   return trouble === undefined ? 0 : 1;
+}
+
+async function serveUnlessNowhere(
+  { address, token }: Http,
+  terminal: Terminal,
+): Promise<HttpServer | undefined> {
+  if (address === undefined) return undefined;
+  const { serveHttp } = await import("./http/server.ts");
+  const onError = (error: unknown): void => sayError(error, terminal);
+  const server = serveHttp({ address, token, routes: [], onError });
+  terminal.say(`listening on ${server.url}`);
+  return server;
 }
 
 function watchUnlessNever(

@@ -20,6 +20,7 @@ import {
   TABLE_SETTINGS,
 } from "../common_flags.ts";
 import { matching, oneOf } from "../flags.ts";
+import { HTTP_FLAGS } from "../http/http_flags.ts";
 import { PROCESSOR_FLAGS } from "../processor_flags.ts";
 import { THREAD_FLAGS } from "../thread_flags.ts";
 
@@ -48,6 +49,7 @@ export const RUN: Command = {
       isInEnvironment: true,
     },
     ...THREAD_FLAGS,
+    ...HTTP_FLAGS,
     REGION,
     ENDPOINT,
     KINESIS_ENDPOINT,
