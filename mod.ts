@@ -84,3 +84,4 @@ export type {
 } from "./src/processor.ts";
 export type { SetCheckpointOptions } from "./src/runtime/cluster_control.ts";
 export type { OwnShard } from "./src/runtime/shard_roster.ts";
+export type { WorkerHealth } from "./src/runtime/worker.ts";

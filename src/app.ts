@@ -20,7 +20,7 @@ import type { ProcessorSource } from "./processor.ts";
 import { ClusterControl } from "./runtime/cluster_control.ts";
 import { checkProcessorSource } from "./runtime/processors.ts";
 import type { OwnShard } from "./runtime/shard_roster.ts";
-import { Worker } from "./runtime/worker.ts";
+import { Worker, type WorkerHealth } from "./runtime/worker.ts";
 
 /** Which cluster: the app and the stream together. */
 export interface ClusterOptions extends AwsOptions {
@@ -86,15 +86,26 @@ export interface AppOptions extends ClusterOptions {
 export class ReactoKinesixApp implements AsyncDisposable {
   /** The name of this worker. */
   readonly workerId: string;
+  /** The name of the app: workers with the same one share the stream. */
+  readonly appName: string;
+  /** The name of the stream. */
+  readonly streamName: string;
   /** Resolves when the worker has stopped; rejects when it had to, with the reason. */
   readonly finished: Promise<void>;
   readonly #worker: Worker;
   readonly #hub: EventHub;
 
-  private constructor(worker: Worker, hub: EventHub, workerId: string, finished: Promise<void>) {
+  private constructor(
+    worker: Worker,
+    hub: EventHub,
+    names: Pick<ReactoKinesixApp, "workerId" | "appName" | "streamName">,
+    finished: Promise<void>,
+  ) {
     this.#worker = worker;
     this.#hub = hub;
-    this.workerId = workerId;
+    this.workerId = names.workerId;
+    this.appName = names.appName;
+    this.streamName = names.streamName;
     this.finished = finished;
   }
 
@@ -143,7 +154,7 @@ export class ReactoKinesixApp implements AsyncDisposable {
     }
     // A macrotask later, so that whoever awaits this can add listeners first.
     void clock.sleep(0, new AbortController().signal).then(() => hub.open());
-    return new ReactoKinesixApp(worker, hub, workerId, finished.then(() => {}));
+    return new ReactoKinesixApp(worker, hub, { ...names, workerId }, finished.then(() => {}));
   }
 
   /**
@@ -234,6 +245,11 @@ export class ReactoKinesixApp implements AsyncDisposable {
    */
   get bufferedBytes(): number {
     return this.#worker.bufferedBytes;
+  }
+
+  /** How this worker is, as far as it knows itself: what a health check asks. It asks nobody and costs nothing. */
+  health(): WorkerHealth {
+    return this.#worker.health();
   }
 
   /** The shards that this worker processes now. */

@@ -15,6 +15,7 @@ import type { Batch, Clock, Random, ReadBudget, ShardInfo, StreamSource } from "
 import { describeFailure, retryCall, withoutRetries } from "./aws_calls.ts";
 import { toShardInfo } from "./kinesis_shapes.ts";
 import { RecordSizes } from "./read_limit.ts";
+import { retentionOf } from "./stream_retention.ts";
 import { ShardReader } from "./shard_reader.ts";
 import { systemRandom } from "./system.ts";
 
@@ -62,6 +63,10 @@ export class KinesisPollingSource implements StreamSource {
       `Cannot list the shards of stream "${streamName}": there are more than ${PAGES_MAX} pages`,
       { kind: "invalid" },
     );
+  }
+
+  retentionMs(signal: AbortSignal): Promise<number> {
+    return retentionOf(this.#options, signal);
   }
 
   async *open(

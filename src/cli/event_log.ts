@@ -9,8 +9,9 @@
 import type { Ansis } from "ansis";
 import { formatDuration } from "../core/duration.ts";
 import type { AppEvent } from "../events.ts";
-import { count, eventText, type Tone } from "./event_text.ts";
+import { batchText, count, eventText, type Tone } from "./event_text.ts";
 import { Flood } from "./flood.ts";
+import { isLogged, type LogLevel } from "./log_level.ts";
 import { OutputQueue } from "./output_queue.ts";
 import { printable, type Terminal, wantsColor } from "./terminal.ts";
 
@@ -25,17 +26,22 @@ export interface EventLog {
 }
 
 /** A log of one JSON object a line on stdout. */
-export function openJsonLog(terminal: Terminal): EventLog {
+export function openJsonLog(terminal: Terminal, least: LogLevel = "debug"): EventLog {
   const queue = new OutputQueue((text) => terminal.write(text));
   return {
-    onEvent: (event) => queue.push(jsonLine(event)),
+    onEvent: (event) => {
+      if (isLogged(event, least)) queue.push(jsonLine(event));
+    },
     failed: queue.failed,
     close: () => queue.flushed(),
   };
 }
 
 /** A log of sentences on stderr. */
-export async function openPrettyLog(terminal: Terminal): Promise<EventLog> {
+export async function openPrettyLog(
+  terminal: Terminal,
+  least: LogLevel = "info",
+): Promise<EventLog> {
   const { Ansis } = await import("ansis");
   const paint = new Ansis(wantsColor(terminal, terminal.isStderrInteractive) ? 1 : 0);
   const queue = new OutputQueue((text) => terminal.writeError(text));
@@ -43,6 +49,7 @@ export async function openPrettyLog(terminal: Terminal): Promise<EventLog> {
     push: (line) => queue.push(line),
     paint,
     nowMs: () => performance.now(),
+    least,
   });
   const timer = setInterval(() => pretty.tick(), TICK_MS);
   return {
@@ -85,6 +92,12 @@ export interface PrettyLogOptions {
   readonly paint: Ansis;
   /** Any clock that only goes forward. */
   readonly nowMs: () => number;
+  /**
+   * What is less important is left out.
+   *
+   * @default {"info"}
+   */
+  readonly least?: LogLevel;
 }
 
 /** The log that people read. */
@@ -98,9 +111,13 @@ export class PrettyLog {
   }
 
   onEvent(event: AppEvent): void {
-    if (event.type === "batch_processed") this.#count(event);
-    const said = eventText(event);
-    if (!said || !this.#flood.lets(event.type, this.#options.nowMs())) return;
+    const { least = "info" } = this.#options;
+    const isDetailed = least === "debug";
+    // The summary is what batches are to those who do not want to read of each.
+    if (event.type === "batch_processed" && least === "info") this.#count(event);
+    const said = eventText(event) ?? (isDetailed ? batchText(event) : undefined);
+    if (!said || !isLogged(event, least)) return;
+    if (!isDetailed && !this.#flood.lets(event.type, this.#options.nowMs())) return;
     this.#line(new Date(event.time), TONES[said.tone](this.#options.paint, printable(said.text)));
   }
 

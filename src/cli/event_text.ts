@@ -33,6 +33,9 @@ export function eventText(event: AppEvent): EventText | undefined {
     case "batch_processed":
     case "checkpoint_written":
       return undefined;
+    case "lag_near_retention":
+    case "checkpoint_expired":
+      return dataLossText(event);
     case "shard_claimed":
     case "handover_requested":
     case "handover_cleared":
@@ -60,6 +63,54 @@ export function eventText(event: AppEvent): EventText | undefined {
     default:
       return workerText(event);
   }
+}
+
+/** The sentence for an event that comes with every batch; undefined for the others. */
+export function batchText(event: AppEvent): EventText | undefined {
+  switch (event.type) {
+    case "batch_processed": {
+      const { shardId, records, bytes, millisBehindLatest, processMs } = event;
+      const behind = millisBehindLatest === 0
+        ? "caught up"
+        : `${duration(millisBehindLatest)} behind`;
+      const what = records === 0
+        ? `came to the tip of ${shardId}`
+        : `processed ${count(records, "record")} (${count(bytes, "byte")}) of ${shardId} in ${
+          duration(processMs)
+        }`;
+      return { tone: "quiet", text: `${what}, ${behind}` };
+    }
+    case "checkpoint_written":
+      return {
+        tone: "quiet",
+        text: `${event.shardId} is finished up to ${shortPosition(event.checkpoint)}`,
+      };
+    default:
+      return undefined;
+  }
+}
+
+function dataLossText(event: EventNamed<"lag_near_retention" | "checkpoint_expired">): EventText {
+  const { shardId } = event;
+  const keeps = `the stream keeps records for ${duration(event.retentionMs)}`;
+  if (event.type === "lag_near_retention") {
+    return {
+      tone: event.percent === 80 ? "bad" : "warning",
+      text:
+        `${shardId} is ${duration(event.millisBehindLatest)} behind, over ${event.percent} % of ` +
+        `what it may be: ${keeps}, and drops what is not read by then`,
+    };
+  }
+  return {
+    tone: "bad",
+    text: `records of ${shardId} may be lost: it was not read for ${duration(event.ageMs)}, and ` +
+      `${keeps}; goes on after ${shortPosition(event.checkpoint)} with what is left`,
+  };
+}
+
+/** A time as a person reads it, to the second if it is long. */
+function duration(ms: number): string {
+  return formatDuration(ms < 10_000 ? Math.round(ms) : Math.round(ms / 1_000) * 1_000);
 }
 
 /** A record of a shard, or of an aggregate. */
@@ -244,7 +295,12 @@ function shardText(event: ShardEvent): EventText {
 
 type WorkerEvent = Exclude<
   AppEvent,
-  OwnershipEvent | RecordEvent | ShardEvent | EventNamed<"batch_processed" | "checkpoint_written">
+  | OwnershipEvent
+  | RecordEvent
+  | ShardEvent
+  | EventNamed<
+    "batch_processed" | "checkpoint_written" | "lag_near_retention" | "checkpoint_expired"
+  >
 >;
 
 function workerText(event: WorkerEvent): EventText {

@@ -20,6 +20,7 @@ import type { ModuleGraph } from "./load_processor/module_graph.ts";
 import { checkForNewVersion } from "./load_processor/new_version.ts";
 import { LOAD_LIMITS, type LoadOptions } from "./load_processor/options.ts";
 import { loadOptions, watchInterval } from "./processor_flags.ts";
+import { logLevel } from "./log_level.ts";
 import { sendConsoleToStderr } from "./processor_output.ts";
 import { startInThreads } from "./processor_threads.ts";
 import {
@@ -49,7 +50,8 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
   const processing = await startProcessing(values, terminal, signals.signal);
   if (processing === undefined) return 0;
   try {
-    const log = isJson ? openJsonLog(terminal) : await openPrettyLog(terminal);
+    const level = logLevel(values);
+    const log = isJson ? openJsonLog(terminal, level) : await openPrettyLog(terminal, level);
     const workerId = values.text("worker-id");
     try {
       const http = { address: httpAddress(values), token: values.text("http-token") };

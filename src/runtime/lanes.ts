@@ -18,6 +18,8 @@ export interface Read {
   /** What its records count for in memory. */
   readonly heldBytes: number;
   readonly millisBehindLatest: number;
+  /** When its records were ready to be processed, on the monotonic clock. */
+  readonly takenAt: number;
   finished: number;
   finishedBytes: number;
 }

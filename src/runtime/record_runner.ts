@@ -133,6 +133,7 @@ export class RecordRunner {
       size: records.length,
       heldBytes: part.heldBytes,
       millisBehindLatest,
+      takenAt: this.#user.now(),
       finished: 0,
       finishedBytes: 0,
     };
@@ -145,6 +146,7 @@ export class RecordRunner {
       this.#readTo = positionAfter(last);
       this.#largestRead = Math.max(this.#largestRead, read.size);
       this.#reads.add(read);
+      this.#tellInHand();
       const numbers = records.map((record) => this.#progress.add(positionAfter(record)));
       this.#lanes.add({ read, records, numbers });
     }
@@ -163,6 +165,7 @@ export class RecordRunner {
     if (this.#outcome !== "done") {
       for (const read of this.#reads) if (read.finished > 0) this.#tellBatch(read);
       this.#reads.clear();
+      this.#tellInHand();
     }
     return this.#outcome;
   }
@@ -326,6 +329,7 @@ export class RecordRunner {
     read.finished += until - from;
     if (read.finished === read.size) {
       this.#reads.delete(read);
+      this.#tellInHand();
       this.budget.finished(read.heldBytes);
       this.#tellBatch(read);
     }
@@ -339,7 +343,7 @@ export class RecordRunner {
   }
 
   /** Of the empty batches at the tip of the shard only the first one is worth telling. */
-  #tellBatch({ finished, finishedBytes, millisBehindLatest }: Read): void {
+  #tellBatch({ finished, finishedBytes, millisBehindLatest, takenAt }: Read): void {
     if (finished === 0 && this.#isTipTold) return;
     this.#isTipTold = finished === 0;
     this.#deps.emit({
@@ -348,7 +352,14 @@ export class RecordRunner {
       records: finished,
       bytes: finishedBytes,
       millisBehindLatest,
+      processMs: Math.max(0, this.#user.now() - takenAt),
     });
+    if (finished === 0 && millisBehindLatest === 0) this.#lease.caughtUp();
+  }
+
+  #tellInHand(): void {
+    const [oldest] = this.#reads;
+    this.#lease.inHandSince = oldest?.takenAt;
   }
 
   /** Ends all lanes, each after the record in hand. */

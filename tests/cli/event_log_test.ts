@@ -15,6 +15,7 @@ function batch(records: number, millisBehindLatest = 0): AppEvent {
     records,
     bytes: 1_000_000,
     millisBehindLatest,
+    processMs: 12,
     ...STAMP,
   };
 }
@@ -39,6 +40,7 @@ Deno.test("the JSON log writes one event a line, the common fields first", async
     "records",
     "bytes",
     "millisBehindLatest",
+    "processMs",
   ]);
   assertEquals(terminal.stderr(), "");
 });

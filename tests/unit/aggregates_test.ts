@@ -57,7 +57,14 @@ Deno.test("aggregates: each record in one is delivered by itself, with its own k
   ]);
   assertEquals([lease.position, runner.readTo], [at(3), at(3)]);
   assertEquals(bench.told("batch_processed"), [
-    { type: "batch_processed", shardId: "s", records: 5, bytes: 11, millisBehindLatest: 42 },
+    {
+      type: "batch_processed",
+      shardId: "s",
+      records: 5,
+      bytes: 11,
+      millisBehindLatest: 42,
+      processMs: 0,
+    },
   ]);
 });
 

@@ -43,7 +43,14 @@ Deno.test("record runner: records are processed in order, each with what it need
   assertEquals(seen, [["1", "key 1", "s", context], ["2", "key 2", "s", context]]);
   assertEquals(lease.position, at(2));
   assertEquals(bench.told("batch_processed"), [
-    { type: "batch_processed", shardId: "s", records: 2, bytes: 2, millisBehindLatest: 42 },
+    {
+      type: "batch_processed",
+      shardId: "s",
+      records: 2,
+      bytes: 2,
+      millisBehindLatest: 42,
+      processMs: 0,
+    },
   ]);
 });
 

@@ -21,6 +21,7 @@ import {
 } from "../common_flags.ts";
 import { matching, oneOf } from "../flags.ts";
 import { HTTP_FLAGS } from "../http/http_flags.ts";
+import { LOG_LEVEL_FLAG } from "../log_level.ts";
 import { PROCESSOR_FLAGS } from "../processor_flags.ts";
 import { THREAD_FLAGS } from "../thread_flags.ts";
 
@@ -62,6 +63,7 @@ export const RUN: Command = {
       defaultValue: "pretty",
       isInEnvironment: true,
     },
+    LOG_LEVEL_FLAG,
     CONFIG,
   ],
   settings: SETTINGS,
