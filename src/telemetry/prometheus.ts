@@ -1,0 +1,91 @@
+/**
+ * Owns: the numbers in the text that Prometheus reads.
+ * Must not: serve it.
+ * Called by: `cli/http/telemetry_routes.ts`, and users.
+ *
+ * @module
+ */
+
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { AppMetrics } from "./app_metrics.ts";
+import { type Metric, METRICS, PROCESS_TIME, prometheusName } from "./catalogue.ts";
+
+/** How numbers are shown to Prometheus. */
+export interface PrometheusOptions {
+  /**
+   * Where they are shown: a registry of `prom-client` that shows other metrics too.
+   *
+   * @default {one of its own}
+   */
+  readonly registry?: Registry;
+}
+
+/** The numbers of an app, as Prometheus reads them. */
+export class PrometheusMetrics {
+  /** The media type of {@linkcode PrometheusMetrics.text}. */
+  readonly contentType: string;
+  readonly #registry: Registry;
+
+  /**
+   * @param metrics The numbers. Every series has the labels `app` and `stream`.
+   * @throws {Error} If the registry shows those of another app already: give each a registry of its own.
+   */
+  constructor(metrics: AppMetrics, options: PrometheusOptions = {}) {
+    const registry = options.registry ?? new Registry();
+    this.#registry = registry;
+    this.contentType = registry.contentType;
+    const common = { app: metrics.appName, stream: metrics.streamName };
+    for (const metric of METRICS) show(metric, { metrics, common, registry });
+    const time = new Histogram({
+      name: `kinesix_${PROCESS_TIME.name}_seconds`,
+      help: PROCESS_TIME.help,
+      labelNames: Object.keys(common),
+      buckets: [...PROCESS_TIME.buckets],
+      registers: [registry],
+    });
+    metrics.onBatch(({ processMs }) => time.observe(common, processMs / 1_000));
+  }
+
+  /** What `/metrics` answers. */
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+}
+
+/** Reads the numbers at each look, so that a shard that left is not shown any more. */
+function show(
+  metric: Metric,
+  { metrics, common, registry }: {
+    readonly metrics: AppMetrics;
+    readonly common: Readonly<Record<string, string>>;
+    readonly registry: Registry;
+  },
+): void {
+  const configuration = {
+    name: prometheusName(metric),
+    help: metric.help,
+    labelNames: [...Object.keys(common), ...metric.labels],
+    registers: [registry],
+  };
+  if (metric.kind === "gauge") {
+    const shown: Gauge = new Gauge({
+      ...configuration,
+      collect() {
+        shown.reset();
+        for (const { labels, value } of metric.read(metrics)) {
+          shown.set({ ...common, ...labels }, value);
+        }
+      },
+    });
+    return;
+  }
+  const shown: Counter = new Counter({
+    ...configuration,
+    collect() {
+      shown.reset();
+      for (const { labels, value } of metric.read(metrics)) {
+        shown.inc({ ...common, ...labels }, value);
+      }
+    },
+  });
+}
