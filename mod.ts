@@ -25,17 +25,21 @@
  */
 
 export { ReactoKinesixApp } from "./src/app.ts";
+export { formatFailure } from "./src/adapters/failure_format.ts";
 export { ClusterControl } from "./src/runtime/cluster_control.ts";
 export { retryAndSkip, retryAndStop } from "./src/core/policy.ts";
 export {
   LeaseLostError,
   ProcessTimeoutError,
+  RecordFailedError,
+  RecordTooOldError,
   SourceError,
   StoreError,
   WorkerReplacedError,
 } from "./src/errors.ts";
 
 export type { AwsOptions, SdkClient } from "./src/adapters/aws_calls.ts";
+export type { FailureFunction, OnFailure } from "./src/adapters/failure_destination.ts";
 export type { AppOptions, ClusterOptions, Ports } from "./src/app.ts";
 export type { Checkpoint } from "./src/core/checkpoint.ts";
 export type { InitialPosition, ReactoKinesixConfig } from "./src/core/config.ts";
@@ -65,6 +69,7 @@ export type {
 export type {
   Batch,
   Clock,
+  FailedRecord,
   LeaseStore,
   Random,
   ReadBudget,
@@ -76,9 +81,12 @@ export type {
   WriteResult,
 } from "./src/ports.ts";
 export type {
+  BatchFailure,
+  BatchResult,
   KinesisRecord,
   ProcessContext,
   ProcessorSource,
+  RecordFilter,
   RecordProcessor,
   RecordProcessorFactory,
 } from "./src/processor.ts";

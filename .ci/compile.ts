@@ -31,7 +31,7 @@ const PERMISSIONS: readonly string[] = [
  * @param more What is given on the command line.
  */
 export function permissionFlags(target: string, more: readonly string[] = []): readonly string[] {
-  // It may run one program: itself, for the demo. Linux has a name for that; elsewhere it is found in the PATH.
+  // It may run one program: itself, for the sandbox and the demo. Linux has a name for that; elsewhere it is found in the PATH.
   const itself = target.includes("linux") ? "/proc/self/exe" : "kinesix";
   const values = new Map<string, readonly string[]>();
   // Deno takes each flag once.

@@ -5,12 +5,16 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import manifest from "../deno.json" with { type: "json" };
+import { memory } from "./memory.ts";
 import { type BenchOptions, missesOf, type Section, toData, toText } from "./report.ts";
+import { latency } from "./latency.ts";
 import { throughput } from "./throughput.ts";
 
 /** An area is a file with one exported function, and a line here. */
 const AREAS: Readonly<Record<string, (options: BenchOptions) => Promise<readonly Section[]>>> = {
   throughput,
+  memory,
+  latency,
 };
 
 const HELP = `deno task bench [--only AREA]... [--rounds N] [--quick] [--json] [--check]

@@ -1,6 +1,6 @@
 /**
- * Owns: what threads cost, and what they bring: a batch to a thread and back next to a call in the same thread; a processor that
- * computes, in one thread and in several.
+ * Owns: what threads cost, and what they bring: a batch to a thread and back, or to a process, next to a call in the main
+ * thread; a processor that computes, in one thread and in several.
  * Called by: `deno task bench:threads`; `tests/sandbox/threads_bench_test.ts` with little work. `--rounds 5` is how many rounds
  * the median is of; with `--check` the exit code is 1 when two threads do less than 1.6 times the work of one.
  */
@@ -25,24 +25,42 @@ const COMPUTE = `import { createHash } from "node:crypto";
   export default { process(record) {
     for (let i = 0; i < 50; i++) createHash("sha256").update(record.data).digest("hex") } }`;
 
-async function load(code: string, threads: number | undefined): Promise<LoadedProcessor> {
+/** Where the processor runs. */
+interface Place {
+  /** Undefined: in the main thread. */
+  readonly threads: number | undefined;
+  /** Whether each thread has a process of its own, as with `--sandbox`. */
+  readonly hasProcesses?: boolean;
+}
+
+const PLACES: Readonly<Record<string, Place>> = {
+  "main thread": { threads: undefined },
+  "a thread   ": { threads: 1 },
+  "a process  ": { threads: 1, hasProcesses: true },
+};
+
+async function load(
+  code: string,
+  { threads, hasProcesses = false }: Place,
+): Promise<LoadedProcessor> {
   const graph = await fetchGraph(`data:text/javascript,${encodeURIComponent(code)}`);
   if (threads === undefined) return await startProcessor(graph);
-  const plan = { count: threads, sandbox: undefined, config: {} };
+  const plan = { count: threads, hasProcesses, sandbox: undefined, config: {} };
   return await startInThreads(graph, plan, {
     isConsoleOnStderr: false,
     loadTimeoutMs: 60_000,
     signal: new AbortController().signal,
     onStray: reportError,
+    onLeftBehind: () => {},
   });
 }
 
 /** The time of one batch of 1,000 records of 1 KB, in milliseconds, for each round. */
 export async function timeBatches(
   code: string,
-  { threads, rounds }: { readonly threads: number | undefined; readonly rounds: number },
+  { rounds, ...place }: Place & { readonly rounds: number },
 ): Promise<readonly number[]> {
-  const { source, dispose } = await load(code, threads);
+  const { source, dispose } = await load(code, place);
   const json = JSON.stringify({ id: 7, name: "x".repeat(PAYLOAD_BYTES - 20) });
   const data = new TextEncoder().encode(json);
   const records = Array.from({ length: BATCH }, (_, i) =>
@@ -69,7 +87,7 @@ export async function timeBatches(
     for (let round = 0; round < rounds; round++) {
       const startedAt = performance.now();
       if (processor.processRun !== undefined) {
-        const options = { lane: 0, until: signal, progressed: () => {} };
+        const options = { lane: 0, until: signal, progressed: () => {}, isTooOld: () => false };
         const { finished } = await processor.processRun(records, context, options);
         if (finished !== BATCH) throw new Error(`only ${finished} records are finished`);
       } else {
@@ -85,7 +103,7 @@ export async function timeBatches(
 
 /** The records a second of a whole worker whose processor computes 50 SHA-256 for each. */
 export async function computeRate(threads: number, records: number): Promise<number> {
-  const loaded = await load(COMPUTE, threads);
+  const loaded = await load(COMPUTE, { threads });
   const source = new MemoryStream({ shards: 4 });
   for (let i = 0; i < records; i++) source.put(`key ${i % 1_000}`, new Uint8Array(PAYLOAD_BYTES));
   const all = Promise.withResolvers<void>();
@@ -120,9 +138,8 @@ async function main(): Promise<number> {
   const rounds = Number(flags.rounds ?? 5);
   const records = Number(flags.records ?? 20_000);
   for (const [name, code] of [["reads the payload", IDLE], ["parses JSON", PARSE]] as const) {
-    for (const threads of [undefined, 1]) {
-      const times = (await timeBatches(code, { threads, rounds: 60 * rounds })).slice(10);
-      const where = threads === undefined ? "same thread" : "a thread   ";
+    for (const [where, place] of Object.entries(PLACES)) {
+      const times = (await timeBatches(code, { ...place, rounds: 60 * rounds })).slice(10);
       const [half, most] = [quantile(times, 0.5).toFixed(2), quantile(times, 0.95).toFixed(2)];
       await say(`${BATCH} x 1 KB, ${name}, ${where}: p50 ${half} ms, p95 ${most} ms`);
     }

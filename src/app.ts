@@ -7,18 +7,26 @@
  */
 
 import manifest from "../deno.json" with { type: "json" };
-import { type AwsOptions, connectAws } from "./adapters/aws_calls.ts";
+import { type AwsClients, type AwsOptions, connectAws } from "./adapters/aws_calls.ts";
+import {
+  checkOnFailure,
+  type OnFailure,
+  openFailureDestination,
+} from "./adapters/failure_destination.ts";
+import type { KinesisFanOutOptions } from "./adapters/kinesis_fan_out.ts";
 import { systemClock, systemRandom } from "./adapters/system.ts";
 import { defaultWorkerId } from "./adapters/worker_identity.ts";
+import { checkInitialPosition } from "./core/config_checks.ts";
 import { type ReactoKinesixConfig, resolveConfig, type ResolvedConfig } from "./core/config.ts";
 import { type ClusterStatus, clusterStatus } from "./core/status.ts";
 import { EventHub, type EventListener, type ListenerOptions } from "./event_hub.ts";
 import { toEventError } from "./errors.ts";
 import type { AppEvent, AppEventType, AppFact, EventSink } from "./events.ts";
 import type { Clock, LeaseStore, Random, StreamSource } from "./ports.ts";
-import type { ProcessorSource } from "./processor.ts";
+import type { ProcessorSource, RecordFilter } from "./processor.ts";
 import { ClusterControl } from "./runtime/cluster_control.ts";
 import { checkProcessorSource } from "./runtime/processors.ts";
+import { checkFilter } from "./runtime/record_filter.ts";
 import type { OwnShard } from "./runtime/shard_roster.ts";
 import { Worker, type WorkerHealth } from "./runtime/worker.ts";
 
@@ -47,6 +55,13 @@ export interface AppOptions extends ClusterOptions {
   /** What processes the records: one processor for all shards, or a factory that makes one for each. */
   readonly processor: ProcessorSource;
   /**
+   * Which records are processed: those for which it gives true. The others count as finished, and `batch_processed` says how many
+   * they were.
+   *
+   * @default {all of them}
+   */
+  readonly filter?: RecordFilter;
+  /**
    * The name of this worker, different for each process. 1 to 128 characters.
    *
    * @default {the EC2 instance id if there is one, else the host name; with a random part}
@@ -54,6 +69,13 @@ export interface AppOptions extends ClusterOptions {
   readonly workerId?: string;
   /** The settings. */
   readonly config?: ReactoKinesixConfig;
+  /**
+   * Where records go that are given up (`retryAndSkip`): `file:PATH`, `kinesis:STREAM`, or a function. The whole record is there
+   * before the checkpoint passes it; if that fails it is tried again for as long as it takes, and the record waits.
+   *
+   * @default {nowhere: `onMaxRetryExceeded` is all that learns of it}
+   */
+  readonly onFailure?: OnFailure;
   /** Is told every event from the very first one on. A throw is reported as `listener_failed`. */
   readonly onEvent?: (event: AppEvent) => void;
   /** Stops the app when it is aborted, also while it starts; then `createNew` rejects with the signal's reason. */
@@ -123,6 +145,8 @@ export class ReactoKinesixApp implements AsyncDisposable {
     const names = checkNames(options);
     const config = resolveConfig(options.config);
     const processor = checkProcessorSource(options.processor);
+    const filter = checkFilter(options.filter);
+    const onFailure = checkOnFailure(options.onFailure, names.streamName);
     const { clock = systemClock, random = systemRandom } = options.ports ?? {};
     checkInitialPosition(config.initialPosition, clock.now());
     const isOnAws = !options.kinesisEndpoint && !options.dynamoDBEndpoint && !options.ports;
@@ -134,14 +158,17 @@ export class ReactoKinesixApp implements AsyncDisposable {
     const onListenerError = (eventType: string, error: unknown): void =>
       emit({ type: "listener_failed", eventType, error: toEventError(error) });
     const hub = new EventHub(onListenerError, options.onEvent);
+    const failures = await openFailureDestination(onFailure, options);
     const world = await connect(options, config, { clock, random, emit });
     const { version } = manifest;
-    const worker = new Worker({ ...world, ...names, workerId, version, config, processor });
+    const given = { ...names, workerId, version, config, processor, filter };
+    const worker = new Worker({ ...world, ...given, failureDestination: failures.destination });
     const stop = (): void => void worker.stop();
     options.signal?.addEventListener("abort", stop, { once: true });
     const finished = worker.finished.finally(() => {
       options.signal?.removeEventListener("abort", stop);
       world.close();
+      failures.close();
       hub.close();
     });
     finished.catch(() => {}); // As long as this start is under way, it is thrown here.
@@ -232,6 +259,7 @@ export class ReactoKinesixApp implements AsyncDisposable {
 
   /**
    * Uses another processor from the next record on. Resolves when the old one is not used any more and disposed.
+   * After a stop it is the next one that is disposed, since nobody uses it.
    *
    * @throws {TypeError} If it is neither a processor nor a factory.
    */
@@ -332,14 +360,29 @@ async function connect(
   const tableName = options.appName + config.dynamoDBTableSuffix;
   const aws = await connectAws(options, { maxSockets: SOCKETS_MAX });
   const { DynamoLeaseStore } = await import("./adapters/dynamo_lease_store.ts");
-  const { KinesisPollingSource } = await import("./adapters/kinesis_polling.ts");
   const common = { streamName, config, ...deps };
+  const consumerName = config.consumerName || options.appName;
   return {
     ...deps,
     store: store ?? new DynamoLeaseStore({ ...common, client: aws.dynamoDB, tableName }),
-    source: source ?? new KinesisPollingSource({ ...common, client: aws.kinesis }),
+    source: source ?? await openStream(aws, { ...common, consumerName }),
     close: () => aws.close(),
   };
+}
+
+async function openStream(
+  aws: AwsClients,
+  options: Omit<KinesisFanOutOptions, "client" | "eventStreams"> & {
+    readonly config: ResolvedConfig;
+  },
+): Promise<StreamSource> {
+  const client = aws.kinesis;
+  if (options.config.retrieval === "polling") {
+    const { KinesisPollingSource } = await import("./adapters/kinesis_polling.ts");
+    return new KinesisPollingSource({ ...options, client });
+  }
+  const { KinesisFanOutSource } = await import("./adapters/kinesis_fan_out.ts");
+  return new KinesisFanOutSource({ ...options, client, eventStreams: await aws.eventStreams() });
 }
 
 function checkNames(options: ClusterOptions): Pick<ClusterOptions, "appName" | "streamName"> {
@@ -356,16 +399,6 @@ function checkName(option: string, name: unknown, max: number): string {
       JSON.stringify(name)?.slice(0, 150)
     }: it must be 1 to ${max} letters, ` +
       `digits, "_", "-" or "."`,
-  );
-}
-
-/** Clocks differ a little; more than that is a mistake, which the stream would silently take for LATEST. */
-const CLOCK_DIFFERENCE_MAX_MS = 300_000;
-
-function checkInitialPosition(position: ResolvedConfig["initialPosition"], now: number): void {
-  if (typeof position !== "number" || position <= now + CLOCK_DIFFERENCE_MAX_MS) return;
-  throw new RangeError(
-    `Cannot use setting "initialPosition": ${new Date(position).toISOString()} is in the future`,
   );
 }
 

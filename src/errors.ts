@@ -119,6 +119,43 @@ export class ProcessTimeoutError extends Error {
   }
 }
 
+/** A record failed because `processBatch` returned it as failed, without an error of its own. */
+export class RecordFailedError extends Error {
+  /** The name of the class. */
+  override readonly name = "RecordFailedError";
+  /**
+   * Makes the error.
+   *
+   * @param record The sequence number of the record.
+   */
+  constructor(record: string) {
+    super(
+      `Cannot process record "${record}": processBatch returned it as failed, without an error`,
+    );
+  }
+}
+
+/** A record is given up because it is older than `maxRecordAge`. Its `cause` is what its last attempt failed with, if there was one. */
+export class RecordTooOldError extends Error {
+  /** The name of the class. */
+  override readonly name = "RecordTooOldError";
+  /** How old the record was, in milliseconds: this machine's clock less the stream's. */
+  readonly ageMs: number;
+  /**
+   * Makes the error.
+   *
+   * @param ageMs How old the record was, in milliseconds.
+   * @param maxMs How old a record may be, in milliseconds.
+   */
+  constructor(ageMs: number, maxMs: number, options?: ErrorOptions) {
+    super(
+      `Cannot process the record any more: it arrived ${ageMs} ms ago, and "maxRecordAge" is ${maxMs} ms`,
+      options,
+    );
+    this.ageMs = ageMs;
+  }
+}
+
 /** An error as an event tells it. */
 export interface EventError {
   /** The class of the error, such as `TypeError`. */

@@ -61,6 +61,8 @@ export type AppFact =
     readonly shardId: string;
     readonly records: number;
     readonly bytes: number;
+    /** How many records of the read the filter left out, besides. */
+    readonly filtered: number;
     readonly millisBehindLatest: number;
     /** From when it was taken in hand to the end of its last record, with all attempts; with several lanes also what it waited for. */
     readonly processMs: number;
@@ -109,7 +111,17 @@ export type AppFact =
     readonly sequenceNumber: string;
     readonly aggregates: number;
   }
-  /** An attempt to process a record failed. With `processBatch`, it is the first record of the batch. */
+  /** A batch failed, and is cut in two: each half is tried by itself. `sequenceNumber` is the first record of the second one. */
+  | {
+    readonly type: "batch_bisected";
+    readonly shardId: string;
+    readonly sequenceNumber: string;
+    readonly subSequenceNumber?: number;
+    readonly records: number;
+    readonly attempt: number;
+    readonly error: EventError;
+  }
+  /** An attempt to process a record failed. With a `processBatch` that throws, it is the first record of the batch. */
   | {
     readonly type: "record_failed";
     readonly shardId: string;
@@ -118,15 +130,37 @@ export type AppFact =
     readonly attempt: number;
     readonly error: EventError;
   }
-  /** A record was given up after its last attempt; the checkpoint may pass it. */
+  /** A record was given up after its last attempt, or because it is older than `maxRecordAge`; the checkpoint may pass it. */
   | {
     readonly type: "record_skipped";
     readonly shardId: string;
     readonly sequenceNumber: string;
     readonly subSequenceNumber?: number;
+    /** 0 if it was too old at once. */
     readonly attempts: number;
+    readonly reason: "failed" | "tooOld";
   }
-  /** A method of the user's processor other than `process` threw. */
+  /** A record that is given up is in the failure destination, whole; `record_skipped` follows. */
+  | {
+    readonly type: "record_put_aside";
+    readonly shardId: string;
+    readonly sequenceNumber: string;
+    readonly subSequenceNumber?: number;
+    /** Such as `file:failures.jsonl`, `kinesis:orders-failed` or `function`. */
+    readonly destination: string;
+  }
+  /** The failure destination did not take a record. It is tried again, and the record waits. */
+  | {
+    readonly type: "put_aside_failed";
+    readonly shardId: string;
+    readonly sequenceNumber: string;
+    readonly subSequenceNumber?: number;
+    readonly destination: string;
+    readonly attempt: number;
+    readonly retryInMs: number;
+    readonly error: EventError;
+  }
+  /** A method of the user's processor other than `process` threw, or the filter did. */
   | {
     readonly type: "processor_failed";
     readonly shardId: string | null;
@@ -136,6 +170,7 @@ export type AppFact =
       | "onMaxRetryExceeded"
       | "shardEnded"
       | "dispose"
+      | "filter"
       /** No method: something that was started and not waited for. Told of a processor in a thread of its own. */
       | "background";
     readonly error: EventError;

@@ -8,6 +8,7 @@
 
 import type { Checkpoint } from "./core/checkpoint.ts";
 import type { Row, RowChange, ShardRow } from "./core/lease.ts";
+import type { ErrorHandlingMode } from "./core/policy.ts";
 
 /** Time. The only source of it, so that a test can be the clock. */
 export interface Clock {
@@ -160,4 +161,47 @@ export interface StreamSource {
     signal: AbortSignal,
     budget?: ReadBudget,
   ): AsyncIterable<Batch>;
+}
+
+/** A record that was given up: the whole of it, and how it came to that. */
+export interface FailedRecord {
+  /** The app that gave it up. */
+  readonly appName: string;
+  /** The stream that it is from. */
+  readonly streamName: string;
+  /** The shard that it is from. */
+  readonly shardId: string;
+  /** The position of the record in its shard. */
+  readonly sequenceNumber: string;
+  /** The position within a KPL aggregate, from 0; undefined for a record that stands alone. */
+  readonly subSequenceNumber: number | undefined;
+  /** The key that decides the shard. */
+  readonly partitionKey: string;
+  /** The payload. */
+  readonly data: Uint8Array<ArrayBuffer>;
+  /** When the stream received the record, by the stream's clock. */
+  readonly approximateArrivalTimestamp: Date;
+  /** What the last attempt threw; anything can be thrown. Of a processor in a thread it is a likeness. */
+  readonly error: unknown;
+  /** How often it was tried. */
+  readonly attempts: number;
+  /** The mode that let it be given up. */
+  readonly mode: ErrorHandlingMode;
+  /** The worker that gave it up. */
+  readonly workerId: string;
+  /** When it was given up, by the worker's clock. */
+  readonly time: Date;
+}
+
+/** Where records are put that are given up. */
+export interface FailureDestination {
+  /** What events call it, such as `file:failures.jsonl`. */
+  readonly name: string;
+  /**
+   * Puts a record there. When it resolves the record is safe, and the checkpoint may pass it; so the same one may come again,
+   * after a crash in between.
+   *
+   * @throws If that is not certain; it is tried again.
+   */
+  put(failure: FailedRecord, signal: AbortSignal): void | Promise<void>;
 }

@@ -48,7 +48,7 @@ export interface ProcessContext {
   readonly workerId: string;
   /** The stream. */
   readonly streamName: string;
-  /** Which attempt this is, from 1. */
+  /** Which attempt this is, from 1; in `onMaxRetryExceeded`, the last one. */
   readonly attempt: number;
   /** How far the batch in hand is behind the tip of the shard, in milliseconds. */
   readonly millisBehindLatest: number;
@@ -72,6 +72,24 @@ export interface ProcessContext {
    * @throws {RangeError} If the record is of another shard.
    */
   checkpoint(record?: KinesisRecord): Promise<void>;
+}
+
+/**
+ * A record of a batch that failed: the record itself; the record and what it failed with; or its sequence number, for a record of a
+ * KPL aggregate with its sub-sequence number after a colon (without it, each record of that sequence number).
+ */
+export type BatchFailure =
+  | Pick<KinesisRecord, "sequenceNumber" | "subSequenceNumber">
+  | {
+    readonly record: Pick<KinesisRecord, "sequenceNumber" | "subSequenceNumber">;
+    readonly error: unknown;
+  }
+  | string;
+
+/** What `processBatch` may return: which records failed. All others of the batch are finished, and do not come again. */
+export interface BatchResult {
+  /** In any order; empty if none failed. A record that was not in the batch fails the whole batch. */
+  readonly failed: readonly BatchFailure[];
 }
 
 /**
@@ -100,12 +118,34 @@ export interface RecordProcessor {
   process?(record: KinesisRecord, context: ProcessContext): void | Promise<void>;
   /**
    * Processes the records of one read together, instead of `process`; with `concurrency` above 1, those that belong to one lane.
-   * It fails or is finished as a whole.
+   * They are finished when this returns, but for those that it returns as failed: only these are tried again, together. A
+   * throw fails the whole batch; with the setting `bisectBatchOnError`, its halves are tried then.
+   *
+   * @example
+   * ```ts
+   * import type { RecordProcessor } from "@reacto/kinesix";
+   *
+   * const save = (text: string) => text === "" ? Promise.reject(new Error("empty")) : Promise.resolve();
+   * const processor: RecordProcessor = {
+   *   async processBatch(records) {
+   *     const results = await Promise.allSettled(records.map((record) => save(record.text())));
+   *     return {
+   *       failed: records.flatMap((record, i) => {
+   *         const result = results[i];
+   *         return result?.status === "rejected" ? [{ record, error: result.reason }] : [];
+   *       }),
+   *     };
+   *   },
+   * };
+   * ```
    */
-  processBatch?(records: readonly KinesisRecord[], context: ProcessContext): void | Promise<void>;
+  processBatch?(
+    records: readonly KinesisRecord[],
+    context: ProcessContext,
+  ): void | BatchResult | Promise<void | BatchResult>;
   /**
-   * Says what to do with a record, when its first attempt failed. With `processBatch` it is asked for the first record of the
-   * batch and holds for the whole batch. A throw is reported, and the default holds.
+   * Says what to do with a record, when its first attempt failed. With a `processBatch` that throws, it is asked for the first
+   * record of the batch and holds for the whole batch. A throw is reported, and the default holds.
    *
    * @default {retryAndSkip(2)}
    */
@@ -114,7 +154,10 @@ export interface RecordProcessor {
     error: unknown,
     context: ProcessContext,
   ): ErrorHandlingMode | Promise<ErrorHandlingMode>;
-  /** Is called once for each record that is given up, after its last attempt. A throw is reported and changes nothing. */
+  /**
+   * Is called once for each record that is given up, after its last attempt, or without any because it was older than
+   * `maxRecordAge` (then `context.attempt` is 0). A throw is reported and changes nothing.
+   */
   onMaxRetryExceeded?(
     record: KinesisRecord,
     mode: ErrorHandlingMode,
@@ -139,13 +182,19 @@ export type RecordProcessorFactory = (
 /** One processor for all shards, or a factory that makes one for each. */
 export type ProcessorSource = RecordProcessor | RecordProcessorFactory;
 
+/**
+ * Says whether a record is to be processed, at once and without changing it. One for which it gives false counts as finished. If it
+ * throws, or gives anything else, the record is processed, and `processor_failed` tells of it.
+ */
+export type RecordFilter = (record: KinesisRecord) => boolean;
+
 /** How far a run of records came. */
 export interface RunResult {
   /** How many records are finished, from the first one on. */
   readonly finished: number;
   /**
    * There is one, whatever its value: the record after those failed with it. There is none, and records are left: the run was
-   * stopped before the next record.
+   * stopped before the next record, or that is too old.
    */
   readonly error?: unknown;
 }
@@ -158,6 +207,8 @@ export interface RunOptions {
   readonly until: AbortSignal;
   /** Tells how many records are finished so far, now and then, so that the checkpoint moves on during a long run. */
   readonly progressed: (finished: number) => void;
+  /** Whether a record has become too old to be started: return before it. The first one is not. */
+  readonly isTooOld: (record: KinesisRecord) => boolean;
 }
 
 /**

@@ -39,7 +39,10 @@ export interface AwsOptions {
   readonly kinesisEndpoint?: string;
   /** The URL of DynamoDB, for a local one. */
   readonly dynamoDBEndpoint?: string;
-  /** A `KinesisClient` of yours, for example a mocked one. The app does not close it, and retries by its own rules. */
+  /**
+   * A `KinesisClient` of yours, for example a mocked one. The app does not close it, and retries by its own rules. With `retrieval`
+   * `fan-out` its connections have to carry event streams, and to end them when they are aborted.
+   */
   readonly kinesis?: SdkClient;
   /** A `DynamoDBClient` of yours, for example a mocked one. The app does not close it, and retries by its own rules. */
   readonly dynamoDB?: SdkClient;
@@ -49,6 +52,8 @@ export interface AwsOptions {
 export interface AwsClients {
   readonly kinesis: KinesisClient;
   readonly dynamoDB: DynamoDBClient;
+  /** A Kinesis client whose connections carry event streams: what SubscribeToShard needs. */
+  eventStreams(): Promise<KinesisClient>;
   /** Closes the connections of the clients that were made here. */
   close(): void;
 }
@@ -88,6 +93,10 @@ export async function connectAws(
     dynamoDB: options.dynamoDB === undefined
       ? keep(await newDynamoDBClient(options, extra))
       : clientFor<DynamoDBClient>("DynamoDB", "dynamoDB", options.dynamoDB),
+    eventStreams: async () =>
+      options.kinesis === undefined
+        ? keep(await newEventStreamClient(options))
+        : clientFor<KinesisClient>("Kinesis", "kinesis", options.kinesis),
     close: () => own.splice(0).forEach((client) => client.destroy()),
   };
 }
@@ -185,6 +194,17 @@ async function newKinesisClient(
   return client;
 }
 
+async function newEventStreamClient(options: AwsOptions): Promise<KinesisClient> {
+  const { KinesisClient } = await import("@aws-sdk/client-kinesis");
+  const { EventStreamHandler } = await import("./event_stream_handler.ts");
+  const { FastEventMarshaller } = await import("./fast_events.ts");
+  return new KinesisClient({
+    ...commonConfig(options, options.kinesisEndpoint),
+    requestHandler: new EventStreamHandler({ requestTimeout: REQUEST_TIMEOUT_MS }),
+    eventStreamSerdeProvider: (options) => new FastEventMarshaller(options),
+  });
+}
+
 async function newDynamoDBClient(
   options: AwsOptions,
   extra: { readonly maxSockets: number },
@@ -196,16 +216,13 @@ async function newDynamoDBClient(
 // The default handler of the Kinesis client opens a new connection for every call:
 // https://github.com/aws/aws-sdk-js-v3/issues/8279
 async function clientConfig(
-  { region, credentials }: AwsOptions,
+  options: AwsOptions,
   endpoint: string | undefined,
   { maxSockets }: { readonly maxSockets: number },
 ) {
   const { NodeHttpHandler } = await import("@smithy/node-http-handler");
   return {
-    ...(region !== undefined && { region }),
-    ...(credentials !== undefined && { credentials }),
-    ...(endpoint !== undefined && { endpoint }),
-    maxAttempts: 1,
+    ...commonConfig(options, endpoint),
     requestHandler: new NodeHttpHandler({
       connectionTimeout: CONNECTION_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
@@ -214,6 +231,15 @@ async function clientConfig(
       httpAgent: { keepAlive: true, maxSockets },
       httpsAgent: { keepAlive: true, maxSockets },
     }),
+  };
+}
+
+function commonConfig({ region, credentials }: AwsOptions, endpoint: string | undefined) {
+  return {
+    ...(region !== undefined && { region }),
+    ...(credentials !== undefined && { credentials }),
+    ...(endpoint !== undefined && { endpoint }),
+    maxAttempts: 1,
   };
 }
 

@@ -193,7 +193,9 @@ function place({ region, endpoint }: FailedCall): string {
 }
 
 function detail(error: unknown): string {
-  const text = messageOf(error).trim().replace(/\.$/, "");
+  // The platform's fetch says why only in the cause.
+  const isOfFetch = error instanceof TypeError && error.cause instanceof Error;
+  const text = messageOf(isOfFetch ? error.cause : error).trim().replace(/\.$/, "");
   return text === "" ? facts(error).name : text.slice(0, DETAIL_LENGTH_MAX);
 }
 

@@ -2,7 +2,7 @@
  * Owns: reading the answers of GetRecords for less than half of what the SDK takes: the records by what the platform has built in,
  * all else by the SDK.
  * Must not: give anything that the SDK would not give for the same answer.
- * Called by: `aws_calls.ts`, for the clients that are made there.
+ * Called by: `aws_calls.ts`, for the clients that are made there; `fast_events.ts` takes records out of events.
  *
  * The SDK walks its schema for each field of each record, checks base64 by a regular expression, and decodes it in JavaScript. Here
  * the records are taken out of the answer, and the SDK reads what is left; an answer that is unusual in any way it reads whole.
@@ -54,7 +54,7 @@ export function readRecordsFast(client: KinesisClient): void {
 }
 
 /** The records of an answer and the JSON that is left; the whole answer if anything about them is unusual. */
-function takeRecords(
+export function takeRecords(
   text: string,
   decoder: Base64Decoder,
 ): { readonly rest: string; readonly records?: _Record[] } {
@@ -107,7 +107,7 @@ const SLAB_BYTES = 64 * 1024;
 const SHARING_BYTES_MAX = SLAB_BYTES / 8;
 
 /** Decodes base64. */
-class Base64Decoder {
+export class Base64Decoder {
   #slab = new ArrayBuffer(0);
   #used = 0;
 

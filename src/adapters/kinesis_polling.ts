@@ -1,22 +1,19 @@
 /**
- * Owns: reading a stream by GetRecords: its shards, their iterators and their renewal, the pace, the end of a shard.
+ * Owns: a stream that is read by GetRecords.
  * Must not: know who owns a shard, or what is done with the records.
  * Called by: `app.ts`, as the `StreamSource` of the runtime.
  *
  * @module
  */
 
-import { type KinesisClient, ListShardsCommand } from "@aws-sdk/client-kinesis";
+import type { KinesisClient } from "@aws-sdk/client-kinesis";
 import type { Checkpoint } from "../core/checkpoint.ts";
 import type { ResolvedConfig } from "../core/config.ts";
-import { SourceError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
 import type { Batch, Clock, Random, ReadBudget, ShardInfo, StreamSource } from "../ports.ts";
-import { describeFailure, retryCall, withoutRetries } from "./aws_calls.ts";
-import { toShardInfo } from "./kinesis_shapes.ts";
 import { RecordSizes } from "./read_limit.ts";
-import { retentionOf } from "./stream_retention.ts";
 import { ShardReader } from "./shard_reader.ts";
+import { StreamCalls } from "./stream_calls.ts";
 import { systemRandom } from "./system.ts";
 
 /** What a polling source is made of. */
@@ -34,39 +31,24 @@ export interface KinesisPollingOptions {
   readonly random?: Random;
 }
 
-/** A page holds 1,000 shards; no stream has more than this many pages. */
-const PAGES_MAX = 1_000;
-
 /** A stream that is read by polling. */
 export class KinesisPollingSource implements StreamSource {
   readonly #options: Required<KinesisPollingOptions>;
+  readonly #calls: StreamCalls;
   /** What one shard has learned about the records is a first guess for the others. */
   readonly #sizes = new RecordSizes();
 
   constructor(options: KinesisPollingOptions) {
     this.#options = { random: systemRandom, ...options };
+    this.#calls = new StreamCalls(options);
   }
 
-  async listShards(signal: AbortSignal): Promise<readonly ShardInfo[]> {
-    const { streamName } = this.#options;
-    const shards: ShardInfo[] = [];
-    let NextToken: string | undefined;
-    for (let page = 0; page < PAGES_MAX; page++) {
-      // The token stands for the stream; Kinesis refuses the two together.
-      const input = NextToken === undefined ? { StreamName: streamName } : { NextToken };
-      const reply = await this.#listPage(input, signal);
-      shards.push(...(reply.Shards ?? []).map(toShardInfo));
-      NextToken = reply.NextToken;
-      if (NextToken === undefined) return shards;
-    }
-    throw new SourceError(
-      `Cannot list the shards of stream "${streamName}": there are more than ${PAGES_MAX} pages`,
-      { kind: "invalid" },
-    );
+  listShards(signal: AbortSignal): Promise<readonly ShardInfo[]> {
+    return this.#calls.listShards(signal);
   }
 
   retentionMs(signal: AbortSignal): Promise<number> {
-    return retentionOf(this.#options, signal);
+    return this.#calls.retentionMs(signal);
   }
 
   async *open(
@@ -92,34 +74,6 @@ export class KinesisPollingSource implements StreamSource {
       const batch = await reader.read();
       yield batch;
       if (batch.end !== undefined) return;
-    }
-  }
-
-  async #listPage(
-    input: { readonly StreamName: string } | { readonly NextToken: string },
-    signal: AbortSignal,
-  ) {
-    const { client, streamName, config, emit } = this.#options;
-    const operation = "ListShards";
-    try {
-      return await retryCall(
-        () => client.send(withoutRetries(new ListShardsCommand(input)), { abortSignal: signal }),
-        {
-          retries: config.maxKinesisRetries,
-          signal,
-          onThrottled: (retryInMs) =>
-            emit({ type: "throttled", shardId: null, operation, retryInMs }),
-        },
-      );
-    } catch (error) {
-      signal.throwIfAborted();
-      const failure = await describeFailure(error, {
-        client,
-        service: "Kinesis",
-        task: `read stream "${streamName}"`,
-        action: `kinesis:${operation}`,
-      });
-      throw new SourceError(failure.message, { kind: failure.kind, cause: error });
     }
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Owns: how soon a shard may be read again, and how long to wait after a failure.
  * Must not: wait, or know the time.
- * Called by: `kinesis_polling.ts`.
+ * Called by: `shard_reader.ts`, `shard_subscriber.ts`, `shard_retries.ts`.
  *
  * @module
  */
@@ -21,6 +21,13 @@ export interface ReadSize {
 export const READ_INTERVAL_MS = 210;
 /** 2 MiB a second for each shard, by the same page. */
 const READ_BYTES_PER_MS = 2 * 1024 * 1024 / 1_000;
+
+/** One call of SubscribeToShard a second for each shard: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_SubscribeToShard.html */
+export const SUBSCRIBE_INTERVAL_MS = 1_050;
+
+/** A start may lie five minutes ahead of this machine's clock (`app.ts`), which may be ahead of that of Kinesis. */
+export const FUTURE_WAIT_MS = 2_000;
+export const FUTURE_WAITS_MAX = 300;
 
 const BACKOFF_MS = 500;
 const BACKOFF_MAX_MS = 10_000;

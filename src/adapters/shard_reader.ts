@@ -14,12 +14,13 @@ import {
 import type { Checkpoint } from "../core/checkpoint.ts";
 import { SourceError } from "../errors.ts";
 import type { Batch, ReadBudget, SourceRecord } from "../ports.ts";
-import { describeFailure, withoutRetries } from "./aws_calls.ts";
-import { classify, isNamed } from "./aws_errors.ts";
+import { withoutRetries } from "./aws_calls.ts";
+import { isNamed } from "./aws_errors.ts";
 import type { KinesisPollingOptions } from "./kinesis_polling.ts";
 import { required, toChild, toIteratorStart, toSourceRecord } from "./kinesis_shapes.ts";
+import { FUTURE_WAIT_MS, FUTURE_WAITS_MAX, READ_INTERVAL_MS, readIntervalMs } from "./pacing.ts";
 import { RecordSizes } from "./read_limit.ts";
-import { backoffMs, READ_INTERVAL_MS, readIntervalMs } from "./pacing.ts";
+import { ShardRetries, toSourceError } from "./shard_retries.ts";
 
 /** What the reading of a shard is made of. */
 export type ShardReaderOptions = Required<KinesisPollingOptions> & {
@@ -38,9 +39,6 @@ type Operation = "GetRecords" | "GetShardIterator";
 const ITERATOR_AGE_MAX_MS = 270_000;
 /** New iterators that may expire in a row, before that counts as a failure. */
 const EXPIRIES_MAX = 3;
-/** A start may lie five minutes ahead of this machine's clock (`app.ts`), which may be ahead of that of Kinesis. */
-const FUTURE_WAIT_MS = 2_000;
-const FUTURE_WAITS_MAX = 300;
 
 /** One pass over a shard, batch by batch. */
 export class ShardReader {
@@ -51,12 +49,15 @@ export class ShardReader {
   #iterator: { readonly value: string; readonly issuedAt: number } | null = null;
   /** Monotonic time. */
   #nextReadAt = 0;
+  /** At first shorter by chance: shards that are opened together would else be read together for ever, each on a connection of its own. */
+  #emptyDelayMs: number;
 
   constructor(options: ShardReaderOptions) {
     this.#options = options;
     this.#sizes = new RecordSizes(options.sizes);
     this.#position = options.after;
     this.#nextReadAt = options.clock.monotonic();
+    this.#emptyDelayMs = options.config.emptyReceiveDelay * options.random.next();
   }
 
   /** The next batch; it may be empty. Not to be called again after the one that has an `end`. */
@@ -112,7 +113,7 @@ export class ShardReader {
         const isTimeRefused = this.#position.kind === "timestamp" &&
           isNamed(error, "InvalidArgumentException");
         if (!isTimeRefused || waits === FUTURE_WAITS_MAX) {
-          throw await this.#toSourceError(error, "GetShardIterator");
+          throw await toSourceError(error, "GetShardIterator", this.#options);
         }
         await clock.sleep(FUTURE_WAIT_MS, signal);
       }
@@ -147,7 +148,7 @@ export class ShardReader {
       }, "GetRecords");
     } catch (error) {
       if (isNamed(error, "ExpiredIteratorException")) return "expired";
-      throw await this.#toSourceError(error, "GetRecords");
+      throw await toSourceError(error, "GetRecords", this.#options);
     }
   }
 
@@ -161,7 +162,8 @@ export class ShardReader {
     }
     const size = { records: records.length, bytes: bytesOf(records), millisBehindLatest };
     this.#sizes.learn(size);
-    this.#nextReadAt = startedAt + readIntervalMs(size, config.emptyReceiveDelay);
+    this.#nextReadAt = startedAt + readIntervalMs(size, this.#emptyDelayMs);
+    if (records.length === 0) this.#emptyDelayMs = config.emptyReceiveDelay;
     if (reply.NextShardIterator === undefined) {
       return {
         records,
@@ -173,41 +175,16 @@ export class ShardReader {
     return { records, millisBehindLatest };
   }
 
-  /**
-   * Makes a call again that was throttled or not answered. Throttling is not counted: the stream is there and in use, so
-   * that giving up would only add the calls that open the shard anew.
-   */
+  /** Makes a call again that was throttled or not answered. */
   async #retried<T>(call: () => Promise<T>, operation: Operation): Promise<T> {
-    const { config, clock, random, emit, shardId, signal } = this.#options;
-    let failures = 0;
-    let throttles = 0;
+    const retries = new ShardRetries(this.#options);
     while (true) {
       try {
         return await call();
       } catch (error) {
-        signal.throwIfAborted();
-        const { kind } = classify(error);
-        if (kind === "throttled") throttles++;
-        else if (kind === "unavailable" && failures < config.maxKinesisRetries) failures++;
-        else throw error;
-        const retryInMs = backoffMs(throttles + failures, random.next());
-        if (kind === "throttled") emit({ type: "throttled", shardId, operation, retryInMs });
-        await clock.sleep(retryInMs, signal);
+        await retries.wait(error, operation);
       }
     }
-  }
-
-  async #toSourceError(error: unknown, operation: Operation): Promise<unknown> {
-    const { client, shardId, streamName, signal } = this.#options;
-    signal.throwIfAborted();
-    if (error instanceof SourceError) return error;
-    const failure = await describeFailure(error, {
-      client,
-      service: "Kinesis",
-      task: `read shard "${shardId}" of stream "${streamName}"`,
-      action: `kinesis:${operation}`,
-    });
-    return new SourceError(failure.message, { kind: failure.kind, cause: error });
   }
 }
 

@@ -21,7 +21,7 @@ import {
   SHARD_START,
   SHARD_STOP,
 } from "./commands/shard_commands.ts";
-import { PUT } from "./commands/stream_commands.ts";
+import { CONSUMER_DEREGISTER, CONSUMER_LIST, PUT, REDRIVE } from "./commands/stream_commands.ts";
 import { RUN, STATUS } from "./commands/worker_commands.ts";
 
 /** Every command. */
@@ -38,6 +38,9 @@ export const COMMANDS: readonly Command[] = [
   CHECKPOINT_EXPORT,
   CHECKPOINT_IMPORT,
   PUT,
+  REDRIVE,
+  CONSUMER_LIST,
+  CONSUMER_DEREGISTER,
   LOCAL,
   DEMO,
 ];

@@ -10,6 +10,7 @@ import { SETTINGS } from "../core/config.ts";
 import type { AppEvent } from "../events.ts";
 import type { ProcessedRecord } from "./demo_ledger.ts";
 import type { LocalStack } from "./local_stack.ts";
+import { ownProgram } from "./own_program.ts";
 import { linesOf } from "./terminal.ts";
 import { environmentName } from "./values.ts";
 
@@ -65,7 +66,6 @@ const PROCESSOR = `export default {
 
 /** What a worker may do. The names are those that the AWS SDK reads, which fails when it may not. */
 const PERMISSIONS = [
-  "--no-prompt",
   "--allow-net=127.0.0.1",
   "--allow-env=AWS_*,KINESIX_*,_X_AMZN_TRACE_ID,HOME,USERPROFILE,HOMEPATH,HOMEDRIVE",
   "--allow-sys=osRelease",
@@ -75,8 +75,9 @@ const LAST_WORDS_MAX = 20;
 
 /** Starts a worker process. */
 export function startDemoWorker(options: DemoWorkerOptions): DemoWorker {
-  const child = new Deno.Command(ownPath(), {
-    args: [...programArguments(), ...runArguments(options)],
+  const { command, args } = ownProgram({ purpose: "the workers of the demo", flags: PERMISSIONS });
+  const child = new Deno.Command(command, {
+    args: [...args, ...runArguments(options)],
     env: quietEnvironment(),
     stdin: "null",
     stdout: "piped",
@@ -111,25 +112,6 @@ export function startDemoWorker(options: DemoWorkerOptions): DemoWorker {
     },
     kill: () => ask("SIGKILL"),
   };
-}
-
-/** The program of this process; a compiled one may run nothing but itself, on Linux by the name that every process has for that. */
-function ownPath(): string {
-  if (!Deno.build.standalone) return Deno.execPath();
-  const path = [Deno.execPath(), "/proc/self/exe"].find((command) =>
-    Deno.permissions.querySync({ name: "run", command }).state === "granted"
-  );
-  if (path !== undefined) return path;
-  throw new Error(
-    `Cannot start the workers of the demo: "${Deno.execPath()}" may run only "kinesix"; ` +
-      `give it this name in a folder of PATH`,
-  );
-}
-
-function programArguments(): readonly string[] {
-  // A compiled program is its own interpreter.
-  if (Deno.build.standalone) return [];
-  return ["run", "--quiet", ...PERMISSIONS, new URL("../../cli.ts", import.meta.url).href];
 }
 
 function runArguments(options: DemoWorkerOptions): readonly string[] {

@@ -9,7 +9,8 @@
 import type { Ansis } from "ansis";
 import { formatDuration } from "../core/duration.ts";
 import type { AppEvent } from "../events.ts";
-import { batchText, count, eventText, type Tone } from "./event_text.ts";
+import { batchText } from "./batch_text.ts";
+import { count, eventText, type Tone } from "./event_text.ts";
 import { Flood } from "./flood.ts";
 import { isLogged, type LogLevel } from "./log_level.ts";
 import { OutputQueue } from "./output_queue.ts";

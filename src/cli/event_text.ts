@@ -6,7 +6,7 @@
  * @module
  */
 
-import { formatDuration } from "../core/duration.ts";
+import { formatDuration, roundDuration } from "../core/duration.ts";
 import type { AppEvent, StopReason } from "../events.ts";
 import { shorten } from "./flags.ts";
 
@@ -43,15 +43,19 @@ export function eventText(event: AppEvent): EventText | undefined {
     case "shard_released":
     case "lease_lost":
       return ownershipText(event);
+    case "batch_bisected":
     case "aggregate_malformed":
     case "aggregate_misplaced":
     case "record_failed":
     case "record_skipped":
+    case "record_put_aside":
+    case "put_aside_failed":
+      return recordText(event);
     case "processor_failed":
     case "processor_changed":
     case "processor_loaded":
     case "processor_kept":
-      return recordText(event);
+      return processorText(event);
     case "shard_found":
     case "shard_forgotten":
     case "shard_stopped":
@@ -65,57 +69,32 @@ export function eventText(event: AppEvent): EventText | undefined {
   }
 }
 
-/** The sentence for an event that comes with every batch; undefined for the others. */
-export function batchText(event: AppEvent): EventText | undefined {
-  switch (event.type) {
-    case "batch_processed": {
-      const { shardId, records, bytes, millisBehindLatest, processMs } = event;
-      const behind = millisBehindLatest === 0
-        ? "caught up"
-        : `${duration(millisBehindLatest)} behind`;
-      const what = records === 0
-        ? `came to the tip of ${shardId}`
-        : `processed ${count(records, "record")} (${count(bytes, "byte")}) of ${shardId} in ${
-          duration(processMs)
-        }`;
-      return { tone: "quiet", text: `${what}, ${behind}` };
-    }
-    case "checkpoint_written":
-      return {
-        tone: "quiet",
-        text: `${event.shardId} is finished up to ${shortPosition(event.checkpoint)}`,
-      };
-    default:
-      return undefined;
-  }
-}
-
 function dataLossText(event: EventNamed<"lag_near_retention" | "checkpoint_expired">): EventText {
   const { shardId } = event;
-  const keeps = `the stream keeps records for ${duration(event.retentionMs)}`;
+  const keeps = `the stream keeps records for ${roundDuration(event.retentionMs)}`;
   if (event.type === "lag_near_retention") {
     return {
       tone: event.percent === 80 ? "bad" : "warning",
       text:
-        `${shardId} is ${duration(event.millisBehindLatest)} behind, over ${event.percent} % of ` +
+        `${shardId} is ${
+          roundDuration(event.millisBehindLatest)
+        } behind, over ${event.percent} % of ` +
         `what it may be: ${keeps}, and drops what is not read by then`,
     };
   }
   return {
     tone: "bad",
-    text: `records of ${shardId} may be lost: it was not read for ${duration(event.ageMs)}, and ` +
+    text:
+      `records of ${shardId} may be lost: it was not read for ${roundDuration(event.ageMs)}, and ` +
       `${keeps}; goes on after ${shortPosition(event.checkpoint)} with what is left`,
   };
 }
 
-/** A time as a person reads it, to the second if it is long. */
-function duration(ms: number): string {
-  return formatDuration(ms < 10_000 ? Math.round(ms) : Math.round(ms / 1_000) * 1_000);
-}
-
 /** A record of a shard, or of an aggregate. */
 function recordName(
-  { sequenceNumber, subSequenceNumber, shardId }: EventNamed<"record_failed" | "record_skipped">,
+  { sequenceNumber, subSequenceNumber, shardId }: EventNamed<
+    "record_failed" | "record_skipped" | "record_put_aside" | "put_aside_failed"
+  >,
 ): string {
   const place = subSequenceNumber === undefined ? "" : `:${subSequenceNumber}`;
   return `record ${sequenceNumber}${place} of ${shardId}`;
@@ -172,18 +151,24 @@ function ownershipText(event: OwnershipEvent): EventText {
 }
 
 type RecordEvent = EventNamed<
+  | "batch_bisected"
   | "aggregate_malformed"
   | "aggregate_misplaced"
   | "record_failed"
   | "record_skipped"
-  | "processor_failed"
-  | "processor_changed"
-  | "processor_loaded"
-  | "processor_kept"
+  | "record_put_aside"
+  | "put_aside_failed"
 >;
 
 function recordText(event: RecordEvent): EventText {
   switch (event.type) {
+    case "batch_bisected":
+      return {
+        tone: "warning",
+        text:
+          `attempt ${event.attempt} failed for a batch of ${count(event.records, "record")} of ` +
+          `${event.shardId}, now in two halves: ${errorText(event.error)}`,
+      };
     case "aggregate_malformed": {
       const others = event.aggregates === 1 ? "" : `, and ${event.aggregates - 1} more`;
       return {
@@ -206,12 +191,40 @@ function recordText(event: RecordEvent): EventText {
     case "record_skipped":
       return {
         tone: "bad",
-        text: `gave up ${recordName(event)} after ${count(event.attempts, "attempt")}, and went on`,
+        text: `gave up ${recordName(event)} after ${count(event.attempts, "attempt")}${
+          event.reason === "tooOld" ? ", because it is too old" : ""
+        }, and went on`,
       };
+    case "record_put_aside":
+      return {
+        tone: "warning",
+        text: `put ${recordName(event)} into ${event.destination}`,
+      };
+    case "put_aside_failed":
+      return {
+        tone: "bad",
+        text: `${event.shardId} waits: ${recordName(event)} is given up and cannot be ` +
+          `put into ${event.destination}; again in ${
+            formatDuration(Math.round(event.retryInMs))
+          }: ${errorText(event.error)}`,
+      };
+    default:
+      return event satisfies never;
+  }
+}
+
+type ProcessorEvent = EventNamed<
+  "processor_failed" | "processor_changed" | "processor_loaded" | "processor_kept"
+>;
+
+function processorText(event: ProcessorEvent): EventText {
+  switch (event.type) {
     case "processor_failed": {
       const where = event.shardId === null ? "" : ` for ${event.shardId}`;
       const what = event.operation === "background"
         ? "something that the processor did not wait for"
+        : event.operation === "filter"
+        ? "the filter"
         : `the processor's ${event.operation}`;
       return { tone: "bad", text: `${what} failed${where}: ${errorText(event.error)}` };
     }
@@ -297,6 +310,7 @@ type WorkerEvent = Exclude<
   AppEvent,
   | OwnershipEvent
   | RecordEvent
+  | ProcessorEvent
   | ShardEvent
   | EventNamed<
     "batch_processed" | "checkpoint_written" | "lag_near_retention" | "checkpoint_expired"
@@ -368,6 +382,7 @@ export function count(amount: number, noun: string): string {
   return `${amount.toLocaleString("en-US")} ${noun}${amount === 1 ? "" : "s"}`;
 }
 
-function errorText(error: { readonly name: string; readonly message: string }): string {
+/** An error as a person reads it. */
+export function errorText(error: { readonly name: string; readonly message: string }): string {
   return error.name === "Error" ? error.message : `${error.name}: ${error.message}`;
 }

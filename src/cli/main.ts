@@ -11,6 +11,7 @@ import type { Command } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
 import { COMMON_FLAGS, shorten } from "./flags.ts";
 import { commandHelp, generalHelp, groupHelp } from "./help.ts";
+import { HOST_COMMAND } from "./own_program.ts";
 import { sayError, systemTerminal, type Terminal } from "./terminal.ts";
 import { suggestion, UsageError } from "./usage_error.ts";
 import { readValues, type Values } from "./values.ts";
@@ -36,6 +37,10 @@ export async function main(
   terminal: Terminal = systemTerminal(),
 ): Promise<number> {
   try {
+    if (args.length === 1 && args[0] === HOST_COMMAND && !Deno.stdin.isTerminal()) {
+      const { hostProcessor } = await import("./processor_host.ts");
+      return await hostProcessor();
+    }
     const call = await readCall(args, terminal);
     if (call.kind === "print") {
       await terminal.write(call.text);

@@ -7,6 +7,7 @@
  */
 
 import { type AppOptions, ReactoKinesixApp } from "../app.ts";
+import { checkOnFailure, type OnFailure } from "../adapters/failure_destination.ts";
 import type { ReactoKinesixConfig } from "../core/config.ts";
 import { messageOf, toEventError } from "../errors.ts";
 import type { AppFact } from "../events.ts";
@@ -14,11 +15,13 @@ import { connection } from "./connection.ts";
 import { type EventLog, openJsonLog, openPrettyLog } from "./event_log.ts";
 import { type HttpAddress, httpAddress } from "./http/http_flags.ts";
 import type { HttpServer } from "./http/server.ts";
+import { LeftBehind } from "./left_behind.ts";
 import { fetchGraph } from "./load_processor/graph.ts";
 import { type LoadedProcessor, startProcessor } from "./load_processor/load_processor.ts";
 import type { ModuleGraph } from "./load_processor/module_graph.ts";
 import { checkForNewVersion } from "./load_processor/new_version.ts";
 import { LOAD_LIMITS, type LoadOptions } from "./load_processor/options.ts";
+import { filterOf } from "./pattern_filter.ts";
 import { loadOptions, watchInterval } from "./processor_flags.ts";
 import { logLevel } from "./log_level.ts";
 import { sendConsoleToStderr } from "./processor_output.ts";
@@ -28,26 +31,36 @@ import {
   listenForReload,
   listenForStop,
   type ReloadSignals,
+  stopsAtHangup,
   type StopSignals,
 } from "./stop_signals.ts";
 import { sayError, type Terminal } from "./terminal.ts";
 import { planThreads } from "./thread_flags.ts";
+import { UsageError } from "./usage_error.ts";
 import type { Values } from "./values.ts";
 import { loadedFact, ProcessorWatch } from "./watch_processor.ts";
 
 /** Runs a worker until a signal, or until it cannot go on. */
 export async function run(values: Values, terminal: Terminal): Promise<number> {
   const isJson = values.need("log") === "json";
+  const onFailure = onFailureOf(values);
   if (isJson) sendConsoleToStderr();
-  using signals = listenForStop();
+  const isHangup = watchInterval(values) === undefined && stopsAtHangup();
+  using signals = listenForStop(() => {}, isHangup ? ["SIGHUP"] : []);
   // From the start on: one that comes while the processor is loaded must not end the process.
-  using reloads = watchInterval(values) === undefined ? undefined : listenForReload();
+  using reloads = isHangup ? undefined : listenForReload();
   signals.signal.addEventListener("abort", () => {
     if (terminal.isStderrInteractive) {
       terminal.say(`${signals.signal.reason}: stopping cleanly; once more to stop at once`);
     }
   });
-  const processing = await startProcessing(values, terminal, signals.signal);
+  const filter = filterOf(values);
+  using leftBehind = new LeftBehind(navigator.hardwareConcurrency);
+  const onLeftBehind = (): void => leftBehind.add();
+  const processing = await startProcessing(values, terminal, {
+    signal: signals.signal,
+    onLeftBehind,
+  });
   if (processing === undefined) return 0;
   try {
     const level = logLevel(values);
@@ -55,20 +68,36 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
     const workerId = values.text("worker-id");
     try {
       const http = { address: httpAddress(values), token: values.text("http-token") };
-      return await runWorker({ signals, reloads, log, terminal, processing, http }, {
+      return await runWorker({ signals, reloads, log, leftBehind, terminal, processing, http }, {
         ...connection(values, terminal, ["kinesis", "dynamodb"]),
         ...workerId !== undefined && { workerId },
         appName: values.need("app"),
         streamName: values.need("stream"),
         processor: processing.first.source,
+        ...filter !== undefined && { filter },
+        ...onFailure !== undefined && { onFailure },
         config: processing.config,
-        onEvent: log.onEvent,
+        onEvent(event) {
+          leftBehind.observe(event);
+          log.onEvent(event);
+        },
       });
     } finally {
       await log.close();
     }
   } finally {
     await processing.first.dispose();
+  }
+}
+
+/** Where records go that are given up, if anywhere. */
+function onFailureOf(values: Values): OnFailure | undefined {
+  const onFailure = values.text("on-failure") as OnFailure | undefined;
+  try {
+    checkOnFailure(onFailure, values.need("stream"));
+    return onFailure;
+  } catch (error) {
+    throw new UsageError(messageOf(error).replace("onFailure", "--on-failure"), { cause: error });
   }
 }
 
@@ -88,7 +117,7 @@ interface Processing {
 async function startProcessing(
   values: Values,
   terminal: Terminal,
-  signal: AbortSignal,
+  { signal, onLeftBehind }: { readonly signal: AbortSignal; readonly onLeftBehind: () => void },
 ): Promise<Processing | undefined> {
   const options = { ...loadOptions(values), signal };
   const intervalMs = watchInterval(values);
@@ -102,6 +131,7 @@ async function startProcessing(
         loadTimeoutMs: options.limits?.timeoutMs ?? LOAD_LIMITS.timeoutMs,
         signal,
         onStray: (error) => strays.tellStray(error),
+        onLeftBehind,
       });
   try {
     const first = await start(await fetchGraph(values.need("processor"), options), signal);
@@ -116,9 +146,10 @@ async function startProcessing(
 /** What a worker runs with. */
 interface Surroundings {
   readonly signals: StopSignals;
-  /** Undefined if nobody looks for new versions. */
+  /** Undefined if such a signal is a wish to stop. */
   readonly reloads: ReloadSignals | undefined;
   readonly log: EventLog;
+  readonly leftBehind: LeftBehind;
   readonly terminal: Terminal;
   readonly processing: Processing;
   readonly http: Http;
@@ -132,7 +163,7 @@ interface Http {
 }
 
 async function runWorker(
-  { signals, reloads, log, terminal, processing, http }: Surroundings,
+  { signals, reloads, log, leftBehind, terminal, processing, http }: Surroundings,
   options: AppOptions,
 ): Promise<number> {
   using strays = catchStrays();
@@ -153,6 +184,7 @@ async function runWorker(
     aborted(signals.signal).then(() => undefined),
     app.finished.then(() => undefined),
     log.failed,
+    leftBehind.tooMany,
     strays.first,
   ]);
   if (trouble !== undefined) {

@@ -16,6 +16,7 @@ const SIGNALS: readonly Deno.Signal[] = Deno.build.os === "windows"
 const EXIT_CODES: Partial<Record<Deno.Signal, number>> = {
   SIGINT: 130,
   SIGTERM: 143,
+  SIGHUP: 129,
   SIGBREAK: 149,
 };
 
@@ -29,10 +30,14 @@ export interface StopSignals extends Disposable {
  * Listens until it is disposed.
  *
  * @param onSecond Is called right before a second signal ends the process.
+ * @param more Signals that ask for a stop besides.
  */
-export function listenForStop(onSecond: () => void = () => {}): StopSignals {
+export function listenForStop(
+  onSecond: () => void = () => {},
+  more: readonly Deno.Signal[] = [],
+): StopSignals {
   const controller = new AbortController();
-  const listeners = SIGNALS.map((name) => {
+  const listeners = [...SIGNALS, ...more].map((name) => {
     const listener = () => {
       if (!controller.signal.aborted) return controller.abort(name);
       onSecond();
@@ -49,13 +54,21 @@ export function listenForStop(onSecond: () => void = () => {}): StopSignals {
   };
 }
 
+/**
+ * Whether SIGHUP, which a terminal sends that is closed, asks this process to stop. `nohup` leaves no terminal to it, and wants it
+ * to go on. The runtime has a handler of its own, which would end the process at once: somebody has to listen in any case.
+ */
+export function stopsAtHangup(): boolean {
+  return Deno.build.os !== "windows" && (Deno.stdout.isTerminal() || Deno.stderr.isTerminal());
+}
+
 /** The wish that what changed is used. */
 export interface ReloadSignals extends Disposable {
   /** Calls a function at each SIGHUP from now on; at once if one came before, when there was nobody to tell. */
   follow(onReload: () => void): void;
 }
 
-/** Listens for SIGHUP, which would end the process, until it is disposed; Windows has none. */
+/** Listens for SIGHUP, which would end the process, until it is disposed; without anybody to tell it means nothing. Windows has none. */
 export function listenForReload(): ReloadSignals {
   let isAsked = false;
   let tell = (): void => {

@@ -17,7 +17,8 @@ import type { Values } from "./values.ts";
 export const METRICS_FLAG: Flag = {
   name: "metrics",
   placeholder: "FORMAT",
-  doc: "emf: once a minute a line on stdout that CloudWatch makes metrics of, where it reads stdout",
+  doc:
+    "emf: once a minute a line on stdout that CloudWatch makes metrics of, where it reads stdout",
   accepts: oneOf("emf"),
   isInEnvironment: true,
 };

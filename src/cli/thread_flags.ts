@@ -14,6 +14,8 @@ import type { Values } from "./values.ts";
 /** The threads that were asked for. */
 export interface ThreadPlan {
   readonly count: number;
+  /** Whether each has a process of its own, which can be ended. */
+  readonly hasProcesses: boolean;
   /** What a sandboxed thread may do; undefined without a sandbox: whatever the process may. */
   readonly sandbox: SandboxAccess | undefined;
   /** The settings of the worker, with what threads need. */
@@ -50,7 +52,7 @@ export const THREAD_FLAGS: readonly Flag[] = [
   {
     name: "sandbox",
     doc:
-      "run the processor in a thread without access to network, environment, files and programs; " +
+      "run the processor in a process of its own, without access to network, environment, files and programs; " +
       "--process-timeout is then 1m, if it is not given",
   },
   {
@@ -114,5 +116,5 @@ export function planThreads(values: Values): ThreadPlan | undefined {
     Object.assign(config, { processTimeout: Math.max(SANDBOX_PROCESS_TIMEOUT_MS, wait) });
   }
   if (count > concurrency) Object.assign(config, { concurrency: count });
-  return { count, sandbox: isSandboxed ? access : undefined, config };
+  return { count, hasProcesses: isSandboxed, sandbox: isSandboxed ? access : undefined, config };
 }

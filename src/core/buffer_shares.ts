@@ -27,6 +27,7 @@ export interface Ask {
 
 /** The memory of all readers. */
 export class BufferShares {
+  readonly #maxBytes: number;
   readonly #common: number;
   readonly #dealt: number;
   readonly #shares = new Set<Share>();
@@ -36,6 +37,7 @@ export class BufferShares {
 
   /** @param maxBytes How much all readers should hold together. */
   constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
     this.#common = Math.ceil(maxBytes / 2);
     this.#dealt = maxBytes - this.#common;
   }
@@ -80,7 +82,7 @@ export class BufferShares {
     for (const holds of [false, true]) {
       for (const ask of waiting) {
         if (ask.share.held > 0 !== holds) continue;
-        const room = isReserved ? this.#ownRoom(ask.share) : this.#roomFor(ask);
+        const room = this.#roomFor(ask, isReserved);
         if (room < ask.least) {
           isReserved ||= !holds;
           continue;
@@ -102,21 +104,24 @@ export class BufferShares {
     return Math.floor(this.#dealt / Math.max(1, this.#shares.size));
   }
 
+  /** In debt, which comes of larger records than expected and of readers that joined, nobody has room. */
   #ownRoom({ held }: Share): number {
-    return Math.max(0, this.#own - held);
+    return Math.max(0, Math.min(this.#own - held, this.#maxBytes - this.#held));
   }
 
   #heldOfCommon({ held }: Share): number {
     return Math.max(0, held - this.#own);
   }
 
-  #roomFor({ share, least }: Ask): number {
-    const own = this.#ownRoom(share);
+  #roomFor({ share, least }: Ask, isReserved: boolean): number {
+    const room = isReserved ? this.#ownRoom(share) : this.fairRoom(share);
+    if (room >= least || share.held > 0) return room;
+    // To begin with, whatever others hold.
+    if (least <= this.#own) return least;
+    // More than a fair part for whom that is of no use; one at a time if it is more than there is.
     const free = this.#common - this.#commonHeld;
-    const fair = this.fairRoom(share);
-    if (fair >= least || share.held > 0) return fair;
-    // More than that for whom half a batch is no use; one at a time if it is more than there is.
-    return own + free >= least || this.#commonHeld === 0 ? least : fair;
+    const isThere = this.#ownRoom(share) + free >= least || this.#commonHeld === 0;
+    return isThere && !isReserved ? least : room;
   }
 
   #count(): void {

@@ -7,8 +7,8 @@
  */
 
 import { type Checkpoint, TRIM_HORIZON } from "./checkpoint.ts";
-import { formatDuration } from "./duration.ts";
-import { checkSetting, type Setting } from "./setting.ts";
+import { checkTogether } from "./config_checks.ts";
+import { checkSetting, choice, count, duration, type Setting, type SettingRow } from "./setting.ts";
 
 /** Where a stream that was never processed by the app begins. A number is milliseconds since the epoch. */
 export type InitialPosition = "TRIM_HORIZON" | "LATEST" | Date | number;
@@ -172,6 +172,46 @@ export interface ReactoKinesixConfig {
    * @default {"partitionKey"}
    */
   readonly orderBy?: "partitionKey" | "shard" | "none";
+  /**
+   * The most records that `processBatch` gets at once. 1 to 10,000.
+   *
+   * @default {10_000}
+   */
+  readonly batchSize?: number;
+  /**
+   * How long records are collected for `processBatch`, from the first one on, unless there are `batchSize` before, in milliseconds. 0
+   * gives it what a read brings. 0 to 300,000.
+   *
+   * @default {0}
+   */
+  readonly batchWindow?: number;
+  /**
+   * Whether a batch whose `processBatch` throws is cut in two, again and again, until the record that fails is alone.
+   *
+   * @default {false}
+   */
+  readonly bisectBatchOnError?: boolean;
+  /**
+   * How old a record may be when it is processed, or tried again, in milliseconds; an older one is given up, whatever its mode
+   * is. 0 is no limit. It compares the clock of this machine with the stream's. 0 to 31,536,000,000 (365 days).
+   *
+   * @default {0}
+   */
+  readonly maxRecordAge?: number;
+  /**
+   * How records are read: by `GetRecords`, up to 5 times a second and shared with other readers of the shard (`polling`), or sent by
+   * Kinesis as soon as they are there, to a registered consumer of this app, which AWS charges for (`fan-out`).
+   *
+   * @default {"polling"}
+   */
+  readonly retrieval?: "polling" | "fan-out";
+  /**
+   * The name of the registered consumer with `retrieval` `fan-out`; empty is the name of the app. 0 to 128 letters, digits, `_`,
+   * `-` or `.`. Workers of one app need the same one, and different apps different ones.
+   *
+   * @default {""}
+   */
+  readonly consumerName?: string;
 }
 
 /** Every setting with a checked value. */
@@ -181,8 +221,9 @@ export type ResolvedConfig =
 
 const DAY = 86_400_000;
 const HOUR = 3_600_000;
+const MINUTE = 60_000;
 
-const TABLE: { readonly [K in keyof ResolvedConfig]: Omit<Setting, "name" | "flag"> } = {
+const TABLE: { readonly [K in keyof ResolvedConfig]: SettingRow } = {
   dynamoDBReadThroughput: count(1, 40_000, 10, "read capacity units of the state table"),
   dynamoDBWriteThroughput: count(1, 40_000, 10, "write capacity units of the state table"),
   dynamoDBTableSuffix: {
@@ -274,6 +315,28 @@ const TABLE: { readonly [K in keyof ResolvedConfig]: Omit<Setting, "name" | "fla
     "partitionKey",
     "which records stay in order when several are processed at once",
   ),
+  batchSize: count(1, 10_000, 10_000, "the most records that processBatch() gets at once"),
+  batchWindow: duration(0, 5 * MINUTE, 0, "how long records are collected for processBatch()"),
+  bisectBatchOnError: {
+    type: { kind: "boolean" },
+    defaultValue: false,
+    doc: "cut a batch that fails in two, until the record that fails is alone",
+  },
+  maxRecordAge: duration(0, 365 * DAY, 0, "give up records that are older; 0 is no limit"),
+  retrieval: choice(
+    ["polling", "fan-out"],
+    "polling",
+    "records are asked for, or sent to a registered consumer (enhanced fan-out)",
+  ),
+  consumerName: {
+    type: {
+      kind: "text",
+      pattern: /^[A-Za-z0-9_.-]{0,128}$/,
+      words: "0 to 128 letters, digits, _, - or .",
+    },
+    defaultValue: "",
+    doc: "the registered consumer of enhanced fan-out, if not named as the app",
+  },
 };
 
 /** Every setting, in the order in which people read them. */
@@ -317,78 +380,4 @@ export function startingCheckpoint(
   // otherwise begin later, and skip the records in between.
   if (position === "TRIM_HORIZON") return TRIM_HORIZON;
   return { kind: "timestamp", timestamp: position === "LATEST" ? now : position };
-}
-
-function checkTogether(config: ResolvedConfig): void {
-  const { heartbeat, heartbeatTimeout, handoverRequestExpiry } = config;
-  if (heartbeatTimeout < 2 * heartbeat) {
-    throw new RangeError(
-      `Cannot use setting "heartbeatTimeout": it must be at least twice "heartbeat" (2 x ` +
-        `${
-          formatDuration(heartbeat)
-        }), or one lost heartbeat costs a live worker its shards; given ` +
-        formatDuration(heartbeatTimeout),
-    );
-  }
-  const { checkpointMode, checkpointFrequency, processTimeout } = config;
-  if (checkpointMode === "manual" && processTimeout > 0 && processTimeout <= checkpointFrequency) {
-    throw new RangeError(
-      `Cannot use setting "processTimeout": with "checkpointMode" manual it must be more than ` +
-        `"checkpointFrequency" (${
-          formatDuration(checkpointFrequency)
-        }), or a processor that waits ` +
-        `for its checkpoint runs out of time; given ${formatDuration(processTimeout)}`,
-    );
-  }
-  checkConcurrency(config);
-  const least = heartbeatTimeout + config.checkPendingHandoverRequestFrequency;
-  if (handoverRequestExpiry < least) {
-    throw new RangeError(
-      `Cannot use setting "handoverRequestExpiry": it must be at least "heartbeatTimeout" + ` +
-        `"checkPendingHandoverRequestFrequency" (${formatDuration(least)}), or requests expire ` +
-        `before they are seen; given ${formatDuration(handoverRequestExpiry)}`,
-    );
-  }
-}
-
-function checkConcurrency({ concurrency, orderBy, checkpointMode }: ResolvedConfig): void {
-  if (concurrency === 1) return;
-  if (orderBy === "shard") {
-    throw new RangeError(
-      `Cannot use setting "concurrency": with "orderBy" shard the records of a shard come one after ` +
-        `the other, so it must be 1, or "orderBy" partitionKey or none; given ${concurrency}`,
-    );
-  }
-  if (checkpointMode === "manual") {
-    throw new RangeError(
-      `Cannot use setting "concurrency": with "checkpointMode" manual it must be 1, because a ` +
-        `checkpoint says that everything before it is finished too; given ${concurrency}`,
-    );
-  }
-}
-
-function duration(
-  min: number,
-  max: number,
-  defaultValue: number,
-  doc: string,
-): Omit<Setting, "name" | "flag"> {
-  return { type: { kind: "duration", min, max }, defaultValue, doc };
-}
-
-function count(
-  min: number,
-  max: number,
-  defaultValue: number,
-  doc: string,
-): Omit<Setting, "name" | "flag"> {
-  return { type: { kind: "count", min, max }, defaultValue, doc };
-}
-
-function choice(
-  choices: readonly string[],
-  defaultValue: string,
-  doc: string,
-): Omit<Setting, "name" | "flag"> {
-  return { type: { kind: "choice", choices }, defaultValue, doc };
 }

@@ -30,6 +30,9 @@ export interface Setting<Name extends string = string> {
   readonly doc: string;
 }
 
+/** A setting, but for what it is called. */
+export type SettingRow = Omit<Setting, "name" | "flag">;
+
 const ISO_TIME = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})?)?$/;
 
 /**
@@ -133,12 +136,12 @@ export function describeDefault(setting: Setting): string {
     case "size":
       return formatByteSize(Number(setting.defaultValue));
     default:
-      return String(setting.defaultValue);
+      return String(setting.defaultValue) || "none";
   }
 }
 
-/** The platform reads more than ISO times: to it, `LATEST-1` is a day in 2001. */
-function parseTime(text: string): number {
+/** The milliseconds since the epoch of an ISO time; `NaN` of what is none. The platform reads more: to it, `LATEST-1` is a day in 2001. */
+export function parseTime(text: string): number {
   return ISO_TIME.test(text) ? Date.parse(text) : NaN;
 }
 
@@ -169,4 +172,33 @@ function show(given: unknown): string {
   } catch {
     return typeof given; // A circle, or a bigint within.
   }
+}
+
+/** A time. */
+export function duration(
+  min: number,
+  max: number,
+  defaultValue: number,
+  doc: string,
+): SettingRow {
+  return { type: { kind: "duration", min, max }, defaultValue, doc };
+}
+
+/** A whole number. */
+export function count(
+  min: number,
+  max: number,
+  defaultValue: number,
+  doc: string,
+): SettingRow {
+  return { type: { kind: "count", min, max }, defaultValue, doc };
+}
+
+/** One of some words. */
+export function choice(
+  choices: readonly string[],
+  defaultValue: string,
+  doc: string,
+): SettingRow {
+  return { type: { kind: "choice", choices }, defaultValue, doc };
 }

@@ -26,18 +26,46 @@ export interface KinesisEngineOptions {
    * @default {0}
    */
   readonly transitionMs?: number;
+  /**
+   * How long what belongs to a SubscribeToShard lasts; what is not given is as in AWS.
+   *
+   * @default {AWS_SUBSCRIPTION_TIMES}
+   */
+  readonly subscriptionTimes?: Partial<SubscriptionTimes>;
 }
+
+/** How long what belongs to a SubscribeToShard lasts, in milliseconds. */
+export interface SubscriptionTimes {
+  /** A subscription ends after this. */
+  readonly lifetimeMs: number;
+  /** An event without records is sent when there was none for this long. */
+  readonly heartbeatMs: number;
+  /** A consumer cannot subscribe to a shard again within this, however the last subscription ended. */
+  readonly inUseMs: number;
+  /** The least time between two calls of a consumer for one shard. */
+  readonly callIntervalMs: number;
+}
+
+/** https://docs.aws.amazon.com/kinesis/latest/APIReference/API_SubscribeToShard.html */
+export const AWS_SUBSCRIPTION_TIMES: SubscriptionTimes = {
+  lifetimeMs: 300_000,
+  heartbeatMs: 5_000,
+  inUseMs: 5_000,
+  callIntervalMs: 1_000,
+};
 
 export class Account {
   readonly now: () => number;
   readonly limits: ShardLimits;
   readonly transitionMs: number;
+  readonly subscriptionTimes: SubscriptionTimes;
   readonly #streams = new Map<string, Stream>();
 
   constructor(options: KinesisEngineOptions) {
     this.now = options.now ?? Date.now;
     this.limits = resolveShardLimits(options.limits ?? "aws");
     this.transitionMs = options.transitionMs ?? 0;
+    this.subscriptionTimes = { ...AWS_SUBSCRIPTION_TIMES, ...options.subscriptionTimes };
   }
 
   streamNames(): readonly string[] {
@@ -73,6 +101,7 @@ export class Account {
 
   remove(stream: Stream): void {
     this.#streams.delete(stream.streamName);
+    stream.wakeReaders();
   }
 }
 

@@ -4,6 +4,12 @@
 import { Account, type KinesisEngineOptions } from "./account.ts";
 import { type Input, isObject } from "./input.ts";
 import { KinesisError } from "./kinesis_error.ts";
+import {
+  deregisterConsumer,
+  describeConsumer,
+  listConsumers,
+  registerConsumer,
+} from "./consumer_operations.ts";
 import { getRecords, putRecord, putRecords } from "./record_operations.ts";
 import { getShardIterator } from "./shard_iterators.ts";
 import { listShards } from "./shard_listing.ts";
@@ -20,6 +26,7 @@ import {
   listTags,
   removeTags,
 } from "./stream_operations.ts";
+import { subscribeToShard } from "./subscription_operations.ts";
 
 export type { KinesisEngineOptions } from "./account.ts";
 
@@ -30,19 +37,24 @@ const OPERATIONS: ReadonlyMap<string, Operation> = new Map<string, Operation>([
   ["CreateStream", createStream],
   ["DecreaseStreamRetentionPeriod", decreaseRetention],
   ["DeleteStream", deleteStream],
+  ["DeregisterStreamConsumer", deregisterConsumer],
   ["DescribeStream", describeStream],
+  ["DescribeStreamConsumer", describeConsumer],
   ["DescribeStreamSummary", describeStreamSummary],
   ["GetRecords", getRecords],
   ["GetShardIterator", getShardIterator],
   ["IncreaseStreamRetentionPeriod", increaseRetention],
   ["ListShards", listShards],
+  ["ListStreamConsumers", listConsumers],
   ["ListStreams", listStreams],
   ["ListTagsForStream", listTags],
   ["MergeShards", mergeShards],
   ["PutRecord", putRecord],
   ["PutRecords", putRecords],
+  ["RegisterStreamConsumer", registerConsumer],
   ["RemoveTagsFromStream", removeTags],
   ["SplitShard", splitShard],
+  ["SubscribeToShard", subscribeToShard],
   ["UpdateShardCount", updateShardCount],
 ]);
 
@@ -56,7 +68,7 @@ export class KinesisEngine {
 
   /**
    * Carries out one operation on the input that the service's JSON protocol would carry: bytes in base64,
-   * times in seconds of the epoch.
+   * times in seconds of the epoch. SubscribeToShard answers a {@linkcode Subscription}.
    *
    * @throws {KinesisError} for every error that AWS would answer.
    */

@@ -36,6 +36,13 @@ export function shardNotFound(streamName: string, shardId: string): KinesisError
   );
 }
 
+export function consumerNotFound(consumerName: string): KinesisError {
+  return new KinesisError(
+    "ResourceNotFoundException",
+    `Consumer ${consumerName} under account ${ACCOUNT_ID} not found.`,
+  );
+}
+
 export function rateExceeded(streamName: string, shardId: string): KinesisError {
   return new KinesisError(
     "ProvisionedThroughputExceededException",

@@ -47,7 +47,11 @@ export function createInMemoryKinesis(options: InMemoryKinesisOptions = {}): InM
         response: new HttpResponse({
           statusCode,
           headers: { ...headers },
-          body: new TextEncoder().encode(body),
+          body: typeof body === "string"
+            ? new TextEncoder().encode(body)
+            : abortSignal instanceof AbortSignal
+            ? body.pipeThrough(new TransformStream(), { signal: abortSignal })
+            : body,
         }),
       };
     },

@@ -1,8 +1,10 @@
 // Owns: the AWS JSON 1.1 protocol: a target header and a body in, status, headers and a body out.
 // Must not: listen or connect.
 // Called by: kinesis_server.ts and kinesis_in_memory.ts.
+import { toEventStream } from "./event_stream.ts";
 import type { KinesisEngine } from "./kinesis_engine.ts";
 import { KinesisError } from "./kinesis_error.ts";
+import { Subscription } from "./subscription.ts";
 
 /** A call on its way to the engine. */
 export interface KinesisCall {
@@ -22,7 +24,8 @@ export type Intercept = (call: KinesisCall, proceed: () => object) => object | P
 export interface ProtocolReply {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
+  /** The whole of it; of a subscription what it sends, until it ends or is cancelled. */
+  readonly body: string | ReadableStream<Uint8Array<ArrayBuffer>>;
 }
 
 export interface ProtocolOptions {
@@ -50,6 +53,7 @@ export class KinesisProtocol {
       const input = parseBody(body);
       const proceed = () => this.#engine.call(operation, input);
       const output = await this.#intercept({ operation, input }, proceed);
+      if (output instanceof Subscription) return this.#replyWith(output);
       // Operations without output have an empty body, as in AWS.
       return this.#reply(200, Object.keys(output).length === 0 ? "" : JSON.stringify(output));
     } catch (error) {
@@ -64,7 +68,17 @@ export class KinesisProtocol {
     });
   }
 
-  #reply(status: number, body: string, headers: Readonly<Record<string, string>> = {}) {
+  #replyWith(subscription: Subscription): ProtocolReply {
+    return this.#reply(200, toEventStream(subscription), {
+      "content-type": "application/vnd.amazon.eventstream",
+    });
+  }
+
+  #reply(
+    status: number,
+    body: ProtocolReply["body"],
+    headers: Readonly<Record<string, string>> = {},
+  ): ProtocolReply {
     const serial = String(++this.#replies).padStart(12, "0");
     return {
       status,

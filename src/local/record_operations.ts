@@ -1,6 +1,6 @@
 // Owns: writing and reading records.
 // Must not: know how a shard keeps them or how an iterator is written.
-// Called by: kinesis_engine.ts.
+// Called by: kinesis_engine.ts; subscription.ts describes records.
 import type { Account } from "./account.ts";
 import { HASH_KEY_MAX, hashKeyOf } from "./hash_ranges.ts";
 import {
@@ -89,11 +89,17 @@ export function getRecords(account: Account, input: Input): object {
   };
 }
 
+/** How late the reader is who has read everything before a position, in milliseconds. */
+export function millisBehindLatest(shard: Shard, ordinal: number, nowMs: number): number {
+  const nextArrivedMs = shard.arrivedMsAt(ordinal);
+  // Zero means that nothing is left to read, so a record of this very millisecond counts as one.
+  return nextArrivedMs === undefined ? 0 : Math.max(1, nowMs - nextArrivedMs);
+}
+
 /** What a reply says of the place behind its last record: how to go on, and how late it is. */
 function describeNext(next: ShardPosition, nowMs: number): object {
   const { stream, shard, ordinal } = next;
-  const nextArrivedMs = shard.arrivedMsAt(ordinal);
-  if (nextArrivedMs === undefined && shard.closedMs !== undefined) {
+  if (ordinal === shard.tipOrdinal && shard.closedMs !== undefined) {
     return {
       NextShardIterator: null,
       MillisBehindLatest: 0,
@@ -102,12 +108,12 @@ function describeNext(next: ShardPosition, nowMs: number): object {
   }
   return {
     NextShardIterator: formatShardIterator(next, nowMs),
-    // Zero means that nothing is left to read, so a record of this very millisecond counts as one.
-    MillisBehindLatest: nextArrivedMs === undefined ? 0 : Math.max(1, nowMs - nextArrivedMs),
+    MillisBehindLatest: millisBehindLatest(shard, ordinal, nowMs),
   };
 }
 
-function describeRecord(record: StoredRecord): object {
+/** A record as GetRecords and SubscribeToShard show it. */
+export function describeRecord(record: StoredRecord): object {
   return {
     SequenceNumber: record.sequenceNumber,
     ApproximateArrivalTimestamp: record.arrivedMs / 1000,

@@ -46,6 +46,8 @@ export class Shard {
   readonly reads: RateWindow;
   readonly writes: RateWindow;
   readonly childIds: string[] = [];
+  /** Called when there is a new record, and when the shard is closed. */
+  readonly watchers: Set<() => void> = new Set();
   #records: StoredRecord[] = [];
   /** Ordinal of the first record in `#records`, expired or not. */
   #firstOrdinal = 1;
@@ -107,11 +109,24 @@ export class Shard {
       arrivedMs,
     };
     this.#records.push(stored);
+    this.wakeReaders();
     return stored;
   }
 
   close(nowMs: number): void {
     this.#closedMs = nowMs;
+    this.wakeReaders();
+  }
+
+  /** Tells whoever waits for records to look again. */
+  wakeReaders(): void {
+    for (const wake of this.watchers) wake();
+  }
+
+  /** The sequence number of the position before the given one: what to read on after. */
+  sequenceNumberBefore(ordinal: number): string {
+    return this.#records[ordinal - 1 - this.#firstOrdinal]?.sequenceNumber ??
+      this.#sequenceNumber(BigInt(ordinal - 1), this.createdMs);
   }
 
   /** The records from a position on, up to a number of records and of bytes. */

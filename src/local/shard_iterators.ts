@@ -1,6 +1,6 @@
 // Owns: shard iterators: which position each of the five types means, their text, their five minutes.
 // Must not: read records.
-// Called by: record_operations.ts.
+// Called by: record_operations.ts, subscription_operations.ts.
 import type { Account } from "./account.ts";
 import { type Input, name, optionalText, optionalTimestampMs, text, unsatisfied } from "./input.ts";
 import { ACCOUNT_ID, invalidArgument, KinesisError } from "./kinesis_error.ts";
@@ -72,7 +72,8 @@ export function resolveShardIterator(account: Account, shardIterator: string): S
   return { stream, shard, ordinal: Math.max(ordinal, shard.horizonOrdinal) };
 }
 
-function startingOrdinal(input: Input, context: {
+/** Where a request asks to start. @throws {KinesisError} when its fields do not fit together, or not the shard. */
+export function startingOrdinal(input: Input, context: {
   readonly stream: Stream;
   readonly shard: Shard;
   readonly nowMs: number;

@@ -1,6 +1,7 @@
 // Owns: one stream: its shards, its status, and what time does to both.
 // Must not: read requests or a clock; choose what to split (resharding.ts does).
 // Called by: account.ts, resharding.ts, the operations.
+import type { Consumer } from "./consumer.ts";
 import { evenRanges, type HashKeyRange } from "./hash_ranges.ts";
 import { ACCOUNT_ID, KinesisError, shardNotFound } from "./kinesis_error.ts";
 import { Shard } from "./shard.ts";
@@ -33,6 +34,8 @@ export class Stream {
   readonly mode: StreamMode;
   readonly createdMs: number;
   readonly tags: Map<string, string> = new Map();
+  /** The registered consumers, by name. */
+  readonly consumers: Map<string, Consumer> = new Map();
   retentionHours = 24;
   readonly #limits: ShardLimits;
   readonly #shards = new Map<string, Shard>();
@@ -113,6 +116,11 @@ export class Stream {
     return shard;
   }
 
+  /** Tells whoever waits for records of any shard to look again. */
+  wakeReaders(): void {
+    for (const shard of this.#shards.values()) shard.wakeReaders();
+  }
+
   requireActive(): void {
     if (this.#status === "ACTIVE") return;
     throw new KinesisError(
@@ -134,6 +142,10 @@ export class Stream {
       this.#transition = undefined;
       this.#status = "ACTIVE";
       transition.complete(transition.dueMs);
+    }
+    for (const [name, consumer] of this.consumers) {
+      consumer.advance(nowMs);
+      if (consumer.isGone) this.consumers.delete(name);
     }
     const horizonMs = nowMs - this.retentionHours * HOUR_MS;
     for (const shard of this.#shards.values()) {

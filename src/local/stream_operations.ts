@@ -55,10 +55,19 @@ export function createStream(account: Account, input: Input): object {
 
 export function deleteStream(account: Account, input: Input): object {
   const stream = account.streamOf(input);
+  if (stream.consumers.size > 0 && input["EnforceConsumerDeletion"] !== true) {
+    throw new KinesisError(
+      "ResourceInUseException",
+      `Stream ${stream.streamName} under account ${ACCOUNT_ID} has registered consumers; deregister them, ` +
+        "or set EnforceConsumerDeletion.",
+    );
+  }
   stream.startTransition("DELETING", {
     dueMs: account.now() + account.transitionMs,
     complete: () => account.remove(stream),
   });
+  // At once, if that takes no time: its subscriptions end.
+  account.find(stream.streamName);
   return {};
 }
 
@@ -82,7 +91,7 @@ export function describeStreamSummary(account: Account, input: Input): object {
     StreamDescriptionSummary: {
       ...describe(stream),
       OpenShardCount: stream.openShards.length,
-      ConsumerCount: 0,
+      ConsumerCount: stream.consumers.size,
     },
   };
 }

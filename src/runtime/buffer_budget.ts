@@ -13,11 +13,19 @@ interface Waiting extends Ask {
   readonly grant: (bytes: number) => void;
 }
 
+/** The other turns that hold something. */
+interface Holders {
+  readonly tellScarce: () => void;
+  readonly close: () => void;
+}
+
 /** The budget of a worker. */
 export class BufferBudget {
   readonly #shares: BufferShares;
   /** In the order in which they asked. */
   readonly #waiting = new Set<Waiting>();
+  /** Who is told when somebody has to wait. */
+  readonly #holders = new Set<() => void>();
 
   /** @param maxBytes What all shards should hold together at most. */
   constructor(maxBytes: number) {
@@ -29,9 +37,22 @@ export class BufferBudget {
     return this.#shares.held;
   }
 
-  /** The part of one turn on a shard. */
-  open(): ShardBudget {
-    return new ShardBudget(this.#shares, this.#waiting);
+  /** Whether somebody waits for room: what is in hand is not to be kept for longer than it must. */
+  get isScarce(): boolean {
+    return this.#waiting.size > 0;
+  }
+
+  /**
+   * The part of one turn on a shard.
+   *
+   * @param onScarce Is called when somebody has to wait for room.
+   */
+  open(onScarce?: () => void): ShardBudget {
+    if (onScarce !== undefined) this.#holders.add(onScarce);
+    return new ShardBudget(this.#shares, this.#waiting, {
+      tellScarce: () => this.#holders.forEach((tell) => tell()),
+      close: () => onScarce !== undefined && this.#holders.delete(onScarce),
+    });
   }
 }
 
@@ -40,12 +61,14 @@ export class ShardBudget implements ReadBudget, Disposable {
   readonly #shares: BufferShares;
   readonly #waiting: Set<Waiting>;
   readonly #share: Share;
+  readonly #holders: Holders;
   /** Of what it holds: what the read may bring that is under way. */
   #reading = 0;
 
-  constructor(shares: BufferShares, waiting: Set<Waiting>) {
+  constructor(shares: BufferShares, waiting: Set<Waiting>, holders: Holders) {
     this.#shares = shares;
     this.#waiting = waiting;
+    this.#holders = holders;
     this.#share = shares.join();
   }
 
@@ -67,6 +90,7 @@ export class ShardBudget implements ReadBudget, Disposable {
     this.#waiting.add(ask);
     try {
       this.#serve();
+      if (this.#waiting.has(ask)) this.#holders.tellScarce();
       await promise;
       return this.#reading;
     } finally {
@@ -106,6 +130,7 @@ export class ShardBudget implements ReadBudget, Disposable {
 
   /** Everything that the turn held is free for others. */
   [Symbol.dispose](): void {
+    this.#holders.close();
     this.#shares.leave(this.#share);
     this.#serve();
   }

@@ -97,7 +97,10 @@ export function payloadOf(record: KinesisRecord): Uint8Array<ArrayBuffer> {
 
 /** Where a record is, as events say it. */
 export function placeOf(
-  { shardId, sequenceNumber, subSequenceNumber }: KinesisRecord,
+  { shardId, sequenceNumber, subSequenceNumber }: Pick<
+    KinesisRecord,
+    "shardId" | "sequenceNumber" | "subSequenceNumber"
+  >,
 ): {
   readonly shardId: string;
   readonly sequenceNumber: string;

@@ -18,10 +18,15 @@ export interface Read {
   /** What its records count for in memory. */
   readonly heldBytes: number;
   readonly millisBehindLatest: number;
-  /** When its records were ready to be processed, on the monotonic clock. */
+  /** When its records were put into the lanes, by the monotonic clock. */
   readonly takenAt: number;
+  /** When it was read, by the monotonic clock. */
+  readonly readAt: number;
+  /** Those that were left out count. */
   finished: number;
   finishedBytes: number;
+  /** How many were left out by the filter. */
+  readonly filtered: number;
 }
 
 /** Records of one read that a lane processes one after the other. */
@@ -37,13 +42,26 @@ export class StretchQueue {
   readonly #stretches: Stretch[] = [];
   /** How many records of the first stretch were taken. */
   #taken = 0;
+  #size = 0;
+
+  /** How many records wait. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** When the first record that waits was read, by the monotonic clock; `Infinity` if none waits. */
+  get waitingSince(): number {
+    return this.#stretches[0]?.read.readAt ?? Infinity;
+  }
 
   get isEmpty(): boolean {
     return this.#stretches.length === 0;
   }
 
   add(stretch: Stretch): void {
-    if (stretch.records.length > 0) this.#stretches.push(stretch);
+    if (stretch.records.length === 0) return;
+    this.#size += stretch.records.length;
+    this.#stretches.push(stretch);
   }
 
   /** The next records of one read, at most so many; undefined if there are none. */
@@ -51,7 +69,8 @@ export class StretchQueue {
     const [first] = this.#stretches;
     if (first === undefined) return undefined;
     const from = this.#taken;
-    const until = from + countOf(first.read);
+    const until = Math.min(first.records.length, from + countOf(first.read));
+    this.#size -= until - from;
     this.#taken = until;
     if (until >= first.records.length) {
       this.#stretches.shift();
@@ -60,9 +79,22 @@ export class StretchQueue {
     return cut(first, from, until);
   }
 
+  /** The next records of as many reads as it takes, at most so many. */
+  takeAcross(max: number): readonly Stretch[] {
+    const taken: Stretch[] = [];
+    for (let left = max; left > 0;) {
+      const stretch = this.take(() => left);
+      if (stretch === undefined) break;
+      taken.push(stretch);
+      left -= stretch.records.length;
+    }
+    return taken;
+  }
+
   /** What was taken and not processed comes next. */
   putBack(rest: Stretch): void {
     if (rest.records.length === 0) return;
+    this.#size += rest.records.length;
     const [first] = this.#stretches;
     if (first !== undefined) this.#stretches[0] = cut(first, this.#taken);
     this.#taken = 0;

@@ -18,6 +18,7 @@ export class Processors {
   readonly #deps: ProcessorsDeps;
   readonly #slots = new Set<Slot>();
   #current: Generation;
+  #isClosed = false;
 
   /** @param source The first processor. */
   constructor(source: ProcessorSource, deps: ProcessorsDeps) {
@@ -32,11 +33,14 @@ export class Processors {
     return slot;
   }
 
-  /** Uses another processor from the next record on. Resolves when the old one is disposed. */
+  /** Uses another processor from the next record on. Resolves when the old one is disposed; once closed, when the other one is. */
   async change(next: ProcessorSource): Promise<void> {
     const old = this.#current;
     if (next === old.source) return;
-    this.#current = new Generation(checkProcessorSource(next), this.#deps);
+    const generation = new Generation(checkProcessorSource(next), this.#deps);
+    // Nobody would ever use it.
+    if (this.#isClosed) return await generation.retire();
+    this.#current = generation;
     this.#deps.emit({ type: "processor_changed" });
     await Promise.all([...this.#slots].map((slot) => slot.renew()));
     await old.retire();
@@ -44,6 +48,7 @@ export class Processors {
 
   /** Disposes the processor that all shards share, when no shard uses it any more. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#current.retire();
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Owns: records through a processor until they are finished, skipped, or the shard must stop: attempts and what follows a failure.
+ * Owns: records through `process`, until they are finished, given up, or the shard must stop: attempts and what follows a failure.
  * Must not: choose the records, or remember how far the shard is finished.
  * Called by: `runtime/record_runner.ts`.
  *
@@ -19,7 +19,7 @@ import { type Run, runRecords } from "./record_run.ts";
  */
 export type BatchOutcome = "done" | "drained" | "lost" | "processorFailed" | "recordFailed";
 
-/** How far the records came. With `done` and some left, those are for another version of the processor. */
+/** How far the records came. With `done` and some left, those are for another version of the processor, or too old. */
 export interface Processed {
   readonly finished: number;
   readonly outcome: BatchOutcome;
@@ -29,27 +29,32 @@ const NEVER = new AbortController().signal;
 
 /** Processes records up to the first that has to be left off, or, with one failure dealt with, the one after it. */
 export async function processRecords(run: Run, emit: EventSink): Promise<Processed> {
-  const { records, lease, processor, until, onFinished } = run;
+  const { records, lease, user, processor, until, millisBehindLatest, onFinished } = run;
+  const [first] = records;
+  if (first !== undefined && user.isTooOld(first)) {
+    const last = { attempt: 0, error: undefined, millisBehindLatest };
+    const outcome = await user.giveUpTooOld(processor, first, last);
+    if (outcome !== "done") return { finished: 0, outcome };
+    onFinished(1);
+    return { finished: 1, outcome };
+  }
   const result = await runRecords(run);
   const { finished } = result;
   onFinished(finished);
   if (!lease.isHeld) return { finished, outcome: "lost" };
   if (finished === records.length) return { finished, outcome: "done" };
   if (!("error" in result)) return { finished, outcome: until.aborted ? "drained" : "done" };
-  // A batch fails as a whole.
-  const failed = processor.processBatch === undefined
-    ? records.slice(finished, finished + 1)
-    : records;
+  const failed = records.slice(finished, finished + 1);
   const outcome = await tryAgain({ ...run, records: failed, onFinished: () => {} }, {
     emit,
     error: result.error,
   });
   if (outcome !== "done") return { finished, outcome };
-  onFinished(finished + failed.length);
-  return { finished: finished + failed.length, outcome };
+  onFinished(finished + 1);
+  return { finished: finished + 1, outcome };
 }
 
-/** Tries records again that failed, together, until they are processed or given up. */
+/** Tries a record again that failed, until it is processed or given up. */
 async function tryAgain(
   run: Run,
   options: { readonly emit: EventSink; readonly error: unknown },
@@ -65,11 +70,13 @@ async function tryAgain(
     mode ??= await user.askMode(processor, first, { error, attempt, millisBehindLatest });
     const next = await user.afterFailure(attempt, mode);
     if (next === "lost" || next === "drained") return next;
+    if (next === "again" && user.isTooOld(first)) {
+      return await user.giveUpTooOld(processor, first, { attempt, error, millisBehindLatest });
+    }
     if (next !== "again") {
-      const last = { mode, error, attempt, millisBehindLatest };
-      await user.tellGivenUp(processor, records, last);
-      if (next === "stop") return "recordFailed";
-      return lease.isHeld ? "done" : "lost";
+      const last = { mode, error, attempt, millisBehindLatest, reason: "failed" } as const;
+      const outcome = await user.giveUp(processor, first, last);
+      return next === "stop" ? "recordFailed" : outcome;
     }
     // A record keeps the processor that it began with, also when there is a newer one.
     const result = await runRecords({ ...run, attempt: attempt + 1, retired: NEVER });
@@ -80,7 +87,8 @@ async function tryAgain(
   }
 }
 
-function tellRecordFailed(
+/** Tells of a failed attempt. */
+export function tellRecordFailed(
   emit: EventSink,
   record: KinesisRecord,
   failure: { readonly attempt: number; readonly error: unknown },

@@ -1,5 +1,5 @@
 /**
- * Owns: one run: records of a shard through one processor, one after the other or as a batch, up to the first failure.
+ * Owns: one run: records of a shard through one processor, one after the other, up to the first failure.
  * Must not: decide what follows a failure.
  * Called by: `runtime/record_attempts.ts`.
  *
@@ -32,28 +32,12 @@ export interface Run {
 /** Runs the records. What is finished was finished while the shard was held, in this thread at least. */
 export function runRecords(run: Run): Promise<RunResult> {
   const { processor } = run;
-  if (processor.processBatch !== undefined) return runBatch(run);
   return isRunProcessor(processor) ? runElsewhere(run, processor) : runHere(run);
 }
 
 /** Whether a processor takes many records at once, in another thread. */
 export function isRunProcessor(processor: RecordProcessor): processor is RunProcessor {
   return "processRun" in processor;
-}
-
-async function runBatch(run: Run): Promise<RunResult> {
-  const { user, processor, records } = run;
-  try {
-    await user.call(
-      processor,
-      { ...run, last: records.at(-1) },
-      (context) => processor.processBatch?.(records, context),
-    );
-  } catch (error) {
-    return { finished: 0, error };
-  }
-  await user.letOthersRun(user.now());
-  return { finished: records.length };
 }
 
 async function runElsewhere(run: Run, processor: RunProcessor): Promise<RunResult> {
@@ -66,10 +50,13 @@ async function runElsewhere(run: Run, processor: RunProcessor): Promise<RunResul
     run.onFinished(finished);
   };
   const context = user.context({ ...run, last: records.at(-1) }, lease.signal);
-  const result = await processor.processRun(records, context, { lane, until, progressed })
+  let hasTooOld = false;
+  const isTooOld = (record: KinesisRecord): boolean => hasTooOld = user.isTooOld(record);
+  const result = await processor.processRun(records, context, { lane, until, progressed, isTooOld })
     // The other thread broke down: the first record that it did not finish has failed.
     .catch((error) => ({ finished: sure, error }));
-  const isOver = result.finished === records.length || "error" in result || until.aborted;
+  const isOver = result.finished === records.length || "error" in result || until.aborted ||
+    hasTooOld;
   invariant(isOver, "a run ends with its last record, a failure, or because it was told to");
   return result;
 }
@@ -79,6 +66,8 @@ async function runHere(run: Run): Promise<RunResult> {
   const { user, lease, processor, attempt, millisBehindLatest, until, retired, onFinished } = run;
   let finished = 0;
   for (const record of run.records) {
+    // Whoever starts a run has looked at the first one.
+    if (finished > 0 && user.isTooOld(record)) return { finished };
     // The shard is held here: whoever starts a run asks, and each round does at its end.
     try {
       const running: unknown = user.call(

@@ -7,29 +7,36 @@
  * @module
  */
 
-import { abortable } from "@std/async/abortable";
-import { type Checkpoint, formatCheckpoint } from "../core/checkpoint.ts";
-import type { ErrorHandlingMode } from "../core/policy.ts";
+import type { Checkpoint } from "../core/checkpoint.ts";
 import { ShardProgress } from "../core/progress.ts";
 import { invariant } from "../errors.ts";
 import type { Batch } from "../ports.ts";
-import type { RecordProcessor } from "../processor.ts";
+import type { RecordFilter } from "../processor.ts";
+import { processBatch } from "./batch_attempts.ts";
+import { BatchWindow, type BatchWindowDeps } from "./batch_window.ts";
 import type { BufferBudget, ShardBudget } from "./buffer_budget.ts";
 import { DeliveredRecord, positionAfter } from "./delivered_record.ts";
 import { cut, Lanes, type Read, type Stretch, type StretchQueue } from "./lanes.ts";
 import type { Lease } from "./lease_keeper.ts";
-import type { Slot, Use } from "./processors.ts";
+import type { Slot } from "./processors.ts";
+import { type Ready, ReadyProcessor } from "./ready_processor.ts";
 import { type BatchOutcome, processRecords } from "./record_attempts.ts";
+import { leftOut } from "./record_filter.ts";
 import { isRunProcessor } from "./record_run.ts";
+import { tellShardEnded } from "./shard_end.ts";
 import { Scope } from "./tasks.ts";
 import { UserCode, type UserCodeDeps } from "./user_code.ts";
 import { type Part, UserRecords } from "./user_records.ts";
 
 /** What the record runner needs of the worker. */
-export interface RecordRunnerDeps extends UserCodeDeps {
+export interface RecordRunnerDeps extends UserCodeDeps, BatchWindowDeps {
   /** The most runs of one shard at the same time. */
   readonly concurrency: number;
   readonly orderBy: "partitionKey" | "shard" | "none";
+  /** Whether a batch that fails is cut in two. */
+  readonly bisectBatchOnError: boolean;
+  /** Which records are processed; undefined for all. */
+  readonly filter?: RecordFilter | undefined;
   readonly maxBatchSize: number;
   /** Whether aggregates are taken apart. */
   readonly deaggregate: boolean;
@@ -45,36 +52,28 @@ const OUTCOMES: readonly BatchOutcome[] = [
   "processorFailed",
   "recordFailed",
 ];
-const FACTORY_ATTEMPTS_MAX = 3;
-const SHARD_ENDED_MODE: ErrorHandlingMode = { kind: "retryAndStop", retries: 2 };
+const NONE: ReadonlySet<number> = new Set();
 /** While one record fails again and again, so many others may be finished after it; all of them would come again after a crash. */
 const SPAN_MAX = 100_000;
 
-/** A processor to call, until `use.done()`. */
-interface Ready {
-  readonly use: Use;
-  readonly processor: RecordProcessor;
-}
-
-/** Why there is no processor to call. */
-type Unready = Exclude<BatchOutcome, "done" | "recordFailed">;
+/** What all records of a read have in common. */
+type AboutRead = Pick<Read, "millisBehindLatest" | "readAt">;
 
 /** Runs the records of one shard through its processor. */
 export class RecordRunner {
   readonly #deps: RecordRunnerDeps;
   readonly #lease: Lease;
-  readonly #slot: Slot;
+  readonly #processor: ReadyProcessor;
   readonly #drain: AbortSignal;
   readonly #until: Scope;
   readonly #user: UserCode;
   readonly #lanes: Lanes;
+  readonly #window: BatchWindow;
   readonly #progress = new ShardProgress();
   /** What this turn holds in memory: until a read is finished, since its records are kept together. */
   readonly budget: ShardBudget;
   /** The reads with records that are not finished, in order. */
   readonly #reads = new Set<Read>();
-  /** The factory at work. */
-  #making: Promise<Unready | undefined> | undefined;
   #largestRead = 0;
   readonly #userRecords: UserRecords;
   #readTo: Checkpoint;
@@ -88,15 +87,16 @@ export class RecordRunner {
   constructor(deps: RecordRunnerDeps, lease: Lease, slot: Slot, drain: AbortSignal) {
     this.#deps = deps;
     this.#lease = lease;
-    this.#slot = slot;
     this.#drain = drain;
     this.#readTo = lease.readTo;
-    this.budget = deps.budget.open();
+    this.#window = new BatchWindow(deps);
+    this.budget = deps.budget.open(this.#window.isOpen ? () => this.#window.added() : undefined);
     const { shardId, row: { hashKeyRange } } = lease;
     const room = (): number => this.budget.room;
     this.#userRecords = new UserRecords({ ...deps, shardId, hashKeyRange, room });
     this.#until = new Scope(lease.signal, drain);
     this.#user = new UserCode(deps, lease, this.until);
+    this.#processor = new ReadyProcessor(slot, this.#user, lease, this.until);
     this.#lanes = new Lanes(
       deps,
       (lane, queue) => this.#work(lane, queue),
@@ -117,49 +117,68 @@ export class RecordRunner {
     return this.#readTo;
   }
 
-  /** Takes a batch in hand. Resolves when there is room for the next one: with one lane, when it is finished. */
+  /**
+   * Takes a batch in hand. Resolves when there is room for the next one: with one lane, and nothing to be collected, when it is
+   * finished.
+   */
   async run({ records, millisBehindLatest }: Batch): Promise<BatchOutcome> {
+    const readAt = this.#deps.clock.monotonic();
     for (const part of this.#userRecords.of(records, this.#readTo)) {
       this.budget.added(part.addedBytes);
-      const outcome = await this.#run(part, millisBehindLatest);
+      const outcome = await this.#run(part, { millisBehindLatest, readAt });
       if (outcome !== "done") return outcome;
     }
     return "done";
   }
 
-  async #run(part: Part, millisBehindLatest: number): Promise<BatchOutcome> {
+  async #run(part: Part, about: AboutRead): Promise<BatchOutcome> {
+    const { filter, concurrency } = this.#deps;
     const records = part.records.map((record) => new DeliveredRecord(this.#lease.shardId, record));
-    const read = {
-      size: records.length,
-      heldBytes: part.heldBytes,
-      millisBehindLatest,
-      takenAt: this.#user.now(),
-      finished: 0,
-      finishedBytes: 0,
-    };
-    const last = records.at(-1);
-    this.#latest = read;
-    if (last === undefined) {
-      this.budget.finished(read.heldBytes);
-      this.#tellBatch(read);
-    } else {
-      this.#readTo = positionAfter(last);
-      this.#largestRead = Math.max(this.#largestRead, read.size);
-      this.#reads.add(read);
-      this.#tellInHand();
-      const numbers = records.map((record) => this.#progress.add(positionAfter(record)));
-      this.#lanes.add({ read, records, numbers });
-    }
-    if (this.#deps.concurrency === 1) return await this.settled();
+    const filtered = filter === undefined ? NONE : await leftOut(records, filter, this.#user);
+    this.#take(records, filtered, { ...about, heldBytes: part.heldBytes });
+    if (concurrency === 1 && !this.#window.isOpen) return await this.settled();
     if (!this.#hasRoom()) {
-      this.#room = Promise.withResolvers();
-      await this.#room.promise;
+      const room = this.#room = Promise.withResolvers();
+      this.#window.added();
+      await room.promise;
     }
     return this.until.aborted ? await this.settled() : "done";
   }
 
+  /** Shares records out; those that the filter leaves out are finished. */
+  #take(
+    records: readonly DeliveredRecord[],
+    filtered: ReadonlySet<number>,
+    { millisBehindLatest, readAt, heldBytes }: AboutRead & Pick<Read, "heldBytes">,
+  ): void {
+    const { size } = filtered;
+    const counts = { size: records.length, filtered: size, finished: 0, finishedBytes: 0 };
+    const read = { ...counts, millisBehindLatest, readAt, takenAt: this.#user.now(), heldBytes };
+    const last = records.at(-1);
+    this.#latest = read;
+    if (last === undefined) {
+      this.budget.finished(heldBytes);
+      return this.#tellBatch(read);
+    }
+    this.#readTo = positionAfter(last);
+    this.#largestRead = Math.max(this.#largestRead, read.size);
+    this.#reads.add(read);
+    this.#tellInHand();
+    const numbers = records.map((record) => this.#progress.add(positionAfter(record)));
+    if (size === 0) return this.#share({ read, records, numbers });
+    const isLeft = (_: unknown, index: number): boolean => !filtered.has(index);
+    this.#share({ read, records: records.filter(isLeft), numbers: numbers.filter(isLeft) });
+    this.#leaveOut(read, numbers.filter((_, index) => filtered.has(index)));
+  }
+
+  #share(stretch: Stretch): void {
+    this.#lanes.add(stretch);
+    this.#window.added();
+  }
+
   /** Resolves when nothing is in the user's hands any more. */
   async settled(): Promise<BatchOutcome> {
+    this.#window.flush();
     await this.#lanes.settled();
     if (this.#defect !== undefined) throw this.#defect.error;
     if (this.#outcome !== "done") {
@@ -189,61 +208,37 @@ export class RecordRunner {
   /** Tells the processor that every record of the closed shard was processed. */
   async shardEnded(): Promise<BatchOutcome> {
     invariant(this.#progress.unfinished === 0, "the end of a shard comes after its records");
-    let ready = this.#useProcessor();
-    while (ready instanceof Promise) ready = await ready ?? this.#useProcessor();
+    let ready = this.#processor.use();
+    while (ready instanceof Promise) ready = await ready ?? this.#processor.use();
     if (typeof ready === "string") return ready;
-    const { use, processor } = ready;
-    let outcome: BatchOutcome = "done";
+    const [user, lease, { until }, { emit }] = [this.#user, this.#lease, this, this.#deps];
     const { millisBehindLatest } = this.#latest;
-    for (let attempt = 1; processor.shardEnded !== undefined; attempt++) {
-      try {
-        const call = processor.shardEnded.bind(processor);
-        const inHand = { last: undefined, attempt, millisBehindLatest };
-        await this.#user.call(processor, inHand, call);
-        break;
-      } catch (error) {
-        this.#user.tellFailed("shardEnded", error);
-        const next = await this.#user.afterFailure(attempt, SHARD_ENDED_MODE);
-        if (next === "again") continue;
-        outcome = next === "skip" || next === "stop" ? "processorFailed" : next;
-        break;
-      }
-    }
-    await use.done();
-    if (outcome === "done" && !this.#lease.isAllFinished) outcome = await this.#untilFinished();
+    const turn = { user, lease, until, emit, drain: this.#drain, millisBehindLatest };
+    const outcome = await tellShardEnded(ready, turn);
     return this.#lease.isHeld ? outcome : "lost";
-  }
-
-  /** In the manual mode the end of a shard waits for the checkpoint of its last record, or what is after it would be lost. */
-  async #untilFinished(): Promise<BatchOutcome> {
-    const { shardId } = this.#lease;
-    const checkpoint = formatCheckpoint(this.#lease.position);
-    this.#deps.emit({ type: "shard_end_waiting", shardId, checkpoint });
-    try {
-      await this.#lease.allFinished(this.until);
-      return "done";
-    } catch (error) {
-      if (!this.until.aborted) throw error;
-      return this.#drain.aborted ? "drained" : "lost";
-    }
   }
 
   /** Has a lane process what is next in its queue; gives whether it goes on. */
   async #work(lane: number, queue: StretchQueue): Promise<boolean> {
     // No wait between this and the first record: what it says would be old.
-    const ready = this.#useProcessor();
+    const ready = this.#processor.use();
     if (ready instanceof Promise) {
       const failure = await ready;
       return failure === undefined || this.#end(failure);
     }
     if (typeof ready === "string") return this.#end(ready);
+    const isTogether = ready.processor.processBatch !== undefined;
+    if (isTogether && this.#room === undefined && !this.#window.isOver(queue)) {
+      await ready.use.done();
+      await this.#window.look(queue, this.until);
+      return true;
+    }
     try {
-      const stretch = queue.take((read) => this.#shareOf(read, ready.processor));
-      if (stretch === undefined) return true;
-      const { finished, outcome } = await this.#process(stretch, ready, lane);
+      const outcome = isTogether
+        ? await this.#processTogether(queue, ready)
+        : await this.#process(queue, ready, lane);
       // Before the old processor is disposed: no other lane is to go on meanwhile, least of all with these records.
       if (outcome !== "done") return this.#end(outcome);
-      queue.putBack(cut(stretch, finished));
       // A run that failed at its first record has let nobody else run.
       const pause = this.#user.letOthersRun(this.#user.now());
       if (pause !== undefined) await pause;
@@ -253,21 +248,17 @@ export class RecordRunner {
     }
   }
 
-  /** How many records of a read a lane takes at once. */
-  #shareOf(read: Read, processor: RecordProcessor): number {
-    const { orderBy, concurrency } = this.#deps;
-    if (orderBy !== "none" || concurrency === 1) return read.size;
-    const isTogether = processor.processBatch !== undefined || isRunProcessor(processor);
-    return isTogether ? Math.ceil(read.size / concurrency) : 1;
-  }
-
-  #process(
-    stretch: Stretch,
+  /** One record after the other, up to one that failed. */
+  async #process(
+    queue: StretchQueue,
     { use, processor }: Ready,
     lane: number,
-  ): ReturnType<typeof processRecords> {
+  ): Promise<BatchOutcome> {
+    const isAlone = this.#isShared && !isRunProcessor(processor);
+    const stretch = queue.take((read) => isAlone ? 1 : this.#shareOf(read));
+    if (stretch === undefined) return "done";
     let told = 0;
-    return processRecords({
+    const { finished, outcome } = await processRecords({
       user: this.#user,
       lease: this.#lease,
       processor,
@@ -282,40 +273,47 @@ export class RecordRunner {
         told = Math.max(told, finished);
       },
     }, this.#deps.emit);
+    if (outcome === "done") queue.putBack(cut(stretch, finished));
+    return outcome;
   }
 
-  /** The processor for what comes next, or why nothing does; a promise if it is being made: then ask again. */
-  #useProcessor(): Ready | Unready | Promise<Unready | undefined> {
-    if (!this.#lease.isHeld) return "lost";
-    if (this.until.aborted) return "drained";
-    if (this.#making !== undefined) return this.#making;
-    const use = this.#slot.use();
-    if (use.made !== undefined) return { use, processor: use.made };
-    this.#making = this.#make(use).finally(() => this.#making = undefined);
-    return this.#making;
+  /** A batch, as a whole. */
+  async #processTogether(queue: StretchQueue, { processor }: Ready): Promise<BatchOutcome> {
+    const { batchSize, bisectBatchOnError } = this.#deps;
+    const taken = this.#window.isOpen
+      ? queue.takeAcross(batchSize)
+      : [queue.take((read) => Math.min(batchSize, this.#shareOf(read)))];
+    const stretches = taken.filter((stretch) => stretch !== undefined);
+    const last = stretches.at(-1);
+    if (last === undefined) return "done";
+    const { millisBehindLatest } = last.read;
+    return await processBatch({
+      user: this.#user,
+      lease: this.#lease,
+      processor,
+      records: stretches.length === 1 ? last.records : stretches.flatMap(({ records }) => records),
+      millisBehindLatest,
+      until: this.until,
+      bisectBatchOnError,
+      onFinished: (from, until) => {
+        let before = 0;
+        for (const stretch of stretches) {
+          const { length } = stretch.records;
+          this.#finish(stretch, Math.max(0, from - before), Math.min(length, until - before));
+          before += length;
+        }
+      },
+    }, this.#deps.emit);
   }
 
-  /** Has a factory make the processor, once for all lanes; gives why there is none. */
-  async #make(first: Use): Promise<Unready | undefined> {
-    let use = first;
-    for (let attempt = 1;; attempt++) {
-      using isOver = new Scope(this.until, use.retired);
-      try {
-        const made = Promise.resolve(use.processor);
-        await abortable(use.keepsTime ? made : this.#user.limited(() => made), isOver.signal);
-        return undefined;
-      } catch (error) {
-        // What it makes for nobody is disposed when it comes.
-        if (isOver.signal.aborted) return undefined;
-        this.#user.tellFailed("factory", error);
-      } finally {
-        await use.done();
-      }
-      const mode = { kind: "retryAndStop", retries: FACTORY_ATTEMPTS_MAX - 1 } as const;
-      const next = await this.#user.afterFailure(attempt, mode);
-      if (next !== "again") return next === "skip" || next === "stop" ? "processorFailed" : next;
-      use = this.#slot.use();
-    }
+  /** Whether all lanes take from one queue. */
+  get #isShared(): boolean {
+    return this.#deps.orderBy === "none" && this.#deps.concurrency > 1;
+  }
+
+  /** How many records of a read a lane takes at once, if it takes many. */
+  #shareOf({ size }: Read): number {
+    return this.#isShared ? Math.ceil(size / this.#deps.concurrency) : size;
   }
 
   /** Records of a stretch are finished, from an index on and before another one. */
@@ -327,6 +325,18 @@ export class RecordRunner {
       read.finishedBytes += records[i]?.payload.byteLength ?? 0;
     }
     read.finished += until - from;
+    this.#noteFinished(read, hasMoved);
+  }
+
+  #leaveOut(read: Read, numbers: readonly number[]): void {
+    let hasMoved = false;
+    for (const number of numbers) hasMoved = this.#progress.finish(number) || hasMoved;
+    read.finished += numbers.length;
+    this.#noteFinished(read, hasMoved);
+  }
+
+  /** @param hasMoved Whether the position did before which everything is finished. */
+  #noteFinished(read: Read, hasMoved: boolean): void {
     if (read.finished === read.size) {
       this.#reads.delete(read);
       this.#tellInHand();
@@ -343,16 +353,18 @@ export class RecordRunner {
   }
 
   /** Of the empty batches at the tip of the shard only the first one is worth telling. */
-  #tellBatch({ finished, finishedBytes, millisBehindLatest, takenAt }: Read): void {
+  #tellBatch(read: Read): void {
+    const { finished, filtered, finishedBytes, millisBehindLatest, takenAt } = read;
     if (finished === 0 && this.#isTipTold) return;
     this.#isTipTold = finished === 0;
     this.#deps.emit({
       type: "batch_processed",
       shardId: this.#lease.shardId,
-      records: finished,
+      records: finished - filtered,
       bytes: finishedBytes,
+      filtered,
       millisBehindLatest,
-      processMs: Math.max(0, this.#user.now() - takenAt),
+      processMs: this.#deps.clock.monotonic() - takenAt,
     });
     if (finished === 0 && millisBehindLatest === 0) this.#lease.caughtUp();
   }
@@ -371,13 +383,18 @@ export class RecordRunner {
   }
 
   #wake(): void {
-    if (this.#hasRoom()) this.#room?.resolve();
+    if (!this.#hasRoom()) return;
+    this.#room?.resolve();
+    this.#room = undefined;
   }
 
   /** Half of what a read may bring: with the next one and the one that is fetched ahead, about two reads are in memory. */
   #hasRoom(): boolean {
     const { unfinished, span } = this.#progress;
-    const enough = Math.max(this.#deps.concurrency, this.#largestRead / 2);
-    return this.until.aborted || unfinished <= enough && span <= SPAN_MAX;
+    const { concurrency, batchSize } = this.#deps;
+    const collected = this.#window.isOpen ? (this.#isShared ? 1 : concurrency) * batchSize : 0;
+    const enough = Math.max(concurrency, this.#largestRead / 2) + collected;
+    if (this.until.aborted) return true;
+    return unfinished <= enough && span <= SPAN_MAX;
   }
 }

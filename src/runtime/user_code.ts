@@ -8,12 +8,13 @@
 
 import { compareCheckpoints } from "../core/checkpoint.ts";
 import { decide, DEFAULT_MODE, type ErrorHandlingMode } from "../core/policy.ts";
-import { ProcessTimeoutError, toEventError } from "../errors.ts";
+import { ProcessTimeoutError, RecordTooOldError, toEventError } from "../errors.ts";
 import type { AppFact, EventSink } from "../events.ts";
-import type { Clock, Random } from "../ports.ts";
+import type { Clock, FailureDestination, Random } from "../ports.ts";
 import type { KinesisRecord, ProcessContext, RecordProcessor } from "../processor.ts";
 import { placeOf, positionAfter } from "./delivered_record.ts";
 import type { Lease } from "./lease_keeper.ts";
+import { putAside } from "./put_aside.ts";
 import { type Breather, withTimeout } from "./tasks.ts";
 
 /** What calling the user's code needs of the worker. */
@@ -23,9 +24,14 @@ export interface UserCodeDeps {
   readonly emit: EventSink;
   readonly workerId: string;
   readonly streamName: string;
+  readonly appName: string;
+  /** Where records go that are given up; undefined if nowhere. */
+  readonly failureDestination?: FailureDestination | undefined;
   readonly checkpointMode: "auto" | "manual";
   /** In milliseconds; 0 is no limit. */
   readonly processTimeout: number;
+  /** In milliseconds; 0 is no limit. */
+  readonly maxRecordAge: number;
   readonly breather: Breather;
 }
 
@@ -43,6 +49,7 @@ export interface LastAttempt {
   readonly error: unknown;
   readonly attempt: number;
   readonly millisBehindLatest: number;
+  readonly reason: "failed" | "tooOld";
 }
 
 /** The user's code, as one turn on a shard calls it. */
@@ -92,7 +99,7 @@ export class UserCode {
   async askMode(
     processor: RecordProcessor,
     record: KinesisRecord,
-    failure: Omit<LastAttempt, "mode">,
+    failure: Omit<LastAttempt, "mode" | "reason">,
   ): Promise<ErrorHandlingMode> {
     if (processor.getErrorHandlingMode === undefined) return DEFAULT_MODE;
     const ask = processor.getErrorHandlingMode.bind(processor);
@@ -125,32 +132,80 @@ export class UserCode {
     return this.#until.aborted ? "drained" : "again";
   }
 
-  /** Tells the processor of each record that it is given up. */
-  async tellGivenUp(
+  /** Whether there is an age at which a record is too old. */
+  get hasAgeLimit(): boolean {
+    return this.#deps.maxRecordAge > 0;
+  }
+
+  /** Whether a record is older than `maxRecordAge`: by this machine's clock, against the stream's. */
+  isTooOld(record: KinesisRecord): boolean {
+    return this.hasAgeLimit && this.#ageOf(record) > this.#deps.maxRecordAge;
+  }
+
+  /** Gives up a record that is too old; `error` is what it failed with, if it was tried. */
+  giveUpTooOld(
     processor: RecordProcessor,
-    records: readonly KinesisRecord[],
+    record: KinesisRecord,
+    { attempt, error, millisBehindLatest }: Omit<LastAttempt, "mode" | "reason">,
+  ): Promise<"done" | "drained" | "lost"> {
+    const options = attempt === 0 ? {} : { cause: error };
+    return this.giveUp(processor, record, {
+      // Whatever its mode is, it does not stop the shard.
+      mode: { kind: "retryAndSkip", retries: Math.max(0, attempt - 1) },
+      error: new RecordTooOldError(this.#ageOf(record), this.#deps.maxRecordAge, options),
+      reason: "tooOld",
+      attempt,
+      millisBehindLatest,
+    });
+  }
+
+  #ageOf(record: KinesisRecord): number {
+    return this.#deps.clock.now() - record.approximateArrivalTimestamp.getTime();
+  }
+
+  /** Gives a record up: puts it aside if it is to be skipped, then tells the processor. Only then may it be passed. */
+  async giveUp(
+    processor: RecordProcessor,
+    record: KinesisRecord,
     last: LastAttempt,
-  ): Promise<void> {
-    const { mode, error, attempt } = last;
+  ): Promise<"done" | "drained" | "lost"> {
+    const { mode, error, attempt, reason } = last;
+    await this.letOthersRun(this.now());
+    if (!this.#lease.isHeld) return "lost";
+    // Before anything else: if the shard goes elsewhere meanwhile, the record is not given up after all.
+    const outcome = await this.#putAside(record, last);
+    if (outcome !== "done") return outcome;
     const tell = processor.onMaxRetryExceeded?.bind(processor);
-    for (const record of records) {
-      await this.letOthersRun(this.now());
-      if (!this.#lease.isHeld) return;
-      try {
-        const inHand = { ...last, last: record };
-        if (tell !== undefined) {
-          await this.call(processor, inHand, (context) => tell(record, mode, error, context));
-        }
-      } catch (failure) {
-        this.tellFailed("onMaxRetryExceeded", failure);
+    try {
+      const inHand = { ...last, last: record };
+      if (tell !== undefined) {
+        await this.call(processor, inHand, (context) => tell(record, mode, error, context));
       }
-      if (mode.kind === "retryAndStop") continue;
-      this.#deps.emit({
-        type: "record_skipped",
-        ...placeOf(record),
-        attempts: attempt,
-      });
+    } catch (failure) {
+      this.tellFailed("onMaxRetryExceeded", failure);
     }
+    if (mode.kind === "retryAndSkip") {
+      this.#deps.emit({ type: "record_skipped", ...placeOf(record), attempts: attempt, reason });
+    }
+    return this.#lease.isHeld ? "done" : "lost";
+  }
+
+  #putAside(
+    record: KinesisRecord,
+    { mode, error, attempt: attempts }: LastAttempt,
+  ): "done" | ReturnType<typeof putAside> {
+    const { failureDestination, appName, streamName, workerId, clock } = this.#deps;
+    // A record that stops its shard is not passed: another worker tries it, or this one does later.
+    if (failureDestination === undefined || mode.kind === "retryAndStop") return "done";
+    const { sequenceNumber, subSequenceNumber, partitionKey, data, shardId } = record;
+    const { approximateArrivalTimestamp } = record;
+    const failure = {
+      ...{ appName, streamName, shardId, sequenceNumber, subSequenceNumber, partitionKey, data },
+      ...{ approximateArrivalTimestamp, error, attempts, mode, workerId },
+      time: new Date(clock.now()),
+    };
+    const options = { deps: this.#deps, lease: this.#lease, until: this.#until };
+    return putAside(failureDestination, failure, options);
   }
 
   tellFailed(

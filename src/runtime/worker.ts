@@ -19,8 +19,8 @@ import {
   WorkerReplacedError,
 } from "../errors.ts";
 
-import type { ShardInfo, StreamSource } from "../ports.ts";
-import type { ProcessorSource } from "../processor.ts";
+import type { FailureDestination, ShardInfo, StreamSource } from "../ports.ts";
+import type { ProcessorSource, RecordFilter } from "../processor.ts";
 import { BufferBudget } from "./buffer_budget.ts";
 import { Fence, Heartbeat } from "./heartbeat.ts";
 import { Membership } from "./membership.ts";
@@ -36,9 +36,14 @@ import { Breather, TaskGroup, withTimeout } from "./tasks.ts";
 export interface WorkerDeps extends WriteDeps {
   readonly workerId: string;
   readonly streamName: string;
+  readonly appName: string;
+  /** Where records go that are given up; undefined if nowhere. */
+  readonly failureDestination?: FailureDestination | undefined;
   readonly version: string;
   readonly config: ResolvedConfig;
   readonly processor: ProcessorSource;
+  /** Which records are processed; undefined for all. */
+  readonly filter?: RecordFilter | undefined;
   readonly source: StreamSource;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Owns: one Worker with a processor in it, from its start to its end: calls, their answers, and the deadline that ends it.
+ * Owns: one thread with a processor in it, from its start to its end: calls, their answers, and the deadline that ends it.
  * Must not: start another one; decide what becomes of the calls that it did not answer.
  * Called by: `sandbox/processor_thread.ts`.
  *
@@ -8,6 +8,7 @@
 
 import { messageOf, ProcessTimeoutError } from "../errors.ts";
 import type { Clock } from "../ports.ts";
+import type { Failed } from "../runtime/batch_result.ts";
 import { Bell, Scope } from "../runtime/tasks.ts";
 import { type PackedError, packError, unpackError } from "./packed_error.ts";
 import type {
@@ -19,6 +20,7 @@ import type {
   ToThread,
   Work,
 } from "./protocol.ts";
+import type { ThreadListener, ThreadPort } from "./thread_port.ts";
 
 /** What a thread needs of the outside. */
 export interface ThreadDeps {
@@ -26,10 +28,12 @@ export interface ThreadDeps {
   readonly settings: Omit<ThreadSettings, "running">;
   /** The most time for a thread to load the processor, in milliseconds. */
   readonly loadTimeoutMs: number;
-  /** Starts a Worker, and sends it the settings and whatever it needs to find its processor. */
-  readonly startWorker: (settings: ThreadSettings) => Worker;
+  /** Starts a thread, and sends it the settings and whatever it needs to find its processor. */
+  readonly open: (settings: ThreadSettings, listener: ThreadListener) => ThreadPort;
   /** Is told what failed in a thread without anybody waiting for it. */
   readonly onStray: (error: unknown) => void;
+  /** Is told of a thread that was given up, and whose code may go on. */
+  readonly onLeftBehind: () => void;
   readonly onCheckpoint: (
     shardId: string,
     term: number,
@@ -55,9 +59,20 @@ export class ThreadEnd extends Error {
   }
 }
 
+/** How a call is made. */
+export interface CallOptions {
+  /** Is passed on to the processor. */
+  readonly signal?: AbortSignal;
+  /** Of a run: how far it is, and when no further record of it is to be started. */
+  readonly run?: { readonly progress: Progress; readonly until: AbortSignal };
+  /** Whether nothing else is under way, as far as that can be had: should the thread end, it is this call's doing. */
+  readonly isAlone?: boolean;
+}
+
 /** A call that waits for its answer. */
 interface Pending {
   readonly id: number;
+  readonly isAlone: boolean;
   readonly progress: Progress | undefined;
   readonly answer: PromiseWithResolvers<Answer>;
   /** The record in hand when it was last looked at, and since when. */
@@ -69,6 +84,8 @@ interface Pending {
 export interface Answer {
   readonly value?: unknown;
   readonly thrown?: { readonly error: unknown };
+  /** The records of a batch that failed. */
+  readonly failed?: readonly Failed[];
 }
 
 /** How often the deadline is looked at, as a part of `processTimeout`, and the bounds of that. */
@@ -77,11 +94,13 @@ const LOOK_MS = { min: 10, max: 1_000 };
 /** How long a thread may take to say that it is there, likewise. A short record of another shard may be in hand. */
 const PONG_SHARE = 1 / 4;
 const PONG_MS = { min: 250, max: 5_000 };
+/** How long the process of a thread, in which no code of the user's keeps it from that, may take to say where the thread is. */
+const LOOKED_MS = 10_000;
 
-/** A running Worker. */
+/** A running thread. */
 export class LiveThread {
   readonly #deps: ThreadDeps;
-  readonly #worker: Worker;
+  readonly #port: ThreadPort;
   readonly #running: Int32Array<SharedArrayBuffer>;
   readonly #calls = new Map<number, Pending>();
   readonly #made = new Map<number, Promise<Answer>>();
@@ -89,23 +108,25 @@ export class LiveThread {
   readonly #loaded = Promise.withResolvers<readonly ProcessorMethod[] | null>();
   readonly #life = new AbortController();
   readonly #pong = new Bell();
-  readonly #onEnd: () => void;
+  readonly #onEnd: (suspects: number) => void;
+  #isLoaded = false;
   #lastId = 0;
 
-  /** @param onEnd Is called when the thread ended, by itself or not. */
-  constructor(deps: ThreadDeps, onEnd: () => void) {
+  /**
+   * @param onEnd Is called when the thread ended, by itself or not; with the number of the calls of which one may have been the
+   * cause, if that is not known.
+   */
+  constructor(deps: ThreadDeps, onEnd: (suspects: number) => void) {
     this.#deps = deps;
     this.#onEnd = onEnd;
     const running = new SharedArrayBuffer(4);
     this.#running = new Int32Array(running);
     this.#loaded.promise.catch(() => {}); // Whoever calls `loaded` is told.
-    this.#worker = deps.startWorker({ ...deps.settings, running });
-    this.#worker.onmessage = ({ data }: MessageEvent<FromThread>) => this.#receive(data);
-    this.#worker.onerror = (event) => {
-      event.preventDefault();
-      this.#broke(event.message);
-    };
-    this.#worker.onmessageerror = () => this.#broke("a message could not be read");
+    this.#port = deps.open({ ...deps.settings, running }, {
+      receive: (message) => this.#receive(message),
+      broke: (message) => this.#broke(message),
+      died: (message) => this.#died(message),
+    });
     // It ends in an abort, when the thread does.
     this.#watch().catch((error) => this.#life.signal.aborted || deps.onStray(error));
   }
@@ -116,7 +137,7 @@ export class LiveThread {
     const { clock, loadTimeoutMs } = this.#deps;
     const tooLate = clock.sleep(loadTimeoutMs, timer.signal).then(() => {
       const reason = `its modules did not finish what they do at the start within`;
-      this.end(
+      this.#giveUp(
         new Error(
           `Cannot start the thread of the processor: ${reason} ${loadTimeoutMs} ms, the time for loading`,
         ),
@@ -139,6 +160,11 @@ export class LiveThread {
     return answer;
   }
 
+  /** Resolves when nothing is left of it, as far as that can be known. */
+  get gone(): Promise<void> {
+    return this.#port.gone;
+  }
+
   hasMade(processor: number): boolean {
     return this.#made.has(processor);
   }
@@ -159,34 +185,42 @@ export class LiveThread {
    *
    * @throws {ThreadEnd} If the thread ended before it answered.
    */
-  async call(
-    processor: number,
-    work: Work,
-    options: { readonly signal?: AbortSignal; readonly progress?: Progress } = {},
-  ): Promise<Answer> {
+  async call(processor: number, work: Work, options: CallOptions = {}): Promise<Answer> {
     this.throwIfEnded();
-    const { signal, progress } = options;
+    const { signal, run, isAlone = false } = options;
     const id = this.#lastId += 1;
     const answer = Promise.withResolvers<Answer>();
     const since = this.#deps.clock.monotonic();
-    this.#calls.set(id, { id, progress, answer, inHand: 0, since });
-    const transfer = "records" in work ? [work.records] : [];
-    this.#send({ kind: "call", id, processor, work }, transfer);
-    const pass = (): void =>
-      this.#send({ kind: "abort", id, reason: packError(signal?.reason) }, []);
+    this.#calls.set(id, { id, isAlone, progress: run?.progress, answer, inHand: 0, since });
+    this.#send({ kind: "call", id, processor, work });
+    const pass = (): void => this.#send({ kind: "abort", id, reason: packError(signal?.reason) });
+    const stop = (): void => {
+      run?.progress.stop();
+      if (!this.#life.signal.aborted) this.#port.stopRun(id);
+    };
     if (signal?.aborted) pass();
+    if (run?.until.aborted) stop();
     signal?.addEventListener("abort", pass, { once: true });
+    run?.until.addEventListener("abort", stop, { once: true });
     try {
       return await answer.promise;
     } finally {
       signal?.removeEventListener("abort", pass);
+      run?.until.removeEventListener("abort", stop);
     }
   }
 
   /** Ends the thread at once; `toBlame` are the calls that it ends for. */
   end(reason: Error, toBlame: readonly Pending[] = []): void {
+    this.#end(reason, { toBlame, suspects: 0 });
+  }
+
+  #end(
+    reason: Error,
+    { toBlame, suspects }: { readonly toBlame: readonly Pending[]; readonly suspects: number },
+  ): void {
     if (this.#life.signal.aborted) return;
-    this.#worker.terminate();
+    this.#port.end();
     this.#life.abort(new ThreadEnd(reason, 0, false));
     this.#loaded.reject(reason);
     for (const call of this.#calls.values()) {
@@ -194,16 +228,23 @@ export class LiveThread {
       call.answer.reject(new ThreadEnd(reason, finished, toBlame.includes(call)));
     }
     this.#calls.clear();
-    this.#onEnd();
+    this.#onEnd(suspects);
   }
 
-  #send(message: ToThread, transfer: readonly ArrayBuffer[]): void {
-    if (!this.#life.signal.aborted) this.#worker.postMessage(message, [...transfer]);
+  /** The same, when its code does not wait: it may go on. */
+  #giveUp(reason: Error, toBlame: readonly Pending[] = []): void {
+    this.end(reason, toBlame);
+    if (!this.#port.endsLoops) this.#deps.onLeftBehind();
+  }
+
+  #send(message: ToThread): void {
+    if (!this.#life.signal.aborted) this.#port.post(message);
   }
 
   #receive(message: FromThread): void {
     switch (message.kind) {
       case "ready":
+        this.#isLoaded = true;
         this.#loaded.resolve(message.methods);
         break;
       case "refused": {
@@ -229,22 +270,29 @@ export class LiveThread {
     }
   }
 
-  #answered({ id, value, error }: Extract<FromThread, { kind: "reply" }>): void {
+  #answered({ id, value, error, failed = [] }: Extract<FromThread, { kind: "reply" }>): void {
     const call = this.#calls.get(id);
     this.#calls.delete(id);
-    if (error === undefined) return call?.answer.resolve({ value });
-    const thrown = unpackError(error);
-    if (thrown instanceof Error && error.kept !== undefined) this.#kept.set(thrown, error.kept);
-    call?.answer.resolve({ value, thrown: { error: thrown } });
+    if (error !== undefined) {
+      return call?.answer.resolve({ value, thrown: { error: this.#unpack(error) } });
+    }
+    const failures = failed.map(({ index, error }) => ({ index, error: this.#unpack(error) }));
+    call?.answer.resolve({ value, failed: failures });
+  }
+
+  #unpack(packed: PackedError): unknown {
+    const error = unpackError(packed);
+    if (error instanceof Error && packed.kept !== undefined) this.#kept.set(error, packed.kept);
+    return error;
   }
 
   async #checkpoint(message: Extract<FromThread, { kind: "checkpoint" }>): Promise<void> {
     const { id, shardId, term, position } = message;
     try {
       await this.#deps.onCheckpoint(shardId, term, position);
-      this.#send({ kind: "checkpointed", id }, []);
+      this.#send({ kind: "checkpointed", id });
     } catch (error) {
-      this.#send({ kind: "checkpointed", id, error: packError(error) }, []);
+      this.#send({ kind: "checkpointed", id, error: packError(error) });
     }
   }
 
@@ -254,7 +302,35 @@ export class LiveThread {
     const calls = [...this.#calls.values()];
     const running = calls.filter((call) => call.id === Atomics.load(this.#running, 0));
     this.end(reason, running.length > 0 ? running : calls);
-    if (calls.length === 0) this.#deps.onStray(reason);
+    if (calls.length === 0) this.#tell(reason);
+  }
+
+  /**
+   * Somebody outside may have ended it, or anything that was under way; and what was told last of how far that is, is old. No
+   * record may fail, and perhaps be skipped, for that, unless it was alone.
+   */
+  #died(message: string): void {
+    const reason = new Error(`Cannot go on in the process of the processor: ${message}`);
+    const calls = [...this.#calls.values()];
+    const toBlame = calls.length === 1 ? calls.filter(({ isAlone }) => isAlone) : [];
+    this.#end(reason, { toBlame, suspects: calls.length });
+    if (toBlame.length === 0) this.#tell(reason);
+  }
+
+  /** Tells of an end that no call tells of; before it was loaded, `loaded` does. */
+  #tell(reason: Error): void {
+    if (this.#isLoaded) this.#deps.onStray(reason);
+  }
+
+  /** Brings up to date what is known of the thread; false if that cannot be had any more. */
+  async #look(): Promise<boolean> {
+    const looked = this.#port.look();
+    if (looked === undefined) return true;
+    const told = new Bell();
+    looked.then(() => told.ring());
+    if (await told.wait(this.#deps.clock, LOOKED_MS, this.#life.signal)) return true;
+    this.#died(`its process does not answer for ${LOOKED_MS} ms`);
+    return false;
   }
 
   /** Ends the thread when a call takes longer than `processTimeout` and nothing else gets its turn meanwhile. */
@@ -265,20 +341,22 @@ export class LiveThread {
     const pongMs = within(PONG_MS, processTimeout * PONG_SHARE);
     for (;;) {
       await clock.sleep(lookMs, this.#life.signal);
+      if (this.#calls.size === 0 || !await this.#look()) continue;
       if (this.#overdue(processTimeout).length === 0) continue;
-      this.#send({ kind: "ping" }, []);
+      this.#send({ kind: "ping" });
       if (await this.#pong.wait(clock, pongMs, this.#life.signal)) {
         // It waits, and has an eye on its records itself. Whoever called it for anything else does not wait any more.
         for (const call of this.#overdue(processTimeout)) call.since = clock.monotonic();
         continue;
       }
+      if (!await this.#look()) continue;
       const overdue = this.#overdue(processTimeout);
       const id = Atomics.load(this.#running, 0);
       const running = overdue.filter((call) => call.id === id);
       // A short record of another shard may keep the thread from answering; it has a time of its own.
       if (running.length === 0 && this.#calls.has(id)) continue;
       const toBlame = running.length > 0 ? running : overdue;
-      if (toBlame.length > 0) this.end(new ProcessTimeoutError(processTimeout), toBlame);
+      if (toBlame.length > 0) this.#giveUp(new ProcessTimeoutError(processTimeout), toBlame);
     }
   }
 

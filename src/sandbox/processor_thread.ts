@@ -20,6 +20,7 @@ export interface Task {
   readonly signal: AbortSignal;
   /** Aborts when a thread that is not there yet is not to be waited for. */
   readonly patience: AbortSignal;
+  /** Of a run: how far it is; when `patience` ends no further record is started. */
   readonly progress?: Progress;
 }
 
@@ -30,6 +31,8 @@ export interface ThreadPlaceDeps extends ThreadDeps {
 }
 
 const RESTART_BACKOFF: Backoff = { baseMs: 100, maxMs: 10_000 };
+/** A run is answered before it took much longer than this part of it; so whatever ended a process is met again by then. */
+const CAREFUL_MS = 5_000;
 
 /** A place for one thread after the other. */
 export class ProcessorThread {
@@ -40,12 +43,27 @@ export class ProcessorThread {
   /** The thread that there is, or that is being started. */
   #starting: Promise<LiveThread> | undefined;
   #live: LiveThread | undefined;
+  /** Those of which something may be left. */
+  readonly #going = new Set<Promise<void>>();
   /** Threads that ended, or did not start, since the last answer. */
   #failures = 0;
+  /** How many calls, and for how long, are to be alone. */
+  #suspects = 0;
+  #carefulUntil = 0;
+  /** Resolves when the last of those is over. */
+  #lastAlone: Promise<void> = Promise.resolve();
 
   /** @param deps What a thread needs of the outside. */
   constructor(deps: ThreadPlaceDeps) {
     this.#deps = deps;
+  }
+
+  /**
+   * Whether one record is to be sent at a time. When a process died without a word, any of what was in hand may have been the
+   * cause, or somebody outside. So all of that is done again one by one; what is alone when the process dies again is to blame.
+   */
+  get isCareful(): boolean {
+    return this.#suspects > 0 || this.#deps.clock.monotonic() < this.#carefulUntil;
   }
 
   /** Starts the thread; resolves to the methods of the processor, null for a factory. */
@@ -97,19 +115,40 @@ export class ProcessorThread {
    * @throws {ThreadEnd} If the thread ended before it answered.
    * @throws The reason of `patience`, or that the thread is closed.
    */
-  async call({ processor, makeWork, signal, patience, progress }: Task): Promise<Answer> {
+  async call(task: Task): Promise<Answer> {
+    if (!this.isCareful) return await this.#call(task, false);
+    const before = this.#lastAlone;
+    const { promise: done, resolve: onDone } = Promise.withResolvers<void>();
+    this.#lastAlone = before.then(() => done);
+    try {
+      await abortable(before, task.patience);
+      const answer = await this.#call(task, true);
+      this.#suspects = Math.max(0, this.#suspects - 1);
+      return answer;
+    } finally {
+      onDone();
+    }
+  }
+
+  async #call(task: Task, isAlone: boolean): Promise<Answer> {
+    const { processor, makeWork, signal, patience, progress } = task;
     const thread = await this.#readyFor(processor, patience);
     const work = makeWork(thread);
-    const answer = await thread.call(processor, work, { signal, ...progress && { progress } });
+    const answer = await thread.call(processor, work, {
+      signal,
+      isAlone,
+      ...progress && { run: { progress, until: patience } },
+    });
     this.#failures = 0;
     return answer;
   }
 
-  /** Ends the thread at once, for good. */
-  close(): void {
+  /** Ends the thread at once, for good; resolves when nothing is left of it, or of those before it. */
+  async close(): Promise<void> {
     const reason = new Error("Cannot use the thread of the processor: it is closed");
     this.#closed.abort(reason);
     this.#live?.end(reason);
+    await Promise.all(this.#going);
   }
 
   /** A thread that has the processor, too. One that was made before and cannot be made again is told of, and tried again. */
@@ -159,9 +198,12 @@ export class ProcessorThread {
     }
     await this.#deps.prepare();
     signal.throwIfAborted();
-    const thread = new LiveThread(this.#deps, () => {
+    const thread = new LiveThread(this.#deps, (suspects) => {
+      this.#suspects = Math.max(this.#suspects, suspects);
       if (this.#live === thread) this.#ended();
     });
+    const gone = thread.gone.finally(() => this.#going.delete(gone));
+    this.#going.add(gone);
     const close = (): void => thread.end(signal.reason);
     signal.addEventListener("abort", close, { once: true });
     try {
@@ -171,6 +213,7 @@ export class ProcessorThread {
     }
     thread.throwIfEnded();
     this.#live = thread;
+    if (this.#suspects > 0) this.#carefulUntil = this.#deps.clock.monotonic() + CAREFUL_MS;
     return thread;
   }
 

@@ -24,13 +24,13 @@ export interface ProcessorThreadsOptions extends Omit<ThreadPlaceDeps, "onCheckp
 }
 
 /** Threads with one and the same processor module. */
-export interface ProcessorThreads extends Disposable {
+export interface ProcessorThreads extends AsyncDisposable {
   /** The processor, or a factory if the module has one: each shard then has a processor in each thread. */
   readonly source: ProcessorSource;
 }
 
 /**
- * Starts the threads of a processor; `using` ends them at once.
+ * Starts the threads of a processor; `await using` ends them at once, and waits until nothing is left of them.
  *
  * @throws {Error} If the processor cannot be loaded; as the thread says it. The reason of the signal if that aborts.
  */
@@ -43,7 +43,9 @@ export async function startProcessorThreads(
     onCheckpoint: (...request) => checkpoints.request(...request),
   };
   const threads = Array.from({ length: options.count }, () => new ProcessorThread(deps));
-  const close = (): void => threads.forEach((thread) => thread.close());
+  const close = async (): Promise<void> => {
+    await Promise.all(threads.map((thread) => thread.close()));
+  };
   try {
     const started = Promise.all(threads.map((thread) => thread.start()));
     const [methods = null] = await abortable(started, options.signal);
@@ -56,9 +58,9 @@ export async function startProcessorThreads(
         const methods = await makeIn(threads, own, shardId);
         return remoteProcessor({ threads, number: own, lanes, checkpoints }, methods);
       }, { keepsTime: true });
-    return { source, [Symbol.dispose]: close };
+    return { source, [Symbol.asyncDispose]: close };
   } catch (error) {
-    close();
+    await close();
     throw error;
   }
 }

@@ -1,7 +1,8 @@
 /**
  * Owns: what the two sides of a processor thread say to each other, and the memory that they share.
  * Must not: say it.
- * Called by: `sandbox/processor_thread.ts` (outside) and `sandbox/thread_side.ts` (inside).
+ * Called by: `sandbox/live_thread.ts` (outside) and `sandbox/thread_side.ts` (inside); with a process in between also by
+ * `sandbox/process_port.ts` and `sandbox/relay.ts`.
  *
  * @module
  */
@@ -51,7 +52,7 @@ export type Work =
     readonly kind: "run";
     readonly context: PackedContext;
     readonly records: ArrayBuffer;
-    /** See {@linkcode Progress}. */
+    /** See {@linkcode Progress}. It does not go over to another process, which has one of its own. */
     readonly progress: SharedArrayBuffer;
   }
   | { readonly kind: "batch"; readonly context: PackedContext; readonly records: ArrayBuffer }
@@ -75,6 +76,12 @@ export type Work =
 export interface PackedPosition {
   readonly sequenceNumber: string;
   readonly subSequenceNumber: number | undefined;
+}
+
+/** A record of a batch that failed, by its index. */
+export interface PackedFailure {
+  readonly index: number;
+  readonly error: PackedError;
 }
 
 /** From outside into the thread. */
@@ -103,6 +110,8 @@ export type FromThread =
     /** What the method returned; of a run, how many records are finished, also when the one after those failed. */
     readonly value?: unknown;
     readonly error?: PackedError;
+    /** Of a batch: the records that failed. */
+    readonly failed?: readonly PackedFailure[];
   }
   | {
     readonly kind: "checkpoint";
@@ -114,6 +123,27 @@ export type FromThread =
   /** Something failed that no call waits for. */
   | { readonly kind: "stray"; readonly error: PackedError }
   | { readonly kind: "pong" };
+
+/** From outside into the process in which the thread is. What is not for the process itself it passes on. */
+export type ToProcess =
+  | ToThread
+  /** No further record of a run is to be started. */
+  | { readonly kind: "stopRun"; readonly call: number }
+  /** What does the memory say that the process shares with its thread? */
+  | { readonly kind: "look" };
+
+/** From the process in which the thread is to the outside. */
+export type FromProcess =
+  | FromThread
+  | {
+    readonly kind: "looked";
+    /** See {@linkcode ThreadSettings.running}. */
+    readonly running: number;
+    /** Of each run the record in hand; see {@linkcode Progress.inHand}. */
+    readonly inHand: readonly (readonly [call: number, index: number])[];
+  }
+  /** The thread ended by itself. */
+  | { readonly kind: "broke"; readonly message: string };
 
 /** How far a run is: written by the thread before each record, and read outside also when the thread does not answer. */
 export class Progress {

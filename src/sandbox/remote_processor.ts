@@ -10,6 +10,7 @@
 import type { ErrorHandlingMode } from "../core/policy.ts";
 import { invariant } from "../errors.ts";
 import type {
+  BatchResult,
   KinesisRecord,
   ProcessContext,
   RunOptions,
@@ -20,10 +21,10 @@ import type {
 import { payloadOf } from "../runtime/delivered_record.ts";
 import { laneOf } from "../runtime/lanes.ts";
 import type { CheckpointRequests } from "./checkpoint_requests.ts";
-import { ThreadEnd } from "./live_thread.ts";
+import { type Answer, ThreadEnd } from "./live_thread.ts";
 import { packRecords } from "./packing.ts";
 import type { ProcessorThread, Task } from "./processor_thread.ts";
-import { type PackedContext, type ProcessorMethod, Progress } from "./protocol.ts";
+import { type PackedContext, type ProcessorMethod, Progress, type Work } from "./protocol.ts";
 
 /** What a processor in other threads works with. */
 export interface RemoteDeps {
@@ -92,6 +93,7 @@ class Remote implements RunProcessor {
       lane: this.#laneOf(record),
       until: context.signal,
       progressed: () => {},
+      isTooOld: () => false,
     });
     if ("error" in result) throw result.error;
     context.signal.throwIfAborted();
@@ -100,12 +102,16 @@ class Remote implements RunProcessor {
   async processRun(
     records: readonly KinesisRecord[],
     context: ProcessContext,
-    { lane, until, progressed }: RunOptions,
+    { lane, until, progressed, isTooOld }: RunOptions,
   ): Promise<RunResult> {
     const thread = this.#threadOf(lane, context);
     let finished = 0;
     while (finished < records.length && !until.aborted) {
-      const part = nextPart(records, finished);
+      const next = records[finished];
+      if (finished > 0 && next !== undefined && isTooOld(next)) break;
+      const part = thread.isCareful
+        ? records.slice(finished, finished + 1)
+        : nextPart(records, finished);
       const result = await this.#runPart(thread, part, { context, until });
       finished += result.finished;
       if ("error" in result) {
@@ -125,8 +131,6 @@ class Remote implements RunProcessor {
     { context, until }: { readonly context: ProcessContext; readonly until: AbortSignal },
   ): Promise<RunResult> {
     const progress = new Progress();
-    const stop = (): void => progress.stop();
-    until.addEventListener("abort", stop, { once: true });
     try {
       const answer = await thread.call({
         ...this.#task(context),
@@ -146,18 +150,28 @@ class Remote implements RunProcessor {
       }
       const { finished, reason } = error;
       return error.isToBlame ? { finished, error: reason } : { finished };
-    } finally {
-      until.removeEventListener("abort", stop);
     }
   }
 
-  async processBatch(records: readonly KinesisRecord[], context: ProcessContext): Promise<void> {
+  async processBatch(
+    records: readonly KinesisRecord[],
+    context: ProcessContext,
+  ): Promise<BatchResult> {
     const [first] = records;
-    if (first === undefined) return;
+    if (first === undefined) return { failed: [] };
     // All of one lane.
     const thread = this.#threadOf(this.#laneOf(first), context);
     try {
-      await this.#ask(thread, context, () => ({ kind: "batch", ...packed(records, context) }));
+      const makeWork = (): Work => ({ kind: "batch", ...packed(records, context) });
+      const { failed = [] } = await this.#ask(thread, context, makeWork);
+      return {
+        failed: failed.flatMap(({ index, error }) => {
+          const record = records[index];
+          if (record === undefined) return [];
+          this.#failedIn.set(record, thread);
+          return [{ record, error }];
+        }),
+      };
     } catch (error) {
       for (const record of records) this.#failedIn.set(record, thread);
       throw error;
@@ -170,11 +184,12 @@ class Remote implements RunProcessor {
     context: ProcessContext,
   ): Promise<ErrorHandlingMode> {
     // Whether it is a mode is for the caller to see, as with every processor.
-    return await this.#ask(this.#threadThatFailed(record), context, (thread) => ({
+    const { value } = await this.#ask(this.#threadThatFailed(record), context, (thread) => ({
       kind: "askMode",
       ...packed([record], context),
       error: thread.pack(error),
-    })) as ErrorHandlingMode;
+    }));
+    return value as ErrorHandlingMode;
   }
 
   async onMaxRetryExceeded(
@@ -208,13 +223,13 @@ class Remote implements RunProcessor {
     thread: ProcessorThread,
     context: ProcessContext,
     makeWork: Task["makeWork"],
-  ): Promise<unknown> {
+  ): Promise<Answer> {
     const patience = context.signal;
     for (;;) {
       try {
-        const { value, thrown } = await thread.call({ ...this.#task(context), patience, makeWork });
-        if (thrown === undefined) return value;
-        throw thrown.error;
+        const answer = await thread.call({ ...this.#task(context), patience, makeWork });
+        if (answer.thrown === undefined) return answer;
+        throw answer.thrown.error;
       } catch (error) {
         if (!(error instanceof ThreadEnd)) throw error;
         if (error.isToBlame) throw error.reason;

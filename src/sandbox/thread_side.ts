@@ -14,6 +14,7 @@ import type {
   ProcessorSource,
   RecordProcessor,
 } from "../processor.ts";
+import { failedOf } from "../runtime/batch_result.ts";
 import { DeliveredRecord, isLastOfAggregate } from "../runtime/delivered_record.ts";
 import { withTimeout } from "../runtime/tasks.ts";
 import { checkByHand } from "../runtime/user_code.ts";
@@ -39,7 +40,7 @@ export interface ThreadSideDeps {
 }
 
 /** What is told of a call. Of a run: how many records are finished, also when the one after those failed. */
-type Outcome = Pick<Extract<FromThread, { kind: "reply" }>, "value" | "error">;
+type Outcome = Pick<Extract<FromThread, { kind: "reply" }>, "value" | "error" | "failed">;
 
 /** A processor that never waits must not keep other shards, timers and messages from their turn for longer than this. */
 const SYNC_STRETCH_MAX_MS = 100;
@@ -94,14 +95,23 @@ export class ThreadSide {
     this.#calls.set(id, call);
     let outcome: Outcome;
     try {
-      outcome = work.kind === "run"
-        ? await this.#run(call, this.#processor(processor), work)
-        : { value: await this.#do(call, processor, work) };
+      outcome = await this.#outcomeOf(call, processor, work);
     } catch (error) {
       outcome = { error: this.#keep(error) };
     }
     this.#calls.delete(id);
     this.#deps.post({ kind: "reply", id, ...outcome });
+  }
+
+  async #outcomeOf(call: Call, number: number, work: Work): Promise<Outcome> {
+    switch (work.kind) {
+      case "run":
+        return await this.#run(call, this.#processor(number), work);
+      case "batch":
+        return await this.#batch(call, this.#processor(number), work);
+      default:
+        return { value: await this.#do(call, number, work) };
+    }
   }
 
   #processor(number: number): RecordProcessor {
@@ -110,15 +120,10 @@ export class ThreadSide {
     return processor;
   }
 
-  #do(call: Call, number: number, work: Exclude<Work, { kind: "run" }>): unknown {
+  #do(call: Call, number: number, work: Exclude<Work, { kind: "run" | "batch" }>): unknown {
     if (work.kind === "make") return this.#make(call, number, work.shardId);
     const processor = this.#processor(number);
     switch (work.kind) {
-      case "batch": {
-        const records = deliver(work);
-        const context = this.#context(call, work.context, records.at(-1));
-        return this.#finish(call, () => processor.processBatch?.(records, context));
-      }
       case "askMode": {
         const [record] = deliver(work);
         return record && this.#askMode(call, processor, record, work);
@@ -184,6 +189,22 @@ export class ThreadSide {
       finished += 1;
     }
     return { value: finished };
+  }
+
+  /** What it returns cannot be sent as it is; which records failed can. */
+  async #batch(
+    call: Call,
+    processor: RecordProcessor,
+    work: Extract<Work, { kind: "batch" }>,
+  ): Promise<Outcome> {
+    const records = deliver(work);
+    const context = this.#context(call, work.context, records.at(-1));
+    const returned: unknown = await this.#wait(
+      call,
+      () => processor.processBatch?.(records, context),
+    );
+    const failed = failedOf(records, returned);
+    return { failed: failed.map(({ index, error }) => ({ index, error: this.#keep(error) })) };
   }
 
   /** Runs code of the user's, and waits for it. */

@@ -248,15 +248,13 @@ export class AppMetrics {
     const { sequenceNumber } = event;
     const at = Date.parse(event.time);
     failed.failures.push(
-      isSkip
-        ? { kind: "record_skipped", at, sequenceNumber, attempt: event.attempts }
-        : {
-          kind: "attempt_failed",
-          at,
-          sequenceNumber,
-          attempt: event.attempt,
-          error: event.error,
-        },
+      isSkip ? { kind: "record_skipped", at, sequenceNumber, attempt: event.attempts } : {
+        kind: "attempt_failed",
+        at,
+        sequenceNumber,
+        attempt: event.attempt,
+        error: event.error,
+      },
     );
   }
 }

@@ -81,11 +81,17 @@ export const METRICS: readonly Metric[] = [
   counter("records", "Records that were finished", ({ counts }) => alone(counts.records)),
   counter("bytes", "Payload of the records", ({ counts }) => alone(counts.bytes), BYTES),
   counter("batches", "Batches that were finished", ({ counts }) => alone(counts.batches)),
-  counter("failures", "Attempts to process a record that failed", ({ counts }) =>
-    alone(counts.failures)),
+  counter(
+    "failures",
+    "Attempts to process a record that failed",
+    ({ counts }) => alone(counts.failures),
+  ),
   counter("skips", "Records that were given up", ({ counts }) => alone(counts.skips)),
-  counter("checkpoints", "Checkpoints that were written", ({ counts }) =>
-    alone(counts.checkpoints)),
+  counter(
+    "checkpoints",
+    "Checkpoints that were written",
+    ({ counts }) => alone(counts.checkpoints),
+  ),
   counter(
     "lease_changes",
     "Shards that were claimed, handed_over, released, lost or ended here",
@@ -158,7 +164,9 @@ export const METRICS: readonly Metric[] = [
 ];
 
 /** The name of a metric with its unit and kind, as Prometheus wants it. */
-export function prometheusName({ name, kind, unit }: Pick<Metric, "name" | "kind" | "unit">): string {
+export function prometheusName(
+  { name, kind, unit }: Pick<Metric, "name" | "kind" | "unit">,
+): string {
   // Where the name is the unit already it is not said twice.
   const suffix = unit === "count" || name.endsWith(unit) ? "" : `_${unit}`;
   return `kinesix_${name}${suffix}${kind === "counter" ? "_total" : ""}`;

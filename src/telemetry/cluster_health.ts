@@ -7,7 +7,7 @@
  */
 
 import type { ClusterStatus, ShardStatus } from "../core/status.ts";
-import { formatDuration } from "../core/duration.ts";
+import { roundDuration } from "../core/duration.ts";
 
 /** What is wrong:
  * - `noWorker`: no worker is alive.
@@ -88,20 +88,20 @@ export class ClusterHealth {
     }
     if (state === "unowned") {
       if (lastedMs < maxUnownedMs) return undefined;
-      const reason = `no live worker has it, for ${inWords(lastedMs)} or longer`;
+      const reason = `no live worker has it, for ${roundDuration(lastedMs)} or longer`;
       return { kind: "unowned", shardId, reason };
     }
     const behindMs = shard.millisBehindLatest ?? 0;
     if (behindMs < LAG_KEPT_MS) return undefined;
     if (lastedMs >= maxStallMs) {
-      const reason = `its checkpoint has stood still for ${inWords(lastedMs)} or longer, ` +
-        `${inWords(behindMs)} behind; worker ${shard.owner} has it`;
+      const reason = `its checkpoint has stood still for ${roundDuration(lastedMs)} or longer, ` +
+        `${roundDuration(behindMs)} behind; worker ${shard.owner} has it`;
       return { kind: "stalled", shardId, reason };
     }
     // While the checkpoint stands still, the tip moves on.
     const lagMs = behindMs + lastedMs;
     if (maxLagMs === undefined || lagMs <= maxLagMs) return undefined;
-    const reason = `it is ${inWords(lagMs)} behind, more than ${inWords(maxLagMs)}; ` +
+    const reason = `it is ${roundDuration(lagMs)} behind, more than ${roundDuration(maxLagMs)}; ` +
       `worker ${shard.owner} has it`;
     return { kind: "lagging", shardId, reason };
   }
@@ -114,8 +114,4 @@ function stateOf({ state, term, checkpoint, millisBehindLatest }: ShardStatus): 
   // A shard that nobody has may get new terms from those who do not keep it.
   if (state === "unowned" || state === "stopped") return state;
   return `${term} ${checkpoint} ${millisBehindLatest}`;
-}
-
-function inWords(ms: number): string {
-  return formatDuration(ms < 10_000 ? Math.round(ms) : Math.round(ms / 1_000) * 1_000);
 }

@@ -4,6 +4,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { startLocalStack } from "../../src/cli/local_stack.ts";
 import { ModuleServer } from "../cli/module_server.ts";
+import { coresUsedBy, descendantsOf, HAS_PROC, isAlive } from "../sandbox/process_tree.ts";
 import { binaryTest, putLines, startWorker } from "./binary.ts";
 
 const PROCESSOR = `
@@ -62,8 +63,14 @@ binaryTest(
     });
     const seen = () => worker.stderr.filter((line) => line.startsWith("seen "));
     await worker.until(() => seen().includes('seen "last"'));
+    if (HAS_PROC) {
+      const used = await coresUsedBy(worker.pid, 2_000);
+      assert(used < 0.5, `the loop goes on: ${used} cores are in use`);
+    }
+    const children = HAS_PROC ? descendantsOf(worker.pid) : [];
     worker.kill("SIGTERM");
     assertEquals(await worker.ended(), 0, worker.stderr.join("\n"));
+    assertEquals(children.filter(isAlive), [], "nothing is left of it");
     const [tries = "", ...others] = seen().map((line) => line.slice(5));
     assertEquals(JSON.parse(tries), Array(6).fill("NotCapable"));
     const said = others.join("\n");

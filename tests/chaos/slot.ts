@@ -146,6 +146,8 @@ export class Slot implements AsyncDisposable {
       kinesisEndpoint,
       dynamoDBEndpoint,
       slow: SLOW_RECORDS,
+      // Each process of a slot reads in the other way than the one before it.
+      retrieval: this.pids.length % 2 === 0 ? "fan-out" : "polling",
       onEvent: (event) => onEvent(process.pid, event),
     });
     story.step(`${this.workerId} is process ${process.pid}`);

@@ -14,6 +14,7 @@ function batch(records: number, millisBehindLatest = 0): AppEvent {
     shardId: "shardId-1",
     records,
     bytes: 1_000_000,
+    filtered: 0,
     millisBehindLatest,
     processMs: 12,
     ...STAMP,
@@ -39,6 +40,7 @@ Deno.test("the JSON log writes one event a line, the common fields first", async
     "shardId",
     "records",
     "bytes",
+    "filtered",
     "millisBehindLatest",
     "processMs",
   ]);

@@ -69,7 +69,7 @@ const WRONG_CALLS: readonly (readonly [string, readonly string[], RegExp])[] = [
   [
     "no command",
     [],
-    /without a command: there are run, status, shard, checkpoint, put, local, demo/,
+    /without a command: there are run, status, shard, checkpoint, put, redrive, consumer, local, demo/,
   ],
   ["unknown command", ["rnu"], /Cannot run "rnu": .* did you mean run\?/],
   ["a group alone", ["shard"], /"shard" alone: there are shard stop, .*\n.*shard --help/],
@@ -161,7 +161,8 @@ Deno.test("a value comes from the flag, else the environment, else the file", as
 
 Deno.test("every setting can be given as a flag and in the environment", async () => {
   for (const setting of SETTINGS) {
-    const text = setting.type.kind === "boolean" ? "false" : String(setting.defaultValue);
+    // One that is not set by default needs a value.
+    const text = setting.type.kind === "boolean" ? "false" : String(setting.defaultValue) || "x";
     const given = await configOf([...RUN, `--${setting.flag}`, text]);
     assertEquals(Object.keys(given), [setting.name]);
     assertEquals(await configOf(RUN, { [environmentName(setting.flag)]: text }), given);

@@ -6,12 +6,16 @@ import {
   PutRecordCommand,
   SplitShardCommand,
 } from "@aws-sdk/client-kinesis";
+import { abortable } from "@std/async/abortable";
 import { connectAws } from "../../src/adapters/aws_calls.ts";
+import { SILENCE_MAX_MS } from "../../src/adapters/event_subscription.ts";
+import { KinesisFanOutSource } from "../../src/adapters/kinesis_fan_out.ts";
 import { KinesisPollingSource } from "../../src/adapters/kinesis_polling.ts";
 import { MemoryStream } from "../../src/adapters/memory.ts";
 import { resolveConfig } from "../../src/core/config.ts";
 import { createInMemoryKinesis } from "../../src/local/kinesis_in_memory.ts";
 import { serveLocalKinesis } from "../../src/local/kinesis_server.ts";
+import type { StreamSource } from "../../src/ports.ts";
 import { LeapingClock } from "../leaping_clock.ts";
 import { simulatedStream } from "./sim_backends.ts";
 import { type StreamBackend, testStreamSource } from "./stream_source_contract.ts";
@@ -38,47 +42,72 @@ testStreamSource("memory", (shards) => {
 
 testStreamSource("simulated", (shards) => Promise.resolve(simulatedStream(shards)));
 
-testStreamSource("polling, in memory", (shards) => {
-  const clock = new LeapingClock();
-  const requestHandler = createInMemoryKinesis({ now: () => clock.now() });
-  const client = new KinesisClient({ ...AWS, requestHandler });
-  return polling({ client, clock, shards, close: () => Promise.resolve() });
-});
-
-testStreamSource("polling, over HTTP", async (shards) => {
-  const clock = new LeapingClock();
-  const server = serveLocalKinesis({ port: 0, now: () => clock.now() });
-  const { kinesis, close } = await connectAws(
-    { ...AWS, kinesisEndpoint: server.url },
-    { maxSockets: 4 },
-  );
-  return await polling({
-    client: kinesis,
-    clock,
-    shards,
-    close: async () => {
-      close();
-      await server.close();
-    },
+for (const [name, makeSource] of [["polling", polling], ["fan-out", fanOut]] as const) {
+  testStreamSource(`${name}, in memory`, (shards) => {
+    const clock = new SilentClock();
+    const requestHandler = createInMemoryKinesis({ now: () => clock.now() });
+    const client = new KinesisClient({ ...AWS, requestHandler });
+    const source = makeSource({ client, eventStreams: client, clock });
+    return backend({ client, source, clock, shards, close: () => Promise.resolve() });
   });
-});
 
-async function polling(options: {
+  testStreamSource(`${name}, over HTTP`, async (shards) => {
+    const clock = new SilentClock();
+    const server = serveLocalKinesis({ port: 0, now: () => clock.now() });
+    const { kinesis: client, eventStreams, close } = await connectAws(
+      { ...AWS, kinesisEndpoint: server.url },
+      { maxSockets: 4 },
+    );
+    const source = makeSource({ client, eventStreams: await eventStreams(), clock });
+    return await backend({
+      client,
+      source,
+      clock,
+      shards,
+      close: async () => {
+        close();
+        await server.close();
+      },
+    });
+  });
+}
+
+/** Two of its sleeps overlap: while an event is waited for, the time of silence does not pass. */
+class SilentClock extends LeapingClock {
+  override sleep(ms: number, signal: AbortSignal): Promise<void> {
+    if (ms !== SILENCE_MAX_MS) return super.sleep(ms, signal);
+    return abortable(new Promise<never>(() => {}), signal);
+  }
+}
+
+interface SourceOptions {
   readonly client: KinesisClient;
+  readonly eventStreams: KinesisClient;
+  readonly clock: LeapingClock;
+}
+
+const CONFIG = resolveConfig({ maxBatchSize: 10 });
+const COMMON = { streamName: STREAM, config: CONFIG, emit: () => {} };
+
+function polling({ client, clock }: SourceOptions): StreamSource {
+  return new KinesisPollingSource({ ...COMMON, client, clock });
+}
+
+function fanOut(options: SourceOptions): StreamSource {
+  return new KinesisFanOutSource({ ...COMMON, ...options, consumerName: "billing" });
+}
+
+async function backend(options: {
+  readonly client: KinesisClient;
+  readonly source: StreamSource;
   readonly clock: LeapingClock;
   readonly shards: number;
   readonly close: () => Promise<void>;
 }): Promise<StreamBackend> {
-  const { client, clock, shards, close } = options;
+  const { client, source, clock, shards, close } = options;
   await client.send(new CreateStreamCommand({ StreamName: STREAM, ShardCount: shards }));
   return {
-    source: new KinesisPollingSource({
-      client,
-      streamName: STREAM,
-      config: resolveConfig({ maxBatchSize: 10 }),
-      clock,
-      emit: () => {},
-    }),
+    source,
     clock,
     async put(PartitionKey, Data) {
       // A shard takes 1 MiB a second.

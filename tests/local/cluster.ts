@@ -65,6 +65,8 @@ export interface SpawnOptions {
   readonly slow?: { readonly every: number; readonly ms: number };
   /** The most records of one shard at the same time. */
   readonly concurrency?: number;
+  /** How it reads the stream. */
+  readonly retrieval?: "polling" | "fan-out";
 }
 
 /** How a cluster is started. */
@@ -164,7 +166,7 @@ export class Cluster implements AsyncDisposable {
   /** Starts a worker process. */
   spawn(workerId: string, options: SpawnOptions = {}): WorkerProcess {
     const { kinesisEndpoint = "", dynamoDBEndpoint = "" } = { ...this.options, ...options };
-    const { slow, concurrency = 1, onEvent = () => {} } = options;
+    const { slow, concurrency = 1, retrieval = "polling", onEvent = () => {} } = options;
     const cli = new URL("../../cli.ts", import.meta.url).pathname;
     const processor = new URL("./recording_processor.ts", import.meta.url).pathname;
     const flags = {
@@ -176,6 +178,7 @@ export class Cluster implements AsyncDisposable {
       "dynamodb-endpoint": dynamoDBEndpoint,
       "log": "json",
       concurrency,
+      retrieval,
     };
     const settings = Object.entries(SETTINGS).map(([name, value]) =>
       `--${name.replaceAll(/[A-Z]/g, (letter) => "-" + letter.toLowerCase())}=${value}ms`

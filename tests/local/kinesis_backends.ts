@@ -72,6 +72,7 @@ export async function startKinesisLocal(): Promise<Backend> {
       SPLIT_SHARD_DURATION: "1ms",
       MERGE_SHARDS_DURATION: "1ms",
       UPDATE_SHARD_COUNT_DURATION: "1ms",
+      REGISTER_STREAM_CONSUMER_DURATION: "1ms",
       LOG_LEVEL: "ERROR",
     },
     stdin: "null",

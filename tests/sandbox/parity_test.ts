@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { ReactoKinesixConfig } from "../../src/core/config.ts";
 import type { AppEvent } from "../../src/events.ts";
-import { Rig } from "./thread_testing.ts";
+import { Rig, type Setup } from "./thread_testing.ts";
 
 /** A processor, and when it is done. */
 interface Case {
@@ -110,6 +110,45 @@ const CASES: Readonly<Record<string, Case>> = {
       getErrorHandlingMode: () => retryAndSkip(0),
       onMaxRetryExceeded(r) { log("gave up " + r.text()) } }`,
   },
+  "a batch of which some fail": {
+    code: `class Broken extends Error { name = "Broken" }
+      export default {
+        async processBatch(rs, c) { log(rs.map((r) => r.text()).join() + "#" + c.attempt);
+          return { failed: rs.flatMap((record) => record.text() === "2" ? [record]
+            : record.text() === "4" ? [{ record, error: new Broken("no") }]
+            : record.text() === "5" ? [{ record, error: "text" }] : []), more: () => {} } },
+        getErrorHandlingMode(r, e) {
+          log(r.text() + (e instanceof Broken) + (e instanceof Error) + (e.name ?? e) + e.message); return retryAndSkip(1) },
+        onMaxRetryExceeded(r, m, e) { log("gave up " + r.text() + (e instanceof Broken) + (e.name ?? e)) } }`,
+  },
+  "a batch that names what it was not given": {
+    code: `export default {
+      processBatch(rs, c) { log(rs.length + "#" + c.attempt);
+        return { failed: c.attempt === 1 ? ["1"] : c.attempt === 2 ? "2" : [] } },
+      getErrorHandlingMode(r, e) { log(e.name + e.message); return retryAndSkip(2) } }`,
+  },
+  "a batch that is halved": {
+    code: `export default {
+      processBatch(rs, c) { log(rs.map((r) => r.text()).join() + "#" + c.attempt);
+        if (rs.some((r) => r.text() === "4")) throw new Error("batch") },
+      getErrorHandlingMode(r, e) { log(r.text() + e.message); return retryAndSkip(1) },
+      onMaxRetryExceeded(r) { log("gave up " + r.text()) } }`,
+    config: { bisectBatchOnError: true },
+  },
+  "records that become too old": {
+    code: `export default {
+      async process(r, c) { log(r.text() + "#" + c.attempt); await new Promise((go) => setTimeout(go, 2_500)); throw new Error("x") },
+      getErrorHandlingMode: () => retryAndSkip(9),
+      onMaxRetryExceeded(r, m, e, c) {
+        log([r.text(), m.kind, m.retries, c.attempt, e.name, e.cause?.message].join(" ")) } }`,
+    config: { maxRecordAge: 2_000 },
+  },
+  "records that become too old while others are processed": {
+    code: `export default {
+      async process(r) { log(r.text()); await new Promise((go) => setTimeout(go, 2_000)) },
+      onMaxRetryExceeded(r, m, e, c) { log([r.text(), c.attempt, e.name, e.cause].join(" ")) } }`,
+    config: { maxRecordAge: 3_000 },
+  },
   "a factory": {
     code: `export default (shardId) => { log("made for " + shardId);
       return { process(r) { log(r.text()) }, shardEnded(c) { log("ended " + c.shardId) },
@@ -205,13 +244,19 @@ const CASES: Readonly<Record<string, Case>> = {
 const SHARD = "shardId-000000000000";
 const RECORDS = ["1", "2", "3", "4", "5"].map((text) => [`key ${text}`, text] as const);
 
-async function play(testCase: Case, threads: number | undefined): Promise<readonly unknown[]> {
+/** Where a processor runs. */
+const PLACES: Readonly<Record<string, Partial<Setup>>> = {
+  "in a thread": { threads: 1 },
+  "in a thread in a process": { threads: 1, hasProcesses: true },
+};
+
+async function play(testCase: Case, place: Partial<Setup>): Promise<readonly unknown[]> {
   const { code, config = {}, finished = 5, isClosed = false, last } = testCase;
   await using rig = await Rig.start({
     code,
     records: RECORDS,
     config,
-    ...threads !== undefined && { threads },
+    ...place,
   });
   if (isClosed) rig.stream.split(SHARD);
   await rig.until(`${finished} records`, () => rig.processed() >= finished);
@@ -228,6 +273,7 @@ async function play(testCase: Case, threads: number | undefined): Promise<readon
 }
 
 const TOLD = new Set<AppEvent["type"]>([
+  "batch_bisected",
   "record_failed",
   "record_skipped",
   "processor_failed",
@@ -240,8 +286,10 @@ const TOLD = new Set<AppEvent["type"]>([
 
 for (const [name, testCase] of Object.entries(CASES)) {
   Deno.test(`parity: ${name}`, async () => {
-    const here = await play(testCase, undefined);
+    const here = await play(testCase, {});
     assert(JSON.stringify(here).length > 30, "something happened");
-    assertEquals(await play(testCase, 1), here);
+    for (const [where, place] of Object.entries(PLACES)) {
+      assertEquals(await play(testCase, place), here, where);
+    }
   });
 }

@@ -1,54 +1,7 @@
 // Owns: `kinesix run --sandbox` and `--threads` as users meet them: a process of its own, on the local stack.
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { type LocalStack, startLocalStack } from "../../src/cli/local_stack.ts";
 import { CliProcess, sourceProgram } from "../cli/cli_testing.ts";
-
-/** A worker with a processor, given as the text of its module. */
-function runWorker(
-  stack: LocalStack,
-  processor: string,
-  flags: readonly string[],
-): CliProcess {
-  return new CliProcess([
-    "run",
-    "--app=A",
-    "--stream=S",
-    "--log=json",
-    "--worker-id=w",
-    "--empty-receive-delay=200ms",
-    `--processor=data:text/javascript,${encodeURIComponent(processor)}`,
-    `--kinesis-endpoint=${stack.kinesisEndpoint}`,
-    `--dynamodb-endpoint=${stack.dynamoDBEndpoint}`,
-    ...flags,
-  ]);
-}
-
-async function startStack(lines: readonly string[]): Promise<LocalStack> {
-  const stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-  stack.createStream("S", 2);
-  await using put = new CliProcess(
-    ["put", "--stream=S", `--endpoint-url=${stack.kinesisEndpoint}`],
-    { stdin: lines.map((line) => `${line}\n`).join("") },
-  );
-  assertEquals(await put.ended(), 0, put.stderr.join("\n"));
-  return stack;
-}
-
-interface LoggedEvent {
-  readonly type: string;
-  readonly records?: number;
-  readonly operation?: string;
-  readonly workerId?: string;
-  readonly error?: { readonly name: string; readonly message: string };
-}
-
-function eventsOf(lines: readonly string[]): readonly LoggedEvent[] {
-  return lines.map((line) => JSON.parse(line));
-}
-
-function processed(lines: readonly string[]): number {
-  return eventsOf(lines).reduce((sum, { records = 0 }) => sum + records, 0);
-}
+import { eventsOf, processed, runWorker, startStack } from "./run_testing.ts";
 
 Deno.test("run --sandbox: the processor cannot read the environment; what it prints and what nobody waits for is told", async () => {
   await using stack = await startStack(["1", "2", "3"]);
@@ -171,6 +124,6 @@ Deno.test("run --sandbox: what the process may not do itself it cannot allow", a
   assertEquals(await worker.ended(), 1);
   assertMatch(
     worker.stderr.join("\n"),
-    /Cannot start a thread .*the process itself must be allowed what --sandbox-allow/,
+    /Cannot start the processes of the sandbox: .* no net access to "example.com"; it must be allowed itself/,
   );
 });

@@ -21,6 +21,8 @@ export interface Setup {
   /** Undefined: in the main thread. */
   readonly threads?: number;
   readonly isSandboxed?: boolean;
+  /** Whether each thread has a process of its own, without being sandboxed. */
+  readonly hasProcesses?: boolean;
   /** Whether the module comes from a server on this machine; it is a `data:` URL otherwise. */
   readonly isServed?: boolean;
   /** Modules beside a served one, by name. */
@@ -42,6 +44,8 @@ export class Rig implements AsyncDisposable {
   readonly store: MemoryLeaseStore = new MemoryLeaseStore();
   readonly events: AppEvent[] = [];
   readonly strays: unknown[] = [];
+  /** How many threads were given up. */
+  leftBehind = 0;
   readonly #path: string;
   readonly #setup: Setup;
   #loaded: LoadedProcessor | undefined;
@@ -98,8 +102,8 @@ export class Rig implements AsyncDisposable {
   }
 
   get #plan(): ThreadPlan | undefined {
-    const { threads, isSandboxed = false, flags = {} } = this.#setup;
-    return planThreads({
+    const { threads, isSandboxed = false, flags = {}, hasProcesses } = this.#setup;
+    const plan = planThreads({
       text: (flag) => flag === "threads" ? threads?.toString() : flags[flag],
       need: () => "",
       needNumber: () => 0,
@@ -107,6 +111,7 @@ export class Rig implements AsyncDisposable {
       isOn: (flag) => flag === "sandbox" && isSandboxed,
       config: this.#config,
     });
+    return plan && { ...plan, ...hasProcesses && { hasProcesses } };
   }
 
   async #load(code: string): Promise<LoadedProcessor> {
@@ -120,6 +125,7 @@ export class Rig implements AsyncDisposable {
       loadTimeoutMs: 60_000,
       signal: new AbortController().signal,
       onStray: (error) => this.strays.push(error),
+      onLeftBehind: () => this.leftBehind += 1,
     });
   }
 

@@ -25,42 +25,62 @@ function byKey(lines: readonly string[]): ReadonlyMap<string, readonly number[]>
   return seen;
 }
 
+/** A test of threads in this process, and of threads that have one of their own. */
+function bothWays(
+  name: string,
+  test: (place: { readonly hasProcesses: boolean }) => Promise<void>,
+): void {
+  Deno.test(`threads: ${name}`, () => test({ hasProcesses: false }));
+  Deno.test(`processes: ${name}`, () => test({ hasProcesses: true }));
+}
+
 function upTo(count: number): readonly number[] {
   return Array.from({ length: count }, (_, i) => i);
 }
 
-Deno.test("threads: with three of them and three shards the records of each key come in order, each once", async () => {
-  const records = inTurns(20, 30);
-  await using rig = await Rig.start({
-    code: `const id = crypto.randomUUID();
+bothWays(
+  "with three of them and three shards the records of each key come in order, each once",
+  async (place) => {
+    const records = inTurns(20, 30);
+    await using rig = await Rig.start({
+      ...place,
+      code: `const id = crypto.randomUUID();
       export default { async process(record) {
         if (Number(record.text().at(-1)) % 3 === 0) await new Promise((done) => setTimeout(done, 2));
         log(record.text() + ": " + id) } }`,
-    threads: 3,
-    shards: 3,
-    records: records.slice(0, 150),
-  });
-  for (let wave = 1; wave < 4; wave++) {
-    await rig.until("a wave", () => rig.processed() === wave * 150);
-    for (const [key, text] of records.slice(wave * 150, (wave + 1) * 150)) {
-      rig.stream.put(key, text);
+      threads: 3,
+      shards: 3,
+      records: records.slice(0, 150),
+    });
+    for (let wave = 1; wave < 4; wave++) {
+      await rig.until("a wave", () => rig.processed() === wave * 150);
+      for (const [key, text] of records.slice(wave * 150, (wave + 1) * 150)) {
+        rig.stream.put(key, text);
+      }
     }
-  }
-  await rig.until("all", () => rig.processed() === 600);
-  const seen = byKey(rig.lines());
-  assertEquals(seen.size, 20);
-  for (const numbers of seen.values()) assertEquals(numbers, upTo(30));
-  const homes = new Map<string, Set<string>>();
-  for (const line of rig.lines()) {
-    const [key = "", , thread = ""] = line.split(": ");
-    homes.set(key, (homes.get(key) ?? new Set()).add(thread));
-  }
-  for (const threads of homes.values()) assertEquals(threads.size, 1, "a key stays in its thread");
-  assertEquals(new Set([...homes.values()].flatMap((threads) => [...threads])).size, 3);
-});
+    await rig.until("all", () => rig.processed() === 600);
+    const seen = byKey(rig.lines());
+    assertEquals(seen.size, 20);
+    for (const numbers of seen.values()) assertEquals(numbers, upTo(30));
+    const homes = new Map<string, Set<string>>();
+    for (const line of rig.lines()) {
+      const [key = "", , thread = ""] = line.split(": ");
+      homes.set(key, (homes.get(key) ?? new Set()).add(thread));
+    }
+    for (const threads of homes.values()) {
+      assertEquals(
+        threads.size,
+        1,
+        "a key stays in its thread",
+      );
+    }
+    assertEquals(new Set([...homes.values()].flatMap((threads) => [...threads])).size, 3);
+  },
+);
 
-Deno.test("threads: a stop in the middle of the work loses nothing and repeats nothing", async () => {
+bothWays("a stop in the middle of the work loses nothing and repeats nothing", async (place) => {
   await using rig = await Rig.start({
+    ...place,
     code: `export default { async process(record) {
       log(record.text());
       await new Promise((done) => setTimeout(done, 3)) } }`,
@@ -79,8 +99,9 @@ Deno.test("threads: a stop in the middle of the work loses nothing and repeats n
   for (const numbers of byKey(rig.lines()).values()) assertEquals(numbers, upTo(40));
 });
 
-Deno.test("threads: a stop does not wait for the rest of a run", async () => {
+bothWays("a stop does not wait for the rest of a run", async (place) => {
   await using rig = await Rig.start({
+    ...place,
     code: `export default { process(record) {
       log(record.text());
       const end = Date.now() + 100; while (Date.now() < end); } }`,
@@ -101,26 +122,30 @@ Deno.test("threads: a stop does not wait for the rest of a run", async () => {
   );
 });
 
-Deno.test("threads: the signal of a record that is given up aborts in its thread, with the same reason", async () => {
-  const told: string[][] = [];
-  for (const threads of [undefined, 1]) {
-    await using rig = await Rig.start({
-      code: `export default { process(record, { signal }) {
+bothWays(
+  "the signal of a record that is given up aborts in its thread, with the same reason",
+  async (place) => {
+    const told: string[][] = [];
+    for (const threads of [undefined, 1]) {
+      await using rig = await Rig.start({
+        ...place,
+        code: `export default { process(record, { signal }) {
         log("begins");
         return new Promise((done) => signal.addEventListener("abort", () => {
           log(signal.reason.name + ": " + signal.reason.message);
           done() })) } }`,
-      ...threads !== undefined && { threads },
-      config: { shutdownTimeout: 1_000 },
-      records: inTurns(1, 2),
-    });
-    await rig.until("it begins", () => rig.lines().length === 1);
-    await rig.stop();
-    told.push([...rig.lines()]);
-  }
-  assertEquals(told[1], told[0]);
-  assertMatch(told[1]?.[1] ?? "", /LeaseLostError/);
-});
+        ...threads !== undefined && { threads },
+        config: { shutdownTimeout: 1_000 },
+        records: inTurns(1, 2),
+      });
+      await rig.until("it begins", () => rig.lines().length === 1);
+      await rig.stop();
+      told.push([...rig.lines()]);
+    }
+    assertEquals(told[1], told[0]);
+    assertMatch(told[1]?.[1] ?? "", /LeaseLostError/);
+  },
+);
 
 Deno.test("threads: the checkpoint follows slow records, not only the end of a run", async () => {
   await using rig = await Rig.start({
@@ -131,27 +156,31 @@ Deno.test("threads: the checkpoint follows slow records, not only the end of a r
   await rig.until("two checkpoints", () => rig.told("checkpoint_written").length >= 2);
 });
 
-Deno.test("threads: who shares a thread with an endless loop goes on in the next one, at least once", async () => {
-  await using rig = await Rig.start({
-    code: `export default {
+bothWays(
+  "who shares a thread with an endless loop goes on in the next one, at least once",
+  async (place) => {
+    await using rig = await Rig.start({
+      ...place,
+      code: `export default {
       async process(record) {
         log(record.text());
         if (record.text() === "key 5: 5") for (;;);
         await new Promise((done) => setTimeout(done, 1)) },
       getErrorHandlingMode: () => retryAndSkip(0) }`,
-    threads: 1,
-    shards: 4,
-    config: { processTimeout: 500 },
-    records: inTurns(8, 20),
-  });
-  await rig.until("all", () => rig.processed() === 160);
-  assertEquals(rig.told("record_failed").map(({ error }) => error.name), ["ProcessTimeoutError"]);
-  const lines = rig.lines();
-  for (const [key, numbers] of byKey(lines)) {
-    assertEquals([...new Set(numbers)], upTo(20), `${key}: none is missing, and in order`);
-  }
-  assert(lines.length <= 160 + 8, `only what was in hand comes again: ${lines.length}`);
-});
+      threads: 1,
+      shards: 4,
+      config: { processTimeout: 500 },
+      records: inTurns(8, 20),
+    });
+    await rig.until("all", () => rig.processed() === 160);
+    assertEquals(rig.told("record_failed").map(({ error }) => error.name), ["ProcessTimeoutError"]);
+    const lines = rig.lines();
+    for (const [key, numbers] of byKey(lines)) {
+      assertEquals([...new Set(numbers)], upTo(20), `${key}: none is missing, and in order`);
+    }
+    assert(lines.length <= 160 + 8, `only what was in hand comes again: ${lines.length}`);
+  },
+);
 
 Deno.test("threads: every thread has its processor of a shard; ends and disposals reach all of them", async () => {
   await using rig = await Rig.start({
@@ -241,30 +270,34 @@ Deno.test("threads: a processor that posts messages, and listens for them, distu
   for (const line of rig.lines()) assertMatch(line, /Cannot post a message: nobody would read it/);
 });
 
-Deno.test("threads: a change of the processor in the middle of the work loses nothing and repeats nothing", async () => {
-  const version = (name: string): string =>
-    `export default {
+bothWays(
+  "a change of the processor in the middle of the work loses nothing and repeats nothing",
+  async (place) => {
+    const version = (name: string): string =>
+      `export default {
       async process(record) {
         log(record.text() + ": ${name}");
         await new Promise((done) => setTimeout(done, 2)) },
       [Symbol.asyncDispose]() { log("disposed ${name}") } }`;
-  await using rig = await Rig.start({
-    code: version("v0"),
-    threads: 2,
-    shards: 2,
-  });
-  const records = [...inTurns(10, 60)];
-  for (let change = 1; change <= 5; change++) {
-    for (const [key, text] of records.splice(0, 120)) rig.stream.put(key, text);
-    const before = rig.lines().length;
-    await rig.until("some", () => rig.lines().length > before + 20);
-    await rig.change(version(`v${change}`));
-  }
-  await rig.until("all", () => rig.processed() === 600);
-  const processed = rig.lines().filter((line) => line.startsWith("key"));
-  for (const numbers of byKey(processed).values()) assertEquals(numbers, upTo(60));
-  assertEquals(rig.lines().filter((line) => line.startsWith("disposed")).length, 10);
-});
+    await using rig = await Rig.start({
+      ...place,
+      code: version("v0"),
+      threads: 2,
+      shards: 2,
+    });
+    const records = [...inTurns(10, 60)];
+    for (let change = 1; change <= 5; change++) {
+      for (const [key, text] of records.splice(0, 120)) rig.stream.put(key, text);
+      const before = rig.lines().length;
+      await rig.until("some", () => rig.lines().length > before + 20);
+      await rig.change(version(`v${change}`));
+    }
+    await rig.until("all", () => rig.processed() === 600);
+    const processed = rig.lines().filter((line) => line.startsWith("key"));
+    for (const numbers of byKey(processed).values()) assertEquals(numbers, upTo(60));
+    assertEquals(rig.lines().filter((line) => line.startsWith("disposed")).length, 10);
+  },
+);
 
 Deno.test("threads: an error says where in the module it came from", async () => {
   await using rig = await Rig.start({
@@ -285,11 +318,12 @@ Deno.test("threads: a processor that never finishes its start is given up at a s
     "data:text/javascript,await new Promise(() => setInterval(() => {}, 1e6)); export default {}",
   );
   const start = (loadTimeoutMs: number, signal: AbortSignal) =>
-    startInThreads(graph, { count: 2, sandbox: undefined, config: {} }, {
+    startInThreads(graph, { count: 2, hasProcesses: false, sandbox: undefined, config: {} }, {
       isConsoleOnStderr: false,
       loadTimeoutMs,
       signal,
       onStray: () => {},
+      onLeftBehind: () => {},
     });
   const stop = new AbortController();
   setTimeout(() => stop.abort(new Error("SIGTERM")), 200);

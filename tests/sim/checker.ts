@@ -27,6 +27,8 @@ export interface Delivery {
   readonly attempt: number;
   readonly signal: AbortSignal;
   readonly records: readonly SimRecord[];
+  /** Those that the processor says have failed, when it does not throw. */
+  failed: ReadonlySet<SimRecord>;
 }
 
 /** How an attempt to process went; `in vain` if its result does not count any more. */
@@ -41,8 +43,15 @@ export interface Truth {
   readonly stream: SimStream;
   /** What went wrong, and how often. */
   readonly coverage: Coverage;
+  /** The positions of the records that are in the failure destination: sequence number, colon, sub-sequence number. */
+  readonly putAside: Set<string>;
   /** Every process that ever was, by name. */
   readonly processes: ReadonlyMap<string, SimProcess>;
+}
+
+/** Whether a record may be finished before one that comes before it. */
+export function isOutOfOrder({ config, scenario }: Truth): boolean {
+  return config.concurrency > 1 || scenario.processor.partial > 0;
 }
 
 /** Something that always holds. It calls `world.fail` when it does not. */
@@ -58,8 +67,9 @@ export interface Checker {
   /** The stream is asked for records; a moment later the process has a batch. */
   onGetRecords?(process: SimProcess, shardId: string): void;
   onBatch?(process: SimProcess, shardId: string, records: number): void;
-  /** A reader of a shard begins. */
+  /** A reader of a shard begins; it ends. */
   onOpen?(process: SimProcess, shardId: string): void;
+  onClose?(process: SimProcess, shardId: string): void;
   /** The table is asked for the rows of a kind, or for one of them. */
   onTableRead?(process: SimProcess, kind: Row["kind"], isList: boolean): void;
   /** No faults from now on. */

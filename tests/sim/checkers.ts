@@ -9,13 +9,16 @@
 import { compareCheckpoints, formatCheckpoint } from "../../src/core/checkpoint.ts";
 import type { ShardRow } from "../../src/core/lease.ts";
 import type { AppFact } from "../../src/events.ts";
-import type { Checker, Delivery, Outcome, Truth } from "./checker.ts";
+import { type Checker, type Delivery, isOutOfOrder, type Outcome, type Truth } from "./checker.ts";
 import { processOf } from "./sim_ports.ts";
 import type { SimProcess } from "./sim_process.ts";
 import { placeAfter, type SimRecord, type SimShard } from "./sim_stream.ts";
 import type { TableWrite } from "./sim_table.ts";
 
-/** Every record at or below the checkpoint of a shard was finished, or skipped by policy, or has left the stream. */
+/**
+ * Every record at or below the checkpoint of a shard was finished, or skipped by policy, or has left the stream. One that is
+ * skipped is in the failure destination, if there is one.
+ */
 export class NoLoss implements Checker {
   readonly #truth: Truth;
   /** How many records of a shard are known to be finished. */
@@ -27,13 +30,23 @@ export class NoLoss implements Checker {
 
   onFact(_process: SimProcess, fact: AppFact): void {
     if (fact.type !== "record_skipped") return;
-    const record = this.#truth.stream.record(fact.sequenceNumber, fact.subSequenceNumber);
-    if (record !== undefined) record.isFinished = true;
+    const { sequenceNumber, subSequenceNumber } = fact;
+    const { world, scenario, putAside } = this.#truth;
+    const name = `${sequenceNumber}:${subSequenceNumber}`;
+    if (scenario.hasDestination && !putAside.has(name)) {
+      return world.fail("no loss", `${name} is given up and was not put aside`);
+    }
+    const record = this.#truth.stream.record(sequenceNumber, subSequenceNumber);
+    if (record === undefined) return;
+    record.isFinished = true;
+    if (fact.reason === "tooOld") record.isPassed = true;
   }
 
   onReturn(delivery: Delivery, outcome: Outcome): void {
     if (outcome !== "finished") return;
-    for (const record of delivery.records) record.isFinished = true;
+    for (const record of delivery.records) {
+      if (!delivery.failed.has(record)) record.isFinished = true;
+    }
   }
 
   onWrite({ isAccepted, after, by }: TableWrite): void {
@@ -92,13 +105,13 @@ export class CheckpointOnlyMovesOn implements Checker {
  */
 export class Order implements Checker {
   readonly #truth: Truth;
-  /** For each shard and term, the place of the record that comes next. */
+  /** For each shard and term, the place of the record that comes next for the first time. */
   readonly #next = new Map<string, number>();
-  /** For each shard, the place of a record that failed, and comes again. */
-  readonly #failed = new Map<string, number>();
+  /** For each shard and term, the places of the records that came and are not to come again. */
+  readonly #done = new Map<string, Set<number>>();
   /** For each shard and term, and each key, the place after the last record that came, if several come at once. */
   readonly #nextOfKey = new Map<string, Map<string, number>>();
-  /** The turns, by shard and term, in which a request for the shard was taken back. */
+  /** The turns, by shard and term, in which a request for the shard, or the order to stop it, was taken back. */
   readonly #mayGoBack = new Set<string>();
 
   constructor(truth: Truth) {
@@ -106,10 +119,6 @@ export class Order implements Checker {
   }
 
   onFact(_process: SimProcess, fact: AppFact): void {
-    if (fact.type === "record_failed") {
-      const failed = this.#truth.stream.record(fact.sequenceNumber, fact.subSequenceNumber);
-      if (failed !== undefined) this.#failed.set(fact.shardId, failed.index);
-    }
     if (fact.type !== "shard_claimed") return;
     const { table, stream } = this.#truth;
     const row = table.read("shard", fact.shardId);
@@ -120,14 +129,26 @@ export class Order implements Checker {
 
   onWrite({ isAccepted, before, after }: TableWrite): void {
     if (!isAccepted || before?.kind !== "shard" || after?.kind !== "shard") return;
-    if (before.handover === null || after.handover !== null || before.term !== after.term) return;
+    const isTakenBack = before.handover !== null && after.handover === null ||
+      before.order?.kind === "stop" && after.order?.kind !== "stop";
+    if (!isTakenBack || before.term !== after.term) return;
     this.#mayGoBack.add(`${before.id} ${before.term}`);
   }
 
-  /** A turn that goes on, because a request for the shard was taken back, begins anew at what is finished. */
+  /** A turn that goes on, because what was asked was taken back, begins anew at what is finished. */
   onOpen(_process: SimProcess, shardId: string): void {
     const turn = `${shardId} ${this.#truth.table.read("shard", shardId)?.term}`;
-    if (this.#mayGoBack.delete(turn)) this.#nextOfKey.delete(turn);
+    if (!this.#mayGoBack.delete(turn)) return;
+    this.#nextOfKey.delete(turn);
+    if (isOutOfOrder(this.#truth)) this.#done.delete(turn);
+  }
+
+  /** What failed comes again, and so does an attempt that was not waited for. */
+  onReturn({ shardId, term, records, failed }: Delivery, outcome: Outcome): void {
+    const done = this.#done.get(`${shardId} ${term}`);
+    for (const record of records) {
+      if (outcome !== "finished" || failed.has(record)) done?.delete(record.index);
+    }
   }
 
   onDelivery(delivery: Delivery): void {
@@ -135,28 +156,32 @@ export class Order implements Checker {
     const { world, stream, config } = this.#truth;
     if (config.concurrency > 1) return this.#checkKeys(delivery);
     const shard = stream.shard(shardId);
-    const key = `${shardId} ${term}`;
-    for (const [i, record] of records.entries()) {
+    const turn = `${shardId} ${term}`;
+    const done = this.#done.get(turn) ?? new Set();
+    this.#done.set(turn, done);
+    const mayRepeat = config.checkpointMode === "manual" || config.processTimeout > 0;
+    for (const record of records) {
       if (shard === undefined || record.shard !== shard) {
         return world.fail("order", `${process.name} got ${record.sequenceNumber} as of ${shardId}`);
       }
-      const expected = this.#next.get(key);
-      const isRepeated = expected !== undefined && record.index < expected;
-      const isAllowed = expected === undefined || record.index === expected ||
+      const { index } = record;
+      const expected = this.#next.get(turn) ?? index;
+      const isAllowed = index === expected ||
+        (index < expected && (mayRepeat || !done.has(index))) ||
         isBeforeStart(this.#truth, shard.records[expected]?.approximateArrivalTimestamp ?? 0) ||
-        (isRepeated &&
-          (record.index === this.#failed.get(shardId) || i > 0 || attempt > 1 ||
-            config.checkpointMode === "manual")) ||
-        (record.index > expected && isTrimmed(shard, expected, record.index));
+        (index > expected && mayBePassed(shard, expected, index));
       if (!isAllowed) {
         return world.fail(
           "order",
           `${process.name} got ${nameOf(record)} of ${shardId} in term ${term}, ` +
-            `but ${nameOf(shard.records[expected])} comes next`,
+            (index < expected
+              ? "which it had got before"
+              : `but ${nameOf(shard.records[expected])} comes next`),
         );
       }
       record.deliveries += attempt === 1 ? 1 : 0;
-      this.#next.set(key, record.index + 1);
+      done.add(index);
+      this.#next.set(turn, Math.max(expected, index + 1));
     }
   }
 
@@ -172,7 +197,8 @@ export class Order implements Checker {
       const next = nextOfKey.get(key) ?? start;
       nextOfKey.set(key, Math.max(next, index + 1));
       const isOfShard = shard === stream.shard(shardId);
-      if (isOfShard && (index >= next || attempt > 1 || i > 0 && index >= start)) continue;
+      const isAgain = attempt > 1 || config.bisectBatchOnError;
+      if (isOfShard && (index >= next || isAgain || i > 0 && index >= start)) continue;
       return world.fail(
         "order",
         `${process.name} got ${sequenceNumber} of ${shardId} in term ${term}, after a later one of its key`,
@@ -254,15 +280,15 @@ export class NoDuplicatesAtParting implements Checker {
     for (const place of places) if (place >= again.index) places.delete(place);
   }
 
-  onReturn({ shardId, term, records }: Delivery, outcome: Outcome): void {
-    const last = records.at(-1);
+  onReturn({ shardId, term, records, failed }: Delivery, outcome: Outcome): void {
+    const last = records.findLast((record) => !failed.has(record));
     if (outcome !== "finished" || last === undefined) return;
     const turn = `${shardId} ${term}`;
     this.#finished.set(turn, last.index + 1);
-    if (this.#truth.config.concurrency === 1) return;
+    if (!isOutOfOrder(this.#truth)) return;
     const places = this.#places.get(turn) ?? new Set();
     this.#places.set(turn, places);
-    for (const { index } of records) places.add(index);
+    for (const record of records) if (!failed.has(record)) places.add(record.index);
   }
 
   onWrite({ isAccepted, before, after, by, change }: TableWrite): void {
@@ -279,7 +305,8 @@ export class NoDuplicatesAtParting implements Checker {
     const until = placeAfter(shard, after.checkpoint);
     if (finished === undefined || finished <= until) return;
     // What is finished beyond the first unfinished record comes again.
-    if (config.concurrency > 1 && this.#places.get(turn)?.has(until) !== true) return;
+    const beyond = isOutOfOrder(this.#truth);
+    if (beyond && this.#places.get(turn)?.has(until) !== true) return;
     const process = processes.get(by);
     // What a stop had to give up is processed again.
     if (process !== undefined && process.isOutOfTime(config.shutdownTimeout * 0.5)) return;
@@ -288,9 +315,7 @@ export class NoDuplicatesAtParting implements Checker {
       `${by} gave up ${before.id} in term ${before.term} at ${
         formatCheckpoint(after.checkpoint)
       }, ` +
-        `but had finished ${
-          shard.records[config.concurrency > 1 ? until : finished - 1]?.sequenceNumber
-        }`,
+        `but had finished ${shard.records[beyond ? until : finished - 1]?.sequenceNumber}`,
     );
   }
 
@@ -318,6 +343,11 @@ export function isBeforeStart({ table }: Truth, arrival: number): boolean {
   return start?.kind === "timestamp" && arrival < start.timestamp;
 }
 
-function isTrimmed(shard: SimShard, from: number, until: number): boolean {
-  return until <= shard.trimmedTo || from >= until;
+/** Whether a turn may go on at a place without the records from another one on. */
+function mayBePassed(shard: SimShard, from: number, until: number): boolean {
+  if (until <= shard.trimmedTo) return true;
+  for (let place = Math.max(from, shard.trimmedTo); place < until; place++) {
+    if (shard.records[place]?.isPassed !== true) return false;
+  }
+  return true;
 }

@@ -78,8 +78,10 @@ export function settlingMs({ config, scenario, stream }: Truth): number {
   const checkpointMs = config.checkpointMode === "manual" ? config.checkpointFrequency / 10 : 0;
   const backlog = stream.shards.reduce((sum, shard) => sum + shard.records.length, 0) *
     (checkpointMs + scenario.processor.workMsMax + 250 + 2 * scenario.source.latencyMax);
+  const collectingMs = 10 * config.batchWindow;
   const inHandMs = scenario.processor.slow > 0 ? scenario.processor.slowMsMax : 0;
-  return inHandMs + 3 * heartbeatTimeout + handoverRequestExpiry + 4 * config.loadBalanceFrequency +
+  return inHandMs + collectingMs + 3 * heartbeatTimeout + handoverRequestExpiry +
+    4 * config.loadBalanceFrequency +
     (depthOf(stream.shards) + 2) * generation + 30 * heartbeat + 120_000 +
     backlog;
 }

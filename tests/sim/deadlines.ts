@@ -144,7 +144,10 @@ export class Takeover implements Checker {
 
   onBatch(process: SimProcess, shardId: string, records: number): void {
     // A factory may take its time before it has a processor for the first record.
-    if (records === 0 || this.#truth.scenario.processor.kind === "factory") {
+    const { scenario, config } = this.#truth;
+    // What is left out, or collected for a batch, need not be handed out at once, or ever.
+    const isKept = scenario.filtered > 0 || config.maxRecordAge > 0 || config.batchWindow > 0;
+    if (records === 0 || isKept || scenario.processor.kind === "factory") {
       this.#processed(process, shardId);
     }
   }

@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { Checker, Delivery, Outcome, Truth } from "./checker.ts";
+import { type Checker, type Delivery, isOutOfOrder, type Outcome, type Truth } from "./checker.ts";
 import { processOf } from "./sim_ports.ts";
 import type { SimProcess } from "./sim_process.ts";
 import type { SimRecord } from "./sim_stream.ts";
@@ -64,12 +64,12 @@ export class BoundedDuplicates implements Checker {
     }
   }
 
-  onReturn({ process, term, records }: Delivery, outcome: Outcome): void {
+  onReturn({ process, term, records, failed }: Delivery, outcome: Outcome): void {
     for (const record of records) {
       const given = this.#given.get(record);
       if (given?.process !== process || given.term !== term) continue;
-      given.outcome = outcome;
-      if (outcome === "finished") given.finishedAt = this.#truth.world.now;
+      given.outcome = outcome === "finished" && failed.has(record) ? "threw" : outcome;
+      if (given.outcome === "finished") given.finishedAt = this.#truth.world.now;
     }
   }
 
@@ -84,7 +84,7 @@ export class BoundedDuplicates implements Checker {
       `${before.process.name} had ${before.outcome} in term ${before.term}`;
     if (end === undefined) return world.fail("duplicates", `${what} and did not give up`);
     // Of several at once, what is finished beyond the first that is not comes again.
-    if (config.concurrency > 1) return;
+    if (isOutOfOrder(this.#truth)) return;
     if (end.kind === "given up") {
       if (end.isInTime) world.fail("duplicates", `${what} and gave up in time`);
       else coverage.count("duplicate after a stop out of time");

@@ -13,6 +13,7 @@ import { type Fate, type NetworkOptions, SimNetwork } from "./sim_network.ts";
 import type { ClockError, PortObserver } from "./sim_ports.ts";
 import type { ClusterControl } from "../../src/runtime/cluster_control.ts";
 import { simOperator } from "./sim_operator.ts";
+import { SimDestination } from "./sim_destination.ts";
 import { SimProcess } from "./sim_process.ts";
 import { Prng } from "./world.ts";
 
@@ -99,7 +100,7 @@ export class Fleet {
       if (older.workerId === workerId) older.isReplaced = true;
     }
     const { driftMax } = scenario;
-    const process = new SimProcess({
+    const process: SimProcess = new SimProcess({
       name: `${workerId}.${lives}`,
       workerId,
       world,
@@ -114,6 +115,7 @@ export class Fleet {
       toTable: this.#toTable,
       toStream: this.#toStream,
       habits: scenario.processor,
+      failureDestination: this.#destination(() => process),
       isFaulty: () => this.#isFaulty,
       isTorn: () => scenario.hasTornLists && this.#isFaulty,
       staleMs: () => this.#isFaulty ? this.#random.next() * scenario.staleListMs : 0,
@@ -127,6 +129,17 @@ export class Fleet {
     this.#note(process.name, "", "=== starts");
     world.after(0, () => void this.#run(process), process);
     return process;
+  }
+
+  #destination(host: () => SimProcess): SimDestination | undefined {
+    const { world, scenario, coverage, putAside: content, processes } = this.#options;
+    if (!scenario.hasDestination) return undefined;
+    return new SimDestination({
+      ...{ world, host, content },
+      random: new Prng(~scenario.seed + processes.size),
+      isFaulty: () => this.#isFaulty,
+      onFault: (what) => coverage.count(what),
+    });
   }
 
   /** The process is gone at once. */
@@ -282,6 +295,13 @@ export class Fleet {
       const shardId = "shardId" in fact ? fact.shardId ?? "" : "";
       this.#note(process.name, shardId, () => describe(fact));
     }
+    if (fact.type === "batch_bisected") this.#options.coverage.count("batch bisected");
+    if (fact.type === "record_skipped" && fact.reason === "tooOld") {
+      this.#options.coverage.count("record too old");
+    }
+    if (fact.type === "batch_processed") {
+      this.#options.coverage.count("record left out", fact.filtered);
+    }
     this.#options.world.mixText(fact.type);
     for (const checker of this.#options.checkers) checker.onFact?.(process, fact);
   }
@@ -292,6 +312,7 @@ export class Fleet {
       onFault: (what) => coverage.count(what),
       onGetRecords: (shardId) => checkers.forEach((one) => one.onGetRecords?.(process, shardId)),
       onOpen: (shardId) => checkers.forEach((one) => one.onOpen?.(process, shardId)),
+      onClose: (shardId) => checkers.forEach((one) => one.onClose?.(process, shardId)),
       onBatch: (shardId, records) =>
         checkers.forEach((one) => one.onBatch?.(process, shardId, records)),
       onTableRead: (kind, isList) =>
@@ -310,8 +331,14 @@ export class Fleet {
   }
 
   #onReturn(delivery: Delivery, outcome: Outcome): void {
-    const { process, shardId, records } = delivery;
-    this.#note(process.name, shardId, () => `<- ${records.at(-1)?.sequenceNumber} ${outcome}`);
+    const { process, shardId, records, failed } = delivery;
+    const part = failed.size > 0 ? `, but for ${failed.size}` : "";
+    this.#note(
+      process.name,
+      shardId,
+      () => `<- ${records.at(-1)?.sequenceNumber} ${outcome}${part}`,
+    );
+    if (failed.size > 0) this.#options.coverage.count("part of a batch failed");
     for (const checker of this.#options.checkers) checker.onReturn?.(delivery, outcome);
   }
 

@@ -337,6 +337,79 @@ export const MUTANTS: readonly Mutant[] = [
     to: "    if (this.#defect",
   },
   {
+    name: "of a batch that failed in part, all of it is tried again",
+    file: "runtime/batch_attempts.ts",
+    from: "this.#groups.push({ indexes: again,",
+    to: "this.#groups.push({ indexes: group.indexes,",
+  },
+  {
+    name: "a batch that failed in part is finished",
+    file: "runtime/batch_attempts.ts",
+    from:
+      "this.#finish(failedAt.size === 0 ? indexes : indexes.filter((index) => !failedAt.has(index)));",
+    to:
+      'this.#finish(indexes);\n    if (failedAt.size > 0 && result.kind === "returned") return [];',
+  },
+  {
+    name: "the second half of a batch comes first",
+    file: "runtime/batch_attempts.ts",
+    from:
+      "{ indexes: indexes.slice(middle), attempt },\n      { indexes: indexes.slice(0, middle), attempt },",
+    to:
+      "{ indexes: indexes.slice(0, middle), attempt },\n      { indexes: indexes.slice(middle), attempt },",
+  },
+  {
+    name: "the end of a shard leaves what is collected to its window",
+    file: "runtime/record_runner.ts",
+    from: "    this.#window.flush();\n    await this.#lanes.settled();",
+    to: "    this.#window.isOpen || await this.#lanes.settled();",
+  },
+  {
+    name: "what is left out by the filter is passed over what is in hand",
+    file: "runtime/record_runner.ts",
+    from:
+      "    this.#share({ read, records: records.filter(isLeft), numbers: numbers.filter(isLeft) });\n",
+    to: "    numbers.filter(isLeft).forEach((number) => this.#progress.finish(number));\n",
+  },
+  {
+    name: "records that are too old are passed without a word",
+    file: "runtime/record_attempts.ts",
+    from: "const outcome = await user.giveUpTooOld(processor, first, last);",
+    to:
+      'const outcome = "done" as string === "lost" ? await user.giveUpTooOld(processor, first, last) : "done";',
+  },
+  {
+    name: "whoever asks for room in memory gets it",
+    file: "core/buffer_shares.ts",
+    from: "const bytes = Math.min(ask.wanted, room);",
+    to: "const bytes = ask.wanted;",
+  },
+  {
+    name: "a turn that is over keeps its room in memory",
+    file: "runtime/record_runner.ts",
+    from: "    this.budget[Symbol.dispose]();\n",
+    to: "",
+  },
+  {
+    name: "put aside: a record is given up and goes nowhere",
+    file: "runtime/user_code.ts",
+    from: "if (failureDestination === undefined || mode.kind",
+    to: "if (failureDestination !== undefined || mode.kind",
+  },
+  {
+    name: "put aside: a record whose destination failed is passed",
+    file: "runtime/put_aside.ts",
+    from: "      const retryInMs = backoffMs(",
+    to: '      if (attempt > 1) return "done";\n      const retryInMs = backoffMs(',
+  },
+  {
+    name:
+      "put aside: a record that waits for its destination at the end of a turn counts as finished",
+    file: "runtime/record_attempts.ts",
+    from: 'return next === "stop" ? "recordFailed" : outcome;',
+    to: 'return next === "stop" ? "recordFailed" : "done";',
+  },
+  {
     name: "an aggregate of which a part is finished comes again from its beginning",
     file: "runtime/user_records.ts",
     from: "let place = isBegun ? (after.subSequenceNumber ?? -1) + 1 : 0;",

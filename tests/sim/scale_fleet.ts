@@ -222,6 +222,7 @@ export class ScaleFleet {
       onGetRecords: () => {},
       onBatch: () => {},
       onOpen: () => {},
+      onClose: () => {},
       onTableRead: () => {},
     };
     const ports = {
@@ -235,6 +236,7 @@ export class ScaleFleet {
     const worker = new Worker({
       workerId: name,
       streamName: "stream",
+      appName: "sim",
       version: "sim",
       config,
       clock,

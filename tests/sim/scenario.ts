@@ -82,6 +82,8 @@ export interface ProcessorHabits {
   readonly slow: number;
   readonly slowMsMax: number;
   readonly throws: number;
+  /** Probability that a batch that fails does not throw, but says which records failed. */
+  readonly partial: number;
   readonly mode: { readonly kind: "retryAndSkip" | "retryAndStop"; readonly retries: number };
   /** What a directed case has instead of chance. */
   readonly behaviour?: Behaviour;
@@ -122,8 +124,14 @@ export interface Scenario {
   readonly iteratorMs: number;
   /** Whether the monotonic clock of a process that stands still does so too, as on a suspended machine. */
   readonly isSuspended: boolean;
+  /** The payload of each record, in bytes. */
+  readonly recordBytes: number;
+  /** Whether records that are given up go into a failure destination, which fails now and then. */
+  readonly hasDestination: boolean;
   readonly happenings: Happenings;
   readonly processor: ProcessorHabits;
+  /** Part of the records that the app's filter leaves out. */
+  readonly filtered: number;
 }
 
 const MINUTE = 60_000;
@@ -135,6 +143,9 @@ const STUCK = 0.08;
 const RESHARDY = 0.12;
 /** In how many seeds namesakes start all the time while replies are lost. */
 const TWINNED = 0.08;
+/** In how many seeds there is room in memory for few of the records that come. */
+const CRAMPED = 0.15;
+const CRAMPED_RECORD_BYTES = 50_000;
 /** Iterators expire after 5 minutes: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetShardIterator.html */
 const ITERATOR_MS = 5 * MINUTE;
 
@@ -156,6 +167,7 @@ export function makeScenario(seed: number): Scenario {
   const hasClockJumps = !isGentle && random.chance(0.3);
   const scenario: Scenario = {
     seed,
+    filtered: 0,
     workers: random.chance(LARGE_FLEET) ? random.whole(10, 14) : random.whole(1, isGentle ? 8 : 6),
     shards,
     shardsMax: shards + (isReshardy ? 80 : random.whole(0, random.chance(0.2) ? 40 : 12)),
@@ -181,6 +193,9 @@ export function makeScenario(seed: number): Scenario {
     iteratorMs: isGentle || random.chance(0.7) ? ITERATOR_MS : random.between(1_000, MINUTE),
     // Set back while it is suspended, a machine could not know how long it slept.
     isSuspended: !hasClockJumps && random.chance(0.5),
+    recordBytes: 8,
+    // A chance of its own: what other seeds mean does not depend on it.
+    hasDestination: new Prng(~seed).chance(0.5),
     happenings: drawHappenings(random.fork(), {
       isGentle,
       heartbeat,
@@ -190,8 +205,20 @@ export function makeScenario(seed: number): Scenario {
     }),
     processor: drawProcessor(random.fork(), { isGentle, heartbeat, isStuck }),
   };
-  const lanes = { ...scenario, config: { ...config, ...drawLanes(random.fork(), config) } };
-  if (isGentle || !random.chance(TWINNED)) return lanes;
+  const lanes = drawBatches({
+    ...scenario,
+    config: { ...config, ...drawLanes(random.fork(), config) },
+  });
+  if (isGentle) return lanes;
+  // A chance of its own, too.
+  if (new Prng(seed ^ 0x5bd1e995).chance(CRAMPED)) {
+    return {
+      ...lanes,
+      recordBytes: CRAMPED_RECORD_BYTES,
+      config: { ...lanes.config, maxBufferedBytes: 2 ** 20 },
+    };
+  }
+  if (!random.chance(TWINNED)) return lanes;
   // A namesake starts while it is open what became of a write: then whose row it is counts, not what it says.
   const { store, happenings } = lanes;
   return {
@@ -239,6 +266,41 @@ function drawLanes(random: Prng, { checkpointMode }: ReactoKinesixConfig): React
   return {
     concurrency: random.pick([2, 3, 16]),
     orderBy: random.chance(0.2) ? "none" : "partitionKey",
+  };
+}
+
+/** What was added later is drawn by itself: so the other seeds mean what they meant. */
+function drawBatches(scenario: Scenario): Scenario {
+  const random = new Prng(scenario.seed ^ 0x5bd1e995);
+  const { config, processor, isGentle } = scenario;
+  const isBatch = processor.kind === "batch";
+  const heartbeat = config.heartbeat ?? 30_000;
+  const batches: ReactoKinesixConfig = {
+    bisectBatchOnError: random.chance(0.5),
+    batchSize: random.pick([2, 5, 100, 10_000]),
+    maxBatchSize: random.pick([3, 20, 1_000]),
+    batchWindow: random.chance(0.4) ? Math.round(random.between(100, 2 * heartbeat)) : 0,
+  };
+  const maxRecordAge = Math.round(random.between(0.2, 10) * MINUTE);
+  return {
+    ...scenario,
+    // Of batches of one record there is nothing to be learnt.
+    recordsPerSecond: isBatch
+      ? Math.max(scenario.recordsPerSecond, random.between(2, 8))
+      : scenario.recordsPerSecond,
+    config: {
+      ...config,
+      ...isBatch && batches,
+      ...!isGentle && random.chance(0.2) && { maxRecordAge },
+    },
+    processor: {
+      ...processor,
+      partial: isBatch && random.chance(0.6) ? random.between(0.3, 1) : 0,
+      throws: isBatch && !isGentle && random.chance(0.7)
+        ? random.between(0.05, 0.4)
+        : processor.throws,
+    },
+    filtered: random.chance(0.2) ? random.between(0.1, 0.9) : 0,
   };
 }
 
@@ -315,6 +377,7 @@ function drawProcessor(
       ? random.between(60, 120) * heartbeat
       : random.between(1_000, random.chance(0.4) ? 60 * heartbeat : 4 * heartbeat),
     throws,
+    partial: 0,
     mode: {
       kind: random.chance(0.7) ? "retryAndSkip" : "retryAndStop",
       retries: random.whole(0, 3),

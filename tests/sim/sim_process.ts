@@ -8,7 +8,9 @@
 
 import type { ResolvedConfig } from "../../src/core/config.ts";
 import type { AppFact } from "../../src/events.ts";
+import type { FailureDestination } from "../../src/ports.ts";
 import type {
+  BatchResult,
   KinesisRecord,
   ProcessContext,
   ProcessorSource,
@@ -27,7 +29,7 @@ import {
   SimRandom,
   SimStreamSource,
 } from "./sim_ports.ts";
-import type { SimStream } from "./sim_stream.ts";
+import type { SimRecord, SimStream } from "./sim_stream.ts";
 import type { SimTable } from "./sim_table.ts";
 import type { Prng, World } from "./world.ts";
 
@@ -44,10 +46,11 @@ export interface ProcessOptions {
   readonly toTable: SimNetwork;
   readonly toStream: SimNetwork;
   readonly habits: ProcessorHabits;
+  readonly failureDestination: FailureDestination | undefined;
   readonly isFaulty: () => boolean;
   readonly isTorn: () => boolean;
   readonly staleMs: () => number;
-  readonly scenario: Pick<Scenario, "hasChildren" | "tableReadyMs" | "iteratorMs">;
+  readonly scenario: Pick<Scenario, "hasChildren" | "tableReadyMs" | "iteratorMs" | "filtered">;
   /** Sees what passes the ports. */
   readonly observer: (process: SimProcess) => PortObserver;
   readonly onFact: (process: SimProcess, fact: AppFact) => void;
@@ -112,6 +115,7 @@ export class SimProcess implements PortHost {
     this.worker = new Worker({
       workerId,
       streamName: "stream",
+      appName: "sim",
       version: "sim",
       config,
       clock: this.#clock,
@@ -120,7 +124,19 @@ export class SimProcess implements PortHost {
       source: this.#source,
       emit: (fact) => options.onFact(this, fact),
       processor: this.makeProcessor(),
+      ...scenario.filtered > 0 && { filter: (record) => this.#isWanted(record) },
+      failureDestination: options.failureDestination,
     });
+  }
+
+  /** Of a record that is left out nobody hears; it is the same ones for everybody. */
+  #isWanted({ sequenceNumber, subSequenceNumber }: KinesisRecord): boolean {
+    const { stream, scenario } = this.#options;
+    const record = stream.record(sequenceNumber, subSequenceNumber);
+    if (record === undefined || (record.index * 7919) % 100 >= scenario.filtered * 100) return true;
+    record.isFinished = true;
+    record.isPassed = true;
+    return false;
   }
 
   get isLive(): boolean {
@@ -175,14 +191,19 @@ export class SimProcess implements PortHost {
         processBatch: (records, context) => this.#process(records, context, habits),
       };
     }
-    return { ...common, process: (record, context) => this.#process([record], context, habits) };
+    // A record alone fails by a throw.
+    return {
+      ...common,
+      process: (record, context) =>
+        this.#process([record], context, { ...habits, partial: 0 }) as void | Promise<void>,
+    };
   }
 
   #process(
     records: readonly KinesisRecord[],
     context: ProcessContext,
     habits: ProcessorHabits,
-  ): void | Promise<void> {
+  ): void | BatchResult | Promise<void | BatchResult> {
     const { random, config, stream, isFaulty, onDelivery } = this.#options;
     const delivery: Delivery = {
       process: this,
@@ -193,6 +214,7 @@ export class SimProcess implements PortHost {
       records: records.flatMap(({ sequenceNumber, subSequenceNumber }) =>
         stream.record(sequenceNumber, subSequenceNumber) ?? []
       ),
+      failed: new Set(),
     };
     this.recordsInHand += 1;
     onDelivery(delivery);
@@ -201,26 +223,33 @@ export class SimProcess implements PortHost {
     const workMs = behaviour?.workMs?.(delivery) ??
       (isSlow ? random.between(0, habits.slowMsMax) : random.between(0, habits.workMsMax));
     const fails = behaviour?.fails?.(delivery) ?? (isFaulty() && random.chance(habits.throws));
-    if (workMs === 0 && config.checkpointMode === "auto") return this.#return(delivery, fails);
-    return this.#workAndReturn(delivery, context, { workMs, fails });
+    const isPart = fails && habits.partial > 0 && random.chance(habits.partial);
+    if (isPart) delivery.failed = new Set(delivery.records.filter(() => random.chance(0.3)));
+    const how = { workMs, fails: fails && !isPart };
+    if (workMs === 0 && config.checkpointMode === "auto") return this.#return(delivery, how.fails);
+    return this.#workAndReturn(delivery, context, how);
   }
 
   async #workAndReturn(
     delivery: Delivery,
     context: ProcessContext,
     options: { readonly workMs: number; readonly fails: boolean },
-  ): Promise<void> {
+  ): Promise<void | BatchResult> {
     const { config, random } = this.#options;
     await this.#work(options.workMs);
-    this.#return(delivery, options.fails);
-    if (config.checkpointMode === "manual" && random.chance(0.05)) await context.checkpoint();
+    const result = this.#return(delivery, options.fails);
+    const mayCheckpoint = config.checkpointMode === "manual" && delivery.failed.size === 0;
+    if (mayCheckpoint && random.chance(0.05)) await context.checkpoint();
+    return result;
   }
 
-  #return(delivery: Delivery, fails: boolean): void {
+  #return(delivery: Delivery, fails: boolean): void | BatchResult {
     this.recordsInHand -= 1;
     const outcome = delivery.signal.aborted ? "in vain" : fails ? "threw" : "finished";
     this.#options.onReturn(delivery, outcome);
     if (fails) throw new Error("a processor that fails");
+    // One that fails in no part says nothing.
+    if (delivery.failed.size > 0) return { failed: [...delivery.failed].map(nameOf) };
   }
 
   /** A user's work, which does not care for signals. */
@@ -229,4 +258,10 @@ export class SimProcess implements PortHost {
     this.#options.world.after(ms, resolve, this);
     return promise;
   }
+}
+
+function nameOf({ sequenceNumber, subSequenceNumber }: SimRecord): string {
+  return subSequenceNumber === undefined
+    ? sequenceNumber
+    : `${sequenceNumber}:${subSequenceNumber}`;
 }

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { heldBytes } from "../../src/core/byte_size.ts";
 import { type Checkpoint, compareCheckpoints } from "../../src/core/checkpoint.ts";
 import type { Batch, ShardInfo, SourceRecord } from "../../src/ports.ts";
 import { aggregate } from "../kpl.ts";
@@ -21,6 +22,8 @@ export interface SimRecord extends SourceRecord {
   readonly previous: SimRecord | null;
   /** Whether an attempt to process it succeeded, or it was skipped by policy. */
   isFinished: boolean;
+  /** Whether it is left out by the filter, or given up because of its age: it may never be handed to a processor. */
+  isPassed: boolean;
   /** How often it was handed to a processor as a first attempt. */
   deliveries: number;
 }
@@ -49,6 +52,8 @@ const PAYLOAD = new Uint8Array(8);
 /** A stream of shards. */
 export class SimStream {
   readonly shards: SimShard[] = [];
+  /** What its largest record counts for in memory. */
+  heldBytesMax: number = heldBytes({ data: PAYLOAD, partitionKey: "" });
   readonly #byId = new Map<string, SimShard>();
   #open: readonly SimShard[] | undefined;
   readonly #last = new Map<string, SimRecord>();
@@ -186,9 +191,11 @@ export class SimStream {
       index: shard.records.length,
       previous: this.#last.get(partitionKey) ?? null,
       isFinished: false,
+      isPassed: false,
       deliveries: 0,
     };
     shard.records.push(record);
+    this.heldBytesMax = Math.max(this.heldBytesMax, heldBytes(packed ?? source));
     this.#last.set(partitionKey, record);
     this.#records.set(`${sequenceNumber}:${subSequenceNumber}`, record);
     return record;

@@ -52,6 +52,8 @@ const QUIET: Scenario = {
   tableReadyMs: 0,
   iteratorMs: 5 * MINUTE,
   isSuspended: false,
+  recordBytes: 8,
+  hasDestination: false,
   happenings: {
     crash: 0,
     pause: 0,
@@ -67,12 +69,14 @@ const QUIET: Scenario = {
     outage: 0,
     order: 0,
   },
+  filtered: 0,
   processor: {
     kind: "record",
     workMsMax: 20,
     slow: 0,
     slowMsMax: 0,
     throws: 0,
+    partial: 0,
     mode: { kind: "retryAndSkip", retries: 2 },
   },
 };

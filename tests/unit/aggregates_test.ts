@@ -62,6 +62,7 @@ Deno.test("aggregates: each record in one is delivered by itself, with its own k
       shardId: "s",
       records: 5,
       bytes: 11,
+      filtered: 0,
       millisBehindLatest: 42,
       processMs: 0,
     },
@@ -193,7 +194,12 @@ Deno.test("aggregates: one record in them is tried again and skipped by itself, 
   const place = { shardId: "s", sequenceNumber: "2", subSequenceNumber: 1 };
   const failed = bench.told("record_failed").map(({ error: _, ...fact }) => fact);
   assertEquals(failed, [1, 2].map((attempt) => ({ type: "record_failed", ...place, attempt })));
-  assertEquals(bench.told("record_skipped"), [{ type: "record_skipped", ...place, attempts: 2 }]);
+  assertEquals(bench.told("record_skipped"), [{
+    type: "record_skipped",
+    ...place,
+    attempts: 2,
+    reason: "failed",
+  }]);
 });
 
 Deno.test("aggregates: a record that stops its shard leaves the position before it, within the aggregate or not", async () => {

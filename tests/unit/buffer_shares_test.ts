@@ -182,3 +182,13 @@ Deno.test("buffer shares: whatever comes, everybody has a turn", () => {
     { numRuns: 1_000 },
   );
 });
+
+Deno.test("buffer shares: with more held than there is, who holds nothing may still begin, and nobody else goes on", () => {
+  const readers = new Readers(100, 10); // 5 each, and 50 for all.
+  readers.shares.change(readers.share(0), 130);
+  readers.ask(1, 40, 3);
+  assertEquals(readers.serve(), [[1, 3]]);
+  readers.ask(1, 40, 1);
+  readers.ask(2, 40, 6);
+  assertEquals(readers.serve(), []);
+});

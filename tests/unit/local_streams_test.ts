@@ -159,9 +159,9 @@ Deno.test("tags are kept, listed and removed", () => {
   });
 });
 
-Deno.test("an operation that is not there is refused, as enhanced fan-out is", () => {
+Deno.test("an operation that is not there is refused", () => {
   const kinesis = kinesisWithStream(1);
-  assertEquals(kinesis.errorOf("RegisterStreamConsumer"), "UnknownOperationException");
+  assertEquals(kinesis.errorOf("EnableEnhancedMonitoring"), "UnknownOperationException");
   assertEquals(kinesis.errorOf("toString"), "UnknownOperationException");
 });
 

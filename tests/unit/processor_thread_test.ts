@@ -10,6 +10,7 @@ import {
   type ToThread,
   type Work,
 } from "../../src/sandbox/protocol.ts";
+import { workerPort } from "../../src/sandbox/thread_port.ts";
 import { settled, VirtualClock } from "../virtual_clock.ts";
 
 /** A Worker that does as the test says. */
@@ -56,6 +57,7 @@ class Stage {
   readonly workers: FakeWorker[] = [];
   readonly strays: unknown[] = [];
   readonly checkpoints: unknown[] = [];
+  leftBehind = 0;
   /** What a Worker does first. */
   onStart: (worker: FakeWorker) => void = (worker) => worker.say({ kind: "ready", methods: [] });
   readonly deps: ThreadPlaceDeps;
@@ -66,13 +68,14 @@ class Stage {
       settings: { processTimeout, checkpointMode: "manual", isSandboxed: false },
       loadTimeoutMs: 60_000,
       prepare: async () => {},
-      startWorker: (settings) => {
+      open: (settings, listener) => {
         const worker = new FakeWorker(settings);
         this.workers.push(worker);
         queueMicrotask(() => this.onStart(worker));
-        return worker as unknown as Worker;
+        return workerPort(worker as unknown as Worker, listener);
       },
       onStray: (error) => this.strays.push(error),
+      onLeftBehind: () => this.leftBehind += 1,
       onCheckpoint: (...request) => {
         this.checkpoints.push(request);
         return request[0] === "lost" ? Promise.reject(new Error("lost")) : Promise.resolve();
@@ -93,6 +96,7 @@ class Stage {
   }
 }
 
+const until = new AbortController().signal;
 const DISPOSE: Work = { kind: "dispose" };
 
 /** How a call ended. */
@@ -112,7 +116,7 @@ Deno.test("thread: of the calls that stand still the one whose code runs is to b
   const progress = new Progress();
   const calls = [
     fate(thread.call(0, DISPOSE)),
-    fate(thread.call(0, DISPOSE, { progress })),
+    fate(thread.call(0, DISPOSE, { run: { progress, until } })),
     fate(thread.call(0, DISPOSE)),
   ];
   stage.worker.isBlocked = true;
@@ -121,6 +125,7 @@ Deno.test("thread: of the calls that stand still the one whose code runs is to b
   await stage.clock.advance(3_000);
   assertEquals(await Promise.all(calls), ["ended 0", "to blame 7", "ended 0"]);
   assert(stage.worker.isTerminated);
+  assertEquals(stage.leftBehind, 1, "what blocks it may go on");
 });
 
 Deno.test("thread: if nobody knows whose code runs, all that stand still are to blame", async () => {
@@ -142,7 +147,7 @@ Deno.test("thread: a thread that answers is left alone, and one whose code has s
   assert(!stage.worker.isTerminated, "it waits for something");
   stage.worker.isBlocked = true;
   const progress = new Progress();
-  void fate(thread.call(0, DISPOSE, { progress }));
+  void fate(thread.call(0, DISPOSE, { run: { progress, until } }));
   stage.worker.runs(2);
   for (let record = 1; record < 20; record++) {
     await stage.clock.advance(900);
@@ -233,7 +238,7 @@ Deno.test("thread: another one follows, ever later while each of them ends", asy
     const least = i === 0 ? 0 : Math.min(10_000, 100 * 2 ** (i - 1));
     assert(pause === least, `pause ${i}: ${pause}`);
   }
-  thread.close();
+  await thread.close();
 });
 
 Deno.test("thread: that none can be started is told, and waited for; no call fails because of it", async () => {
@@ -252,7 +257,7 @@ Deno.test("thread: that none can be started is told, and waited for; no call fai
   const [id = 0] = stage.worker.calls();
   stage.worker.say({ kind: "reply", id, value: 1 });
   assertEquals(await called, "answered");
-  thread.close();
+  await thread.close();
 });
 
 Deno.test("thread: closed, it ends its call and starts no other", async () => {
@@ -260,7 +265,7 @@ Deno.test("thread: closed, it ends its call and starts no other", async () => {
   const { thread, call } = place(stage);
   const called = call();
   await settled();
-  thread.close();
+  await thread.close();
   assertEquals(await called, "ended 0");
   assertEquals(await call(), "other");
   assertEquals(stage.workers.length, 1);

@@ -49,6 +49,17 @@ Deno.test("B4: after a change the next record gets the new processor, the record
   assertEquals(log, ["dispose first", "dispose second"]);
 });
 
+Deno.test("processors: one that comes after the end is disposed at once: nobody else would", async () => {
+  const log: string[] = [];
+  const facts: AppFact[] = [];
+  const processors = processorsOf(processor("first", log), (fact) => facts.push(fact));
+  await processors.close();
+  await processors.change(processor("late", log));
+  await processors.change(processor("later", log));
+  assertEquals(log, ["dispose first", "dispose late", "dispose later"]);
+  assertEquals(facts, [], "nothing was changed");
+});
+
 Deno.test("processors: an idle shard lets go of the old processor at once", async () => {
   const log: string[] = [];
   const processors = processorsOf(processor("first", log));

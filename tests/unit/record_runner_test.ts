@@ -48,6 +48,7 @@ Deno.test("record runner: records are processed in order, each with what it need
       shardId: "s",
       records: 2,
       bytes: 2,
+      filtered: 0,
       millisBehindLatest: 42,
       processMs: 0,
     },

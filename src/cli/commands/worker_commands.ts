@@ -19,9 +19,11 @@ import {
   STREAM,
   TABLE_SETTINGS,
 } from "../common_flags.ts";
+import { FAILURE_PLACE } from "../failure_flags.ts";
 import { matching, oneOf } from "../flags.ts";
 import { HTTP_FLAGS } from "../http/http_flags.ts";
 import { LOG_LEVEL_FLAG } from "../log_level.ts";
+import { FILTER } from "../pattern_filter.ts";
 import { PROCESSOR_FLAGS } from "../processor_flags.ts";
 import { THREAD_FLAGS } from "../thread_flags.ts";
 
@@ -49,8 +51,17 @@ export const RUN: Command = {
       accepts: matching(/^[^\p{Cc}]{1,128}$/u, "1 to 128 characters"),
       isInEnvironment: true,
     },
+    FILTER,
     ...THREAD_FLAGS,
     ...HTTP_FLAGS,
+    {
+      name: "on-failure",
+      placeholder: "PLACE",
+      doc:
+        "put records that are given up here, whole, for kinesix redrive: file:PATH or kinesis:STREAM",
+      accepts: FAILURE_PLACE,
+      isInEnvironment: true,
+    },
     REGION,
     ENDPOINT,
     KINESIS_ENDPOINT,

@@ -7,7 +7,7 @@
  */
 
 import type { ReactoKinesixApp } from "../../app.ts";
-import { formatDuration } from "../../core/duration.ts";
+import { roundDuration } from "../../core/duration.ts";
 import { messageOf } from "../../errors.ts";
 import {
   ClusterHealth,
@@ -148,7 +148,7 @@ class CachedHealth {
         kind: "stalled",
         shardId,
         reason: `a batch has been in the processor's hands for ${
-          formatDuration(Math.round(inHandMs / 1_000) * 1_000)
+          roundDuration(inHandMs)
         }; worker ${app.workerId} has it`,
       }));
   }

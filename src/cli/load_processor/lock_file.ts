@@ -13,6 +13,7 @@ import { LoadError, naming } from "./load_error.ts";
 import type { ModuleGraph } from "./module_graph.ts";
 import type { LockOptions } from "./options.ts";
 import { isRemote } from "./policy.ts";
+import { replaceFile } from "./replace_file.ts";
 
 const VERSION = 1;
 
@@ -142,7 +143,8 @@ export class LockFile {
       ),
     };
     try {
-      await Deno.writeTextFile(this.#options.path, `${JSON.stringify(content, null, 2)}\n`);
+      const text = `${JSON.stringify(content, null, 2)}\n`;
+      await replaceFile(this.#options.path, new TextEncoder().encode(text), 0o644);
     } catch (error) {
       throw new LoadError(
         `Cannot write --lock "${shorten(this.#options.path)}": ${messageOf(error)}`,

@@ -11,6 +11,7 @@ import { messageOf } from "../../errors.ts";
 import { shorten } from "../flags.ts";
 import { sha256 } from "./integrity.ts";
 import { LoadError } from "./load_error.ts";
+import { replaceFile } from "./replace_file.ts";
 
 /** What the cache knows of a URL. */
 export interface CachedModule {
@@ -104,9 +105,11 @@ export class ModuleCache {
     if (changed.length === 0) return;
     const entries = new Map([...isAddition ? this.#entries : [], ...fresh]);
     try {
-      for (const { bytes } of changed) await replace(this.#contentPath(await sha256(bytes)), bytes);
+      for (const { bytes } of changed) {
+        await replaceFile(this.#contentPath(await sha256(bytes)), bytes, 0o600);
+      }
       const list = JSON.stringify(Object.fromEntries(entries));
-      await replace(this.#listPath, new TextEncoder().encode(list));
+      await replaceFile(this.#listPath, new TextEncoder().encode(list), 0o600);
     } catch (error) {
       throw unusable(this.#folder, error);
     }
@@ -123,13 +126,6 @@ function unusable(folder: string, cause: unknown): LoadError {
       `written, or leave the flag out`,
     { cause },
   );
-}
-
-/** At once, for workers that share the folder. */
-async function replace(path: string, bytes: Uint8Array): Promise<void> {
-  const temporary = `${path}.${crypto.randomUUID()}`;
-  await Deno.writeFile(temporary, bytes, { mode: 0o600, createNew: true });
-  await Deno.rename(temporary, path);
 }
 
 async function readList(path: string): Promise<ReadonlyMap<string, Entry>> {

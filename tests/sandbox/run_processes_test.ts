@@ -1,0 +1,141 @@
+// Owns: what is left of a worker's threads and processes while it runs, and when it ended: nothing that burns, nothing that lives.
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import type { CliProcess } from "../cli/cli_testing.ts";
+import { coresUsedBy, descendantsOf, HAS_PROC, isAlive } from "./process_tree.ts";
+import { eventsOf, processed, runWorker, startStack } from "./run_testing.ts";
+
+const SKIP = `getErrorHandlingMode: () => ({ kind: "retryAndSkip", retries: 0 })`;
+
+function processTest(name: string, fn: () => Promise<void>): void {
+  Deno.test({ name, ignore: !HAS_PROC, fn });
+}
+
+async function until(claim: string, holds: () => boolean): Promise<void> {
+  for (const end = Date.now() + 20_000; !holds();) {
+    if (Date.now() > end) throw new Error(`not in time: ${claim}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** Waits until it has processed some records, and gives the processes below it. */
+async function childrenWhenProcessed(
+  worker: CliProcess,
+  records: number,
+): Promise<readonly number[]> {
+  await worker.until((lines) => processed(lines) === records);
+  return descendantsOf(worker.pid);
+}
+
+processTest(
+  "run --sandbox: after endless loops the records go by their policy, the others go on, and nothing burns",
+  async () => {
+    await using stack = await startStack(["1", "loop", "2", "wait", "3"]);
+    await using worker = runWorker(
+      stack,
+      `export default { async process(record) {
+        if (record.text() === "loop") for (;;);
+        await new Promise((done) => setTimeout(done, 1));
+        if (record.text() === "wait") for (;;); }, ${SKIP} }`,
+      ["--sandbox", "--process-timeout=500ms"],
+    );
+    assertEquals((await childrenWhenProcessed(worker, 5)).length, 1);
+    const events = eventsOf(worker.stdout);
+    assertEquals(events.filter(({ type }) => type === "record_skipped").length, 2);
+    const used = await coresUsedBy(worker.pid, 2_000);
+    assert(used < 0.5, `${used} cores are in use`);
+    worker.kill("SIGTERM");
+    assertEquals(await worker.ended(), 0, worker.stderr.join("\n"));
+  },
+);
+
+for (
+  const [how, signals] of [
+    ["SIGTERM", ["SIGTERM"]],
+    ["kill -9", ["SIGKILL"]],
+    ["two SIGTERM", ["SIGTERM", "SIGTERM"]],
+  ] as const
+) {
+  processTest(
+    `run --sandbox: ${how} leaves no process behind, not even one in an endless loop`,
+    async () => {
+      await using stack = await startStack(["1", "2", "3"]);
+      await using worker = runWorker(
+        stack,
+        `export default { process() {
+        setTimeout(() => { console.log("looping"); for (;;); }, 1_000) } }`,
+        ["--sandbox", "--threads=2", "--process-timeout=1h", "--shutdown-timeout=2s"],
+      );
+      const children = await childrenWhenProcessed(worker, 3);
+      assertEquals(children.length, 2);
+      await until("a loop", () => worker.stderr.includes("looping"));
+      for (const signal of signals) worker.kill(signal);
+      await worker.ended();
+      await until("they are gone", () => !children.some(isAlive));
+    },
+  );
+}
+
+processTest(
+  "run --sandbox: a signal to all processes at once, as service managers and terminals send it, is a clean stop",
+  async () => {
+    await using stack = await startStack(["1", "2", "3"]);
+    await using worker = runWorker(
+      stack,
+      `let n = 0;
+    export default {
+      async process() {
+        console.log("begin " + (n += 1));
+        await new Promise((done) => setTimeout(done, 1_000));
+        console.log("end") } }`,
+      ["--sandbox"],
+    );
+    await until("it begins", () => worker.stderr.includes("begin 1"));
+    for (const pid of [...descendantsOf(worker.pid), worker.pid]) Deno.kill(pid, "SIGTERM");
+    assertEquals(await worker.ended(), 0, worker.stderr.join("\n"));
+    const begun = worker.stderr.filter((line) => line.startsWith("begin")).length;
+    assertEquals(worker.stderr.filter((line) => line === "end").length, begun);
+    assert(begun <= 2, "one in each shard");
+  },
+);
+
+processTest("run --sandbox: the worker's secrets are not in its process", async () => {
+  await using stack = await startStack(["1"]);
+  await using worker = runWorker(
+    stack,
+    `export default { process() { Deno.env.get("API_KEY") } }`,
+    ["--sandbox", "--sandbox-allow-env=API_KEY,OTHER"],
+    { env: { AWS_SECRET_ACCESS_KEY: "the secret", MY_TOKEN: "secret", API_KEY: "given" } },
+  );
+  const [child] = await childrenWhenProcessed(worker, 1);
+  const environment = (await Deno.readTextFile(`/proc/${child}/environ`)).split("\0");
+  assert(environment.includes("API_KEY=given"));
+  for (const variable of environment) assert(!variable.includes("secret"), variable);
+  worker.kill("SIGTERM");
+  assertEquals(await worker.ended(), 0);
+  assertEquals(eventsOf(worker.stdout).filter(({ type }) => type === "record_failed"), []);
+});
+
+processTest(
+  "run --threads: endless loops on all cores end the worker with 1, once the policy has dealt with the record",
+  async () => {
+    const cores = navigator.hardwareConcurrency;
+    await using stack = await startStack(["1", "2", "3"]);
+    const processor = `export default {
+    process(record) { if (record.text() === "2") for (;;); },
+    getErrorHandlingMode: () => ({ kind: "retryAndSkip", retries: ${cores} }) }`;
+    const flags = ["--threads=1", "--process-timeout=300ms"];
+    await using worker = runWorker(stack, processor, flags);
+    assertEquals(await worker.ended(), 1);
+    assertMatch(worker.stderr.join("\n"), /Cannot go on in this process: \d+ threads/);
+    const types = eventsOf(worker.stdout).map(({ type }) => type);
+    assertEquals(types.filter((type) => type === "record_failed").length, cores + 1);
+    assert(types.indexOf("record_skipped") < types.indexOf("shard_released"));
+    await using next = runWorker(stack, processor, flags);
+    await next.until((lines) => eventsOf(lines).some(({ type }) => type === "shard_claimed"));
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    next.kill("SIGTERM");
+    assertEquals(await next.ended(), 0);
+    const again = eventsOf(next.stdout).filter(({ type }) => type === "record_failed");
+    assertEquals(again, [], "the next one does not meet it again");
+  },
+);
