@@ -18,6 +18,7 @@ import { systemClock, systemRandom } from "./adapters/system.ts";
 import { defaultWorkerId } from "./adapters/worker_identity.ts";
 import { checkInitialPosition } from "./core/config_checks.ts";
 import { type ReactoKinesixConfig, resolveConfig, type ResolvedConfig } from "./core/config.ts";
+import { checkNames, checkWorkerId } from "./core/names.ts";
 import { type ClusterStatus, clusterStatus } from "./core/status.ts";
 import { EventHub, type EventListener, type ListenerOptions } from "./event_hub.ts";
 import { toEventError } from "./errors.ts";
@@ -335,11 +336,6 @@ export class ReactoKinesixApp implements AsyncDisposable {
 
 /** Every shard reads on a connection of its own; the handler opens no more than are used. */
 const SOCKETS_MAX = 10_000;
-const NAME = /^[A-Za-z0-9_.-]+$/;
-/** DynamoDB table names have up to 255 characters, of which the suffix may take 200. */
-const APP_NAME_MAX = 55;
-const STREAM_NAME_MAX = 128;
-const WORKER_ID_MAX = 128;
 
 interface World extends Required<Ports> {
   readonly emit: EventSink;
@@ -383,31 +379,4 @@ async function openStream(
   }
   const { KinesisFanOutSource } = await import("./adapters/kinesis_fan_out.ts");
   return new KinesisFanOutSource({ ...options, client, eventStreams: await aws.eventStreams() });
-}
-
-function checkNames(options: ClusterOptions): Pick<ClusterOptions, "appName" | "streamName"> {
-  return {
-    appName: checkName("appName", options.appName, APP_NAME_MAX),
-    streamName: checkName("streamName", options.streamName, STREAM_NAME_MAX),
-  };
-}
-
-function checkName(option: string, name: unknown, max: number): string {
-  if (typeof name === "string" && NAME.test(name) && name.length <= max) return name;
-  throw new RangeError(
-    `Cannot use ${option} ${
-      JSON.stringify(name)?.slice(0, 150)
-    }: it must be 1 to ${max} letters, ` +
-      `digits, "_", "-" or "."`,
-  );
-}
-
-function checkWorkerId(workerId: unknown): string {
-  // No control characters: the name goes into logs and on to terminals.
-  const isPrintable = typeof workerId === "string" && /^[^\p{C}]+$/u.test(workerId);
-  if (isPrintable && workerId.length <= WORKER_ID_MAX) return workerId;
-  throw new RangeError(
-    `Cannot use workerId ${JSON.stringify(workerId)?.slice(0, 150)}: it must be 1 to ` +
-      `${WORKER_ID_MAX} printable characters`,
-  );
 }

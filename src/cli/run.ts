@@ -13,8 +13,9 @@ import { messageOf, toEventError } from "../errors.ts";
 import type { AppFact } from "../events.ts";
 import { connection } from "./connection.ts";
 import { type EventLog, openJsonLog, openPrettyLog } from "./event_log.ts";
-import { type HttpAddress, httpAddress } from "./http/http_flags.ts";
-import type { HttpServer } from "./http/server.ts";
+import { healthLimits } from "./http/health_flags.ts";
+import { httpAddress, isLoopbackAddress } from "./http/http_flags.ts";
+import type { WorkerServer, WorkerServerOptions } from "./http/worker_server.ts";
 import { LeftBehind } from "./left_behind.ts";
 import { fetchGraph } from "./load_processor/graph.ts";
 import { type LoadedProcessor, startProcessor } from "./load_processor/load_processor.ts";
@@ -36,6 +37,7 @@ import {
 } from "./stop_signals.ts";
 import { sayError, type Terminal } from "./terminal.ts";
 import { planThreads } from "./thread_flags.ts";
+import { openTelemetryOutputs, type TelemetryOutputs } from "./telemetry_outputs.ts";
 import { UsageError } from "./usage_error.ts";
 import type { Values } from "./values.ts";
 import { loadedFact, ProcessorWatch } from "./watch_processor.ts";
@@ -64,11 +66,19 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
   if (processing === undefined) return 0;
   try {
     const level = logLevel(values);
-    const log = isJson ? openJsonLog(terminal, level) : await openPrettyLog(terminal, level);
+    const lines = isJson ? openJsonLog(terminal, level) : await openPrettyLog(terminal, level);
+    const telemetry = await openTelemetryOutputs(values, terminal);
+    const log = telemetry.listening(lines);
     const workerId = values.text("worker-id");
     try {
-      const http = { address: httpAddress(values), token: values.text("http-token") };
-      return await runWorker({ signals, reloads, log, leftBehind, terminal, processing, http }, {
+      const http = {
+        address: httpAddress(values),
+        token: values.text("http-token"),
+        limits: healthLimits(values),
+        metrics: telemetry.metrics,
+      };
+      const own = { signals, reloads, log, leftBehind, terminal, processing, http, telemetry };
+      return await runWorker(own, {
         ...connection(values, terminal, ["kinesis", "dynamodb"]),
         ...workerId !== undefined && { workerId },
         appName: values.need("app"),
@@ -153,31 +163,36 @@ interface Surroundings {
   readonly terminal: Terminal;
   readonly processing: Processing;
   readonly http: Http;
+  readonly telemetry: TelemetryOutputs;
 }
 
-/** Who answers HTTP where. */
-interface Http {
-  /** Undefined: nobody does. */
-  readonly address: HttpAddress | undefined;
-  readonly token: string | undefined;
-}
+/** Where HTTP is answered, if anywhere, and the token of those who may change something. */
+type Http = Pick<WorkerServerOptions, "token" | "limits" | "metrics"> & {
+  readonly address: WorkerServerOptions["address"] | undefined;
+};
 
 async function runWorker(
-  { signals, reloads, log, leftBehind, terminal, processing, http }: Surroundings,
+  { signals, reloads, log, leftBehind, terminal, processing, http, telemetry }: Surroundings,
   options: AppOptions,
 ): Promise<number> {
   using strays = catchStrays();
+  const loaded = http.address && await import("./http/worker_server.ts");
   await using app = await startUnless(signals.signal, options);
   if (app === undefined) return 0;
   const { workerId } = app;
-  const tell = (fact: AppFact): void =>
-    log.onEvent({ ...fact, time: new Date().toISOString(), workerId });
+  await using _measured = telemetry.measure(app);
+  await using server = loaded &&
+    openServer(loaded, app, { http, options, processing, terminal, look: () => watch?.lookNow() });
+  const tell = (fact: AppFact): void => {
+    const event = { ...fact, time: new Date().toISOString(), workerId };
+    log.onEvent(event);
+    server?.onEvent(event);
+  };
   processing.tellStray = (error) => {
     const told = toEventError(error);
     tell({ type: "processor_failed", shardId: null, operation: "background", error: told });
   };
   await using watch = watchUnlessNever(app, processing, tell);
-  await using _server = await serveUnlessNowhere(http, terminal);
   tell(loadedFact(processing.first));
   reloads?.follow(() => watch?.lookNow());
   const trouble = await Promise.race([
@@ -198,15 +213,33 @@ async function runWorker(
   return trouble === undefined ? 0 : 1;
 }
 
-async function serveUnlessNowhere(
-  { address, token }: Http,
-  terminal: Terminal,
-): Promise<HttpServer | undefined> {
-  if (address === undefined) return undefined;
-  const { serveHttp } = await import("./http/server.ts");
-  const onError = (error: unknown): void => sayError(error, terminal);
-  const server = serveHttp({ address, token, routes: [], onError });
+/** Answers HTTP; in the same turn in which the worker runs, so that no event of its start is missed. */
+function openServer(
+  { WorkerServer }: typeof import("./http/worker_server.ts"),
+  app: ReactoKinesixApp,
+  { http, options, processing, terminal, look }: {
+    readonly http: Http;
+    readonly options: AppOptions;
+    readonly processing: Processing;
+    readonly terminal: Terminal;
+    readonly look: () => void;
+  },
+): WorkerServer | undefined {
+  if (http.address === undefined) return undefined;
+  const server = new WorkerServer({
+    ...http,
+    app,
+    cluster: options,
+    address: http.address,
+    lookForProcessor: processing.intervalMs === undefined ? undefined : look,
+    onError: (error) => sayError(error, terminal),
+  });
   terminal.say(`listening on ${server.url}`);
+  if (!isLoopbackAddress(http.address)) {
+    terminal.say(
+      "note: other machines reach this address too; everything but changes is open to them",
+    );
+  }
   return server;
 }
 

@@ -7,8 +7,8 @@
  */
 
 import type { ReactoKinesixApp } from "../app.ts";
-import type { AppEvent } from "../events.ts";
 import { AppMetrics } from "../telemetry/app_metrics.ts";
+import type { EventLog } from "./event_log.ts";
 import { type Flag, oneOf } from "./flags.ts";
 import type { Terminal } from "./terminal.ts";
 import type { Values } from "./values.ts";
@@ -28,8 +28,8 @@ const EMF_EVERY_MS = 60_000;
 /** The numbers of a worker, and where they go. */
 export interface TelemetryOutputs {
   readonly metrics: AppMetrics;
-  /** Is told every event. */
-  readonly onEvent: (event: AppEvent) => void;
+  /** A log whose events are counted too. */
+  listening(log: EventLog): EventLog;
   /** Measures the app from now on, as long as the result is not disposed. */
   measure(app: ReactoKinesixApp): AsyncDisposable;
 }
@@ -52,7 +52,13 @@ export async function openTelemetryOutputs(
     : undefined;
   return {
     metrics,
-    onEvent: (event) => metrics.add(event),
+    listening: (log) => ({
+      ...log,
+      onEvent(event) {
+        log.onEvent(event);
+        metrics.add(event);
+      },
+    }),
     measure(app) {
       metrics.measure(app);
       // A reader of stdout that went away is told of by the log.

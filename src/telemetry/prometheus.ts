@@ -68,23 +68,23 @@ function show(
     registers: [registry],
   };
   if (metric.kind === "gauge") {
-    const shown: Gauge = new Gauge({
+    new Gauge({
       ...configuration,
       collect() {
-        shown.reset();
+        this.reset();
         for (const { labels, value } of metric.read(metrics)) {
-          shown.set({ ...common, ...labels }, value);
+          this.set({ ...common, ...labels }, value);
         }
       },
     });
     return;
   }
-  const shown: Counter = new Counter({
+  new Counter({
     ...configuration,
     collect() {
-      shown.reset();
+      this.reset();
       for (const { labels, value } of metric.read(metrics)) {
-        shown.inc({ ...common, ...labels }, value);
+        this.inc({ ...common, ...labels }, value);
       }
     },
   });

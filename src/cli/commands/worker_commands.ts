@@ -21,10 +21,12 @@ import {
 } from "../common_flags.ts";
 import { FAILURE_PLACE } from "../failure_flags.ts";
 import { matching, oneOf } from "../flags.ts";
+import { HEALTH_FLAGS } from "../http/health_flags.ts";
 import { HTTP_FLAGS } from "../http/http_flags.ts";
 import { LOG_LEVEL_FLAG } from "../log_level.ts";
 import { FILTER } from "../pattern_filter.ts";
 import { PROCESSOR_FLAGS } from "../processor_flags.ts";
+import { METRICS_FLAG } from "../telemetry_outputs.ts";
 import { THREAD_FLAGS } from "../thread_flags.ts";
 
 /** `kinesix run`. */
@@ -54,6 +56,8 @@ export const RUN: Command = {
     FILTER,
     ...THREAD_FLAGS,
     ...HTTP_FLAGS,
+    ...HEALTH_FLAGS,
+    METRICS_FLAG,
     {
       name: "on-failure",
       placeholder: "PLACE",
