@@ -86,12 +86,21 @@ async function answer(request: Request, options: RouterOptions): Promise<Respons
     const allow = found.map((route) => route.method).join(", ");
     return problem(405, `Cannot ${method.slice(0, 20)} here: only ${allow}`, { Allow: allow });
   }
-  const { headers, signal } = request;
-  if (route.method === "GET") return await route.handle({ url, headers, body: {}, signal });
+  const { headers } = request;
+  const given = (body: HttpRequest["body"]): HttpRequest => ({
+    url,
+    headers,
+    body,
+    // Deno warns of whoever asks for it.
+    get signal() {
+      return request.signal;
+    },
+  });
+  if (route.method === "GET") return await route.handle(given({}));
   const refusal = await refuse(request, options);
   if (refusal !== undefined) return refusal;
   const body = await readBody(request);
-  return body instanceof Response ? body : await route.handle({ url, headers, body, signal });
+  return body instanceof Response ? body : await route.handle(given(body));
 }
 
 /** DNS rebinding makes a browser ask this server under a name of its own, which only a page of that name may read. */
