@@ -44,12 +44,9 @@ export class Stack implements AsyncDisposable {
     this.kinesis.engine.call("PutRecords", { StreamName: STREAM, Records });
   }
 
-  /** The flags by which commands find the app. */
-  get flags(): readonly string[] {
-    return [
-      ...["--app", APP, "--stream", STREAM],
-      ...["--kinesis-endpoint", this.kinesis.url, "--dynamodb-endpoint", this.#dynamoDB],
-    ];
+  /** The flags by which commands find the state table. */
+  get tableFlags(): readonly string[] {
+    return ["--app", APP, "--stream", STREAM, "--dynamodb-endpoint", this.#dynamoDB];
   }
 
   /** Starts a worker; the source of its processor is that of a function `process`. */
@@ -61,7 +58,8 @@ export class Stack implements AsyncDisposable {
     const module = `export default { process: ${process} };`;
     const { flags = [], env = {} } = options;
     return new CliProcess([
-      ...["run", "--worker-id", workerId, "--log", "json", ...this.flags, ...SETTINGS],
+      ...["run", "--worker-id", workerId, "--log", "json", ...this.tableFlags, ...SETTINGS],
+      ...["--kinesis-endpoint", this.kinesis.url],
       ...["--processor", `data:text/javascript,${encodeURIComponent(module)}`, ...flags],
     ], { env });
   }
