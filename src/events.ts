@@ -55,7 +55,7 @@ export type AppFact =
     /** Up to when the shard was read before, by its last owner's clock, as an ISO time; absent if nobody knows. */
     readonly readUntil?: string;
   }
-  /** A batch of records was processed. It is empty when the reader has come to the tip of the shard. */
+  /** A batch of records was processed. An empty one tells how far the reader is; at the tip of the shard only the first one does. */
   | {
     readonly type: "batch_processed";
     readonly shardId: string;

@@ -23,6 +23,11 @@ export const METRICS_FLAG: Flag = {
   isInEnvironment: true,
 };
 
+/** Whether the runtime has put itself where OpenTelemetry looks for whoever exports; in an executable that is decided at its making. */
+function isExported(): boolean {
+  return Reflect.has(globalThis, Symbol.for("opentelemetry.js.api.1"));
+}
+
 const EMF_EVERY_MS = 60_000;
 
 /** The numbers of a worker, and where they go. */
@@ -46,6 +51,12 @@ export async function openTelemetryOutputs(
   if (terminal.env("OTEL_DENO") === "true") {
     const { exportToOpenTelemetry } = await import("../telemetry/open_telemetry.ts");
     exportToOpenTelemetry(metrics);
+    if (!isExported()) {
+      terminal.say(
+        "note: OTEL_DENO has no effect, since this executable was compiled without it; " +
+          "read /metrics of --http, or use --metrics emf",
+      );
+    }
   }
   const emf = values.text("metrics") === "emf"
     ? new (await import("../telemetry/emf.ts")).EmfMetrics(metrics)

@@ -355,8 +355,9 @@ export class RecordRunner {
   /** Of the empty batches at the tip of the shard only the first one is worth telling. */
   #tellBatch(read: Read): void {
     const { finished, filtered, finishedBytes, millisBehindLatest, takenAt } = read;
-    if (finished === 0 && this.#isTipTold) return;
-    this.#isTipTold = finished === 0;
+    const isTip = finished === 0 && millisBehindLatest === 0;
+    if (isTip && this.#isTipTold) return;
+    this.#isTipTold = isTip;
     this.#deps.emit({
       type: "batch_processed",
       shardId: this.#lease.shardId,
@@ -366,12 +367,11 @@ export class RecordRunner {
       millisBehindLatest,
       processMs: this.#deps.clock.monotonic() - takenAt,
     });
-    if (finished === 0 && millisBehindLatest === 0) this.#lease.caughtUp();
+    if (isTip) this.#lease.caughtUp();
   }
 
   #tellInHand(): void {
-    const [oldest] = this.#reads;
-    this.#lease.inHandSince = oldest?.takenAt;
+    this.#lease.inHandSince = this.#reads.values().next().value?.takenAt;
   }
 
   /** Ends all lanes, each after the record in hand. */
