@@ -10,9 +10,10 @@ import type { Ansis } from "ansis";
 import { formatDuration } from "../core/duration.ts";
 import type { AppEvent } from "../events.ts";
 import { batchText } from "./batch_text.ts";
-import { count, eventText, type Tone } from "./event_text.ts";
+import { count, type EventText, eventText, type Tone } from "./event_text.ts";
 import { Flood } from "./flood.ts";
 import { isLogged, type LogLevel } from "./log_level.ts";
+import { ShardMoves } from "./shard_moves.ts";
 import { OutputQueue } from "./output_queue.ts";
 import { printable, type Terminal, wantsColor } from "./terminal.ts";
 
@@ -105,6 +106,7 @@ export interface PrettyLogOptions {
 export class PrettyLog {
   readonly #options: PrettyLogOptions;
   readonly #flood = new Flood();
+  readonly #moves = new ShardMoves();
   #throughput: Throughput | null = null;
 
   constructor(options: PrettyLogOptions) {
@@ -118,12 +120,15 @@ export class PrettyLog {
     if (event.type === "batch_processed" && least === "info") this.#count(event);
     const said = eventText(event) ?? (isDetailed ? batchText(event) : undefined);
     if (!said || !isLogged(event, least)) return;
+    if (!isDetailed && this.#moves.add(event)) return;
+    this.#tellMoves();
     if (!isDetailed && !this.#flood.lets(event.type, this.#options.nowMs())) return;
-    this.#line(new Date(event.time), TONES[said.tone](this.#options.paint, printable(said.text)));
+    this.#say(event.time, said);
   }
 
   /** Tells the throughput, and what was held back, when it is time to. */
   tick(): void {
+    this.#tellMoves();
     this.#tellHeldBack(this.#flood.drain(this.#options.nowMs()));
     const throughput = this.#throughput;
     if (!throughput) return;
@@ -135,6 +140,7 @@ export class PrettyLog {
 
   /** Tells the throughput since the last time, if there was any, and what was held back. */
   summarize(): void {
+    this.#tellMoves();
     this.#tellHeldBack(this.#flood.drain(Infinity));
     const throughput = this.#throughput;
     if (!throughput) return;
@@ -153,6 +159,14 @@ export class PrettyLog {
         count(millisBehind.size, "shard")
       }, ${behind}`,
     );
+  }
+
+  #tellMoves(): void {
+    for (const move of this.#moves.drain()) this.#say(move.time, move);
+  }
+
+  #say(time: string, { tone, text }: EventText): void {
+    this.#line(new Date(time), TONES[tone](this.#options.paint, printable(text)));
   }
 
   #tellHeldBack(heldBack: ReadonlyMap<string, number>): void {

@@ -62,3 +62,26 @@ Deno.test("what may cost records is loud", () => {
   const lost = { shardId: "s", checkpoint: "7", ageMs: 3, retentionMs: 2, ...stamp };
   assertEquals(levelOf({ type: "checkpoint_expired", ...lost }), "error");
 });
+
+Deno.test("many shards that move at once in the same way are one sentence, few are one each", async () => {
+  const terminal = fakeTerminal();
+  const log = await openPrettyLog(terminal);
+  const stamp = { time: "2026-01-02T03:04:05.678Z", workerId: "w" };
+  const from = (shard: number): string | null => shard < 50 ? null : "w2";
+  for (let shard = 0; shard < 52; shard++) {
+    const term = { term: 1, checkpoint: "TRIM_HORIZON" };
+    const shardId = `s${shard}`;
+    log.onEvent({ type: "shard_claimed", shardId, ...term, from: from(shard), ...stamp });
+    log.onEvent({ type: "shard_handed_over", shardId, ...term, to: "w3", ...stamp });
+  }
+  log.onEvent({ type: "processor_changed", ...stamp });
+  await log.close();
+  const lines = terminal.stderr().trimEnd().split("\n").map((line) => line.slice(9));
+  assertEquals(lines, [
+    "took 50 shards that were free: s0, s1, s2 and 47 more",
+    "gave 52 shards to w3: s0, s1, s2 and 49 more",
+    "took s50: it was w2's; goes on after TRIM_HORIZON, term 1",
+    "took s51: it was w2's; goes on after TRIM_HORIZON, term 1",
+    "the processor was changed",
+  ]);
+});
