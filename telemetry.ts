@@ -46,5 +46,3 @@ export type {
   HealthProblemKind,
 } from "./src/telemetry/cluster_health.ts";
 export type { EmfOptions } from "./src/telemetry/emf.ts";
-export type { OpenTelemetryOptions } from "./src/telemetry/open_telemetry.ts";
-export type { PrometheusOptions } from "./src/telemetry/prometheus.ts";

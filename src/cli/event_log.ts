@@ -21,6 +21,8 @@ import { printable, type Terminal, wantsColor } from "./terminal.ts";
 export interface EventLog {
   /** Is told every event. */
   readonly onEvent: (event: AppEvent) => void;
+  /** Writes a line of something else to stdout, which is not mixed with others. */
+  readonly onLine: (line: string) => void;
   /** Resolves with the reason when nobody can read the log any more. */
   readonly failed: Promise<Error>;
   /** Writes out what waits. */
@@ -34,6 +36,7 @@ export function openJsonLog(terminal: Terminal, least: LogLevel = "debug"): Even
     onEvent: (event) => {
       if (isLogged(event, least)) queue.push(jsonLine(event));
     },
+    onLine: (line) => queue.push(line),
     failed: queue.failed,
     close: () => queue.flushed(),
   };
@@ -47,6 +50,7 @@ export async function openPrettyLog(
   const { Ansis } = await import("ansis");
   const paint = new Ansis(wantsColor(terminal, terminal.isStderrInteractive) ? 1 : 0);
   const queue = new OutputQueue((text) => terminal.writeError(text));
+  const lines = new OutputQueue((text) => terminal.write(text));
   const pretty = new PrettyLog({
     push: (line) => queue.push(line),
     paint,
@@ -56,11 +60,12 @@ export async function openPrettyLog(
   const timer = setInterval(() => pretty.tick(), TICK_MS);
   return {
     onEvent: (event) => pretty.onEvent(event),
-    failed: queue.failed,
-    close() {
+    onLine: (line) => lines.push(line),
+    failed: Promise.race([queue.failed, lines.failed]),
+    async close() {
       clearInterval(timer);
       pretty.summarize();
-      return queue.flushed();
+      await Promise.all([queue.flushed(), lines.flushed()]);
     },
   };
 }

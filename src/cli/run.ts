@@ -180,7 +180,7 @@ async function runWorker(
   await using app = await startUnless(signals.signal, options);
   if (app === undefined) return 0;
   const { workerId } = app;
-  await using _measured = telemetry.measure(app);
+  using _measured = telemetry.measure(app, log);
   await using server = loaded &&
     openServer(loaded, app, { http, options, processing, terminal, look: () => watch?.lookNow() });
   const tell = (fact: AppFact): void => {

@@ -35,8 +35,8 @@ export interface TelemetryOutputs {
   readonly metrics: AppMetrics;
   /** A log whose events are counted too. */
   listening(log: EventLog): EventLog;
-  /** Measures the app from now on, as long as the result is not disposed. */
-  measure(app: ReactoKinesixApp): AsyncDisposable;
+  /** Measures the app from now on, and writes lines for CloudWatch into the log until the result is disposed. */
+  measure(app: ReactoKinesixApp, log: EventLog): Disposable;
 }
 
 /** Opens the ways out that were asked for: `--metrics emf`, and OpenTelemetry with `OTEL_DENO=true`. */
@@ -70,18 +70,15 @@ export async function openTelemetryOutputs(
         metrics.add(event);
       },
     }),
-    measure(app) {
+    measure(app, log) {
       metrics.measure(app);
-      // A reader of stdout that went away is told of by the log.
-      const write = async (): Promise<void> => {
-        if (emf === undefined) return;
-        await terminal.write(emf.line(Date.now(), app.workerId) + "\n").catch(() => {});
-      };
-      const timer = emf && setInterval(() => void write(), EMF_EVERY_MS);
+      if (emf === undefined) return { [Symbol.dispose]: () => {} };
+      const write = (): void => log.onLine(emf.line(Date.now(), app.workerId));
+      const timer = setInterval(write, EMF_EVERY_MS);
       return {
-        async [Symbol.asyncDispose]() {
+        [Symbol.dispose]() {
           clearInterval(timer);
-          await write();
+          write();
         },
       };
     },

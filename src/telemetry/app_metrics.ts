@@ -9,7 +9,7 @@
 import type { EventError } from "../errors.ts";
 import type { AppEvent, AppEventType } from "../events.ts";
 
-/** What is asked of an app: an `ReactoKinesixApp` is one. */
+/** What is asked of an app: a `ReactoKinesixApp` is one. */
 export interface ObservedApp {
   /** The name of the app. */
   readonly appName: string;
@@ -86,17 +86,23 @@ export const FAILURES_MAX = 16;
 
 /** The counts that have a name of their own; every event is counted by its type besides. */
 export interface Counts {
+  /** Records that were finished. */
   records: number;
+  /** Their payload, in bytes. */
   bytes: number;
+  /** Batches with records. */
   batches: number;
   /** Attempts that failed. */
   failures: number;
+  /** Records that were given up. */
   skips: number;
+  /** Checkpoints that were written. */
   checkpoints: number;
   /** By what happened to the lease. */
   readonly leases: Map<LeaseChange, number>;
   /** By the operation of AWS. */
   readonly throttles: Map<string, number>;
+  /** By the type of the event. */
   readonly events: Map<AppEventType, number>;
 }
 
@@ -142,7 +148,7 @@ export class AppMetrics {
   readonly #listeners = new Set<(batch: BatchDone) => void>();
   #vitals: (() => Vitals) | undefined;
 
-  /** @param names Of the app and the stream. */
+  /** Makes numbers that are all zero. */
   constructor(names: Pick<ObservedApp, "appName" | "streamName">) {
     this.appName = names.appName;
     this.streamName = names.streamName;

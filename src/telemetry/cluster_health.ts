@@ -52,7 +52,7 @@ export class ClusterHealth {
   readonly #limits: HealthLimits;
   #seen: ReadonlyMap<string, Lasting> = new Map();
 
-  /** @param limits What is too much. */
+  /** Makes one that has not looked yet. */
   constructor(limits: HealthLimits) {
     this.#limits = limits;
   }

@@ -44,7 +44,7 @@ export class EmfMetrics {
   #stride = 1;
   #batches = 0;
 
-  /** @param metrics The numbers. */
+  /** Counts from now on. */
   constructor(metrics: AppMetrics, options: EmfOptions = {}) {
     this.#metrics = metrics;
     this.#namespace = options.namespace ?? "Kinesix";

@@ -8,24 +8,14 @@
 
 import {
   type Meter,
-  type MeterProvider,
   metrics as globalMetrics,
   SpanKind,
   SpanStatusCode,
   trace,
   type Tracer,
-  type TracerProvider,
 } from "@opentelemetry/api";
 import type { AppMetrics, BatchDone } from "./app_metrics.ts";
 import { type Metric, METRICS, openTelemetryName, PROCESS_TIME } from "./catalogue.ts";
-
-/** Who is given the metrics and the spans. */
-export interface OpenTelemetryOptions {
-  /** @default {the global one} */
-  readonly meterProvider?: MeterProvider;
-  /** @default {the global one} */
-  readonly tracerProvider?: TracerProvider;
-}
 
 const SCOPE = "kinesix";
 const UNITS: { readonly [U in Metric["unit"]]: string } = {
@@ -38,15 +28,11 @@ const UNITS: { readonly [U in Metric["unit"]]: string } = {
  * Has OpenTelemetry read the numbers whenever it exports, and gives it a span for each batch with records, with an event for each
  * failed attempt and each skipped record. Spans are made when a batch is finished: spans of the processor's own are not below them.
  *
- * Without a provider, as in Deno without `OTEL_DENO=true`, it does nothing.
+ * It is told to the global providers; without one, as in Deno without `OTEL_DENO=true`, it does nothing.
  */
-export function exportToOpenTelemetry(
-  metrics: AppMetrics,
-  options: OpenTelemetryOptions = {},
-): void {
-  const { meterProvider, tracerProvider } = options;
-  const meter = (meterProvider ?? globalMetrics).getMeter(SCOPE);
-  const tracer = (tracerProvider ?? trace).getTracer(SCOPE);
+export function exportToOpenTelemetry(metrics: AppMetrics): void {
+  const meter = globalMetrics.getMeter(SCOPE);
+  const tracer = trace.getTracer(SCOPE);
   const common = { "kinesix.app": metrics.appName, "aws.kinesis.stream_name": metrics.streamName };
   for (const metric of METRICS) show(metric, { metrics, common, meter });
   const time = meter.createHistogram(openTelemetryName(PROCESS_TIME.name), {

@@ -10,29 +10,15 @@ import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { AppMetrics } from "./app_metrics.ts";
 import { type Metric, METRICS, PROCESS_TIME, prometheusName } from "./catalogue.ts";
 
-/** How numbers are shown to Prometheus. */
-export interface PrometheusOptions {
-  /**
-   * Where they are shown: a registry of `prom-client` that shows other metrics too.
-   *
-   * @default {one of its own}
-   */
-  readonly registry?: Registry;
-}
-
 /** The numbers of an app, as Prometheus reads them. */
 export class PrometheusMetrics {
   /** The media type of {@linkcode PrometheusMetrics.text}. */
   readonly contentType: string;
   readonly #registry: Registry;
 
-  /**
-   * @param metrics The numbers. Every series has the labels `app` and `stream`.
-   * @throws {Error} If the registry shows those of another app already: give each a registry of its own.
-   */
-  constructor(metrics: AppMetrics, options: PrometheusOptions = {}) {
-    const registry = options.registry ?? new Registry();
-    this.#registry = registry;
+  /** Counts the time of batches from now on. Every series has the labels `app` and `stream`. */
+  constructor(metrics: AppMetrics) {
+    const registry = this.#registry = new Registry();
     this.contentType = registry.contentType;
     const common = { app: metrics.appName, stream: metrics.streamName };
     for (const metric of METRICS) show(metric, { metrics, common, registry });

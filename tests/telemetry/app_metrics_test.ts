@@ -1,7 +1,6 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 // @ts-types="./parse_prometheus.d.ts"
 import parsePrometheus from "parse-prometheus-text-format";
-import { Registry } from "prom-client";
 import { ReactoKinesixApp } from "../../mod.ts";
 import { MemoryLeaseStore, MemoryStream } from "../../src/adapters/memory.ts";
 import {
@@ -106,17 +105,6 @@ Deno.test("prometheus: a shard that left is not shown any more, and a look chang
   assertEquals(valueOf(text, "kinesix_shard_records_total", { shard: "s1" }), undefined);
   assert(!text.includes('shard="s1"'), text);
   assertEquals(valueOf(text, "kinesix_records_total"), 3);
-});
-
-Deno.test("prometheus: shown in a registry of the user's, once", async () => {
-  const registry = new Registry();
-  new PrometheusMetrics(new AppMetrics(NAMES), { registry });
-  assert((await registry.metrics()).includes("kinesix_shards"));
-  await assertRejects(
-    () => Promise.resolve().then(() => new PrometheusMetrics(new AppMetrics(NAMES), { registry })),
-    Error,
-    "already been registered",
-  );
 });
 
 Deno.test("metrics of 1,000 shards: what they cost", async () => {

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 // @ts-types="./parse_prometheus.d.ts"
 import parsePrometheus from "parse-prometheus-text-format";
-import { CliProcess } from "../cli/cli_testing.ts";
+import { CliProcess, sourceProgram } from "../cli/cli_testing.ts";
 import { eventually, hasTold, Stack } from "./stack.ts";
 
 interface Health {
@@ -154,4 +154,35 @@ Deno.test("health: the cluster fails when an owner dies, and nobody else may tak
   const [{ kind, shardId } = { kind: "", shardId: "" }] = found.problems;
   assertEquals(shardId, "shardId-000000000000");
   assert(["unowned", "stopped"].includes(kind), kind);
+});
+
+Deno.test("metrics: a line for CloudWatch stands among the events on stdout, the last one at the stop", async () => {
+  await using stack = await Stack.start(1);
+  await using worker = stack.worker("w1", "() => {}", { flags: ["--metrics", "emf"] });
+  await worker.until(hasTold("shard_claimed"));
+  stack.put(["a", "b"]);
+  await worker.until(hasTold("checkpoint_written"));
+  worker.kill("SIGTERM");
+  assertEquals(await worker.ended(), 0);
+  const lines = worker.stdout.map((line) => JSON.parse(line));
+  const emf = lines.filter((line) => "_aws" in line);
+  assertEquals(emf.map(({ App, Stream, Records }) => [App, Stream, Records]), [
+    ["Telemetry", "orders", 2],
+  ]);
+  assert(lines.every((line) => "_aws" in line || "type" in line));
+});
+
+Deno.test("health: whoever opens it to other machines is told so", async () => {
+  await using stack = await Stack.start(1);
+  await using worker = stack.worker("w1", "() => {}", {
+    flags: ["--http", "0.0.0.0:0"],
+    program: sourceProgram(["--allow-all"]),
+  });
+  await urlOf(worker);
+  const note = await eventually(
+    () => worker.stderr.find((line) => line.startsWith("note: other machines")),
+    (line) => line !== undefined,
+    5_000,
+  );
+  assertStringIncludes(note ?? "", "open to them");
 });

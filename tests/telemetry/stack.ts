@@ -3,7 +3,7 @@
 // Called by: the tests of this folder that need real processes.
 import { startLocalDynamoDB } from "../../src/local/dynamodb_server.ts";
 import { type LocalKinesis, serveLocalKinesis } from "../../src/local/kinesis_server.ts";
-import { CliProcess } from "../cli/cli_testing.ts";
+import { type CliOptions, CliProcess } from "../cli/cli_testing.ts";
 
 export const APP = "Telemetry";
 export const STREAM = "orders";
@@ -53,15 +53,15 @@ export class Stack implements AsyncDisposable {
   worker(
     workerId: string,
     process: string,
-    options: { readonly flags?: readonly string[]; readonly env?: Record<string, string> } = {},
+    options: Pick<CliOptions, "env" | "program"> & { readonly flags?: readonly string[] } = {},
   ): CliProcess {
     const module = `export default { process: ${process} };`;
-    const { flags = [], env = {} } = options;
+    const { flags = [], ...rest } = options;
     return new CliProcess([
       ...["run", "--worker-id", workerId, "--log", "json", ...this.tableFlags, ...SETTINGS],
       ...["--kinesis-endpoint", this.kinesis.url],
       ...["--processor", `data:text/javascript,${encodeURIComponent(module)}`, ...flags],
-    ], { env });
+    ], rest);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
