@@ -123,8 +123,8 @@ export class ShardReader {
   /** Waits until there is room for records; gives for how many. */
   async #limit(): Promise<number> {
     const { config, budget, signal } = this.#options;
-    const { wanted, least } = this.#sizes.room(config.maxBatchSize);
-    const room = await budget?.take(wanted, { least, signal }) ?? wanted;
+    const { wanted, ...bounds } = this.#sizes.room(config.maxBatchSize);
+    const room = await budget?.take(wanted, { ...bounds, signal }) ?? wanted;
     return this.#sizes.limit(room, config.maxBatchSize);
   }
 

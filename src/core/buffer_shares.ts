@@ -8,6 +8,9 @@
  * a single reader that lags behind gets much of it, and many get equal parts. (The rule of Choudhury and Hahne, "Dynamic queue length
  * thresholds for shared-memory packet switches", 1998.)
  *
+ * Many small reads cost more than a few large ones, and a shard may be read five times a second. So whoever could have only a crumb
+ * waits while others read, who are about to give room back.
+ *
  * @module
  */
 
@@ -15,7 +18,14 @@
 export interface Share {
   /** In bytes; only {@linkcode BufferShares} changes it. */
   held: number;
+  /** Of this, what the read may bring that is under way. */
+  reading: number;
 }
+
+/** So large a part of everything is no crumb, whatever is wanted. */
+const CRUMB_SHARE = 1 / 16;
+/** So many reads may be under way, however small they are: else one that hangs would hold up the rest. */
+const READS_ALWAYS = 16;
 
 /** What a reader wants. */
 export interface Ask {
@@ -23,6 +33,8 @@ export interface Ask {
   readonly wanted: number;
   /** Less is of no use. */
   readonly least: number;
+  /** Less is a crumb, and not worth a read while others read. */
+  readonly enough: number;
 }
 
 /** The memory of all readers. */
@@ -32,6 +44,8 @@ export class BufferShares {
   readonly #dealt: number;
   readonly #shares = new Set<Share>();
   #held = 0;
+  /** How many reads are under way. */
+  #reads = 0;
   /** What is held of the common half. */
   #commonHeld = 0;
 
@@ -49,7 +63,7 @@ export class BufferShares {
 
   /** Lets one more reader take part. */
   join(): Share {
-    const share = { held: 0 };
+    const share = { held: 0, reading: 0 };
     this.#shares.add(share);
     this.#count();
     return share;
@@ -57,6 +71,7 @@ export class BufferShares {
 
   /** A reader is gone, with all that it held. */
   leave(share: Share): void {
+    this.land(share, 0);
     this.change(share, -share.held);
     this.#shares.delete(share);
     this.#count();
@@ -68,6 +83,13 @@ export class BufferShares {
     share.held += bytes;
     this.#held += bytes;
     this.#commonHeld += this.#heldOfCommon(share) - before;
+  }
+
+  /** The read of a reader is over, if one was under way, and brought so many bytes. */
+  land(share: Share, bytes: number): void {
+    if (share.reading > 0) this.#reads -= 1;
+    this.change(share, bytes - share.reading);
+    share.reading = 0;
   }
 
   /**
@@ -83,12 +105,15 @@ export class BufferShares {
       for (const ask of waiting) {
         if (ask.share.held > 0 !== holds) continue;
         const room = this.#roomFor(ask, isReserved);
-        if (room < ask.least) {
+        const isCrumb = room < Math.min(ask.enough, this.#maxBytes * CRUMB_SHARE);
+        if (room < ask.least || isCrumb && this.#reads >= READS_ALWAYS) {
           isReserved ||= !holds;
           continue;
         }
         const bytes = Math.min(ask.wanted, room);
         this.change(ask.share, bytes);
+        ask.share.reading = bytes;
+        this.#reads += 1;
         yield { ask, bytes };
       }
     }

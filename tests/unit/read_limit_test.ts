@@ -60,3 +60,17 @@ Deno.test("read limit: what one shard learned is the first guess of another, and
     "a record may be large as long as nothing is known",
   );
 });
+
+Deno.test("read limit: at the tip little is expected, behind it as much as may come", () => {
+  const known = sizes(100, 1_000);
+  const { wanted, enough } = known.room(10_000);
+  assertEquals(enough, wanted);
+  known.learn({ records: 0, bytes: 0, millisBehindLatest: 0 });
+  const atTip = known.room(10_000);
+  assertEquals(atTip.wanted, wanted, "more is welcome");
+  assert(atTip.least <= atTip.enough && atTip.enough < 2 * MIB, `${atTip.enough}`);
+  known.learn({ records: 2_000, bytes: 2_000_000, millisBehindLatest: 0 });
+  assert(known.room(10_000).enough > 4_000 * 1_000);
+  known.learn({ records: 2_000, bytes: 2_000_000, millisBehindLatest: 5 });
+  assertEquals(known.room(10_000).enough, wanted);
+});
