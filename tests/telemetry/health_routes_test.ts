@@ -35,8 +35,7 @@ function routes(changes: Partial<WorkerHealth> = {}, status?: () => Promise<Clus
     const url = new URL(path, "http://127.0.0.1");
     const route = all.find((route) => route.path === url.pathname);
     assert(route?.method === "GET");
-    const { signal } = new AbortController();
-    const response = await route.handle({ url, headers: new Headers(), body: {}, signal });
+    const response = await route.handle({ url, headers: new Headers(), body: {} });
     return { code: response.status, body: await response.json() };
   };
   return { get, reads: () => reads, advance: (ms: number) => void (nowMs += ms) };

@@ -15,8 +15,6 @@ export interface HttpRequest {
   readonly headers: Headers;
   /** Of a POST: the JSON object in its body; otherwise empty. */
   readonly body: Readonly<Record<string, unknown>>;
-  /** Aborts when the client is gone, or the server closes. */
-  readonly signal: AbortSignal;
 }
 
 /** An answer to a path. */
@@ -87,20 +85,11 @@ async function answer(request: Request, options: RouterOptions): Promise<Respons
     return problem(405, `Cannot ${method.slice(0, 20)} here: only ${allow}`, { Allow: allow });
   }
   const { headers } = request;
-  const given = (body: HttpRequest["body"]): HttpRequest => ({
-    url,
-    headers,
-    body,
-    // Deno warns of whoever asks for it.
-    get signal() {
-      return request.signal;
-    },
-  });
-  if (route.method === "GET") return await route.handle(given({}));
+  if (route.method === "GET") return await route.handle({ url, headers, body: {} });
   const refusal = await refuse(request, options);
   if (refusal !== undefined) return refusal;
   const body = await readBody(request);
-  return body instanceof Response ? body : await route.handle(given(body));
+  return body instanceof Response ? body : await route.handle({ url, headers, body });
 }
 
 /** DNS rebinding makes a browser ask this server under a name of its own, which only a page of that name may read. */
@@ -157,7 +146,7 @@ async function readBody(
 
 /** The text of a body; undefined if it is too long. */
 async function readText(request: Request): Promise<string | undefined> {
-  const signal = AbortSignal.any([request.signal, AbortSignal.timeout(BODY_TIMEOUT_MS)]);
+  const signal = AbortSignal.timeout(BODY_TIMEOUT_MS);
   const decoder = new TextDecoder("utf-8", { fatal: true });
   let text = "";
   let bytes = 0;

@@ -106,16 +106,20 @@ export class Charts {
 }
 
 function options({ root, lines, scales }: Chart): uPlot.Options {
-  const color = (name: string): string => getComputedStyle(root).getPropertyValue(name).trim();
+  const color = (name: string): string => colorOf(root, name);
   const axis = { stroke: color("--muted"), font: "11px system-ui", ticks: { show: false } };
   const grid = { stroke: color("--line"), width: 1 };
   return {
     width: Math.max(root.clientWidth, 200),
     height: HEIGHT,
-    padding: [8, 4, 0, 0],
+    padding: [8, Object.keys(scales).length === 1 ? 26 : 4, 0, 0],
     cursor: { sync: { key: "time" }, y: false, points: { size: 7 }, drag: { x: false, y: false } },
     legend: { show: false },
-    scales: Object.fromEntries(Object.keys(scales).map((name) => [name, { range: fromZero }])),
+    scales: Object.fromEntries(
+      Object.keys(scales).map((name) => [name, {
+        range: (_plot: uPlot, _min: number, max: number) => fromZero(name, max),
+      }]),
+    ),
     axes: [
       { ...axis, grid: { show: false }, space: 70, size: 26, values: clockTimes },
       ...Object.entries(scales).map(([scale, format], i) => ({
@@ -124,6 +128,7 @@ function options({ root, lines, scales }: Chart): uPlot.Options {
         side: i === 0 ? 3 : 1,
         size: 56,
         space: 34,
+        ...scale === "ms" && { incrs: TIME_STEPS },
         grid: i === 0 ? grid : { show: false },
         values: (_plot: uPlot, values: number[]) => values.map(format),
       })),
@@ -135,11 +140,20 @@ function options({ root, lines, scales }: Chart): uPlot.Options {
         stroke: color(line.color),
         width: 1.75,
         points: { show: false },
-        ...line.isFilled && { fill: `${color(line.color)}22` },
+        ...line.isFilled &&
+          { fill: color(line.color).replace("rgb(", "rgba(").replace(")", ", 0.13)") },
       })),
     ],
     hooks: { setCursor: [showValues(lines, scales)] },
   };
+}
+
+/** A colour of the page as a canvas takes it: one that depends on the scheme is known only where it is used. */
+function colorOf(root: HTMLElement, name: string): string {
+  root.style.color = `var(${name})`;
+  const { color } = getComputedStyle(root);
+  root.style.color = "";
+  return color;
 }
 
 /** The values under the pointer, in the corner: no legend that takes room while nobody points. */
@@ -159,8 +173,15 @@ function showValues(lines: readonly Line[], scales: Chart["scales"]): (plot: uPl
   };
 }
 
-function fromZero(_plot: uPlot, _min: number, max: number): [number, number] {
-  return [0, max > 0 ? max * 1.15 : 1];
+/** What people divide time into, in milliseconds. */
+const TIME_STEPS: number[] = [1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600]
+  .concat([12, 24, 48, 120, 240].map((hours) => hours * 3_600)).map((seconds) => seconds * 1_000);
+
+/** The least that fills a chart: a lag of milliseconds must not look like a mountain. */
+const LEAST: Readonly<Record<string, number>> = { ms: 5_000, records: 10, bytes: 1_000 };
+
+function fromZero(scale: string, max: number): [number, number] {
+  return [0, Math.max(max * 1.15, LEAST[scale] ?? 1)];
 }
 
 function clockTimes(_plot: uPlot, times: number[]): string[] {

@@ -16,6 +16,7 @@ import { ago, amount, behind, lagStep, shortId, STATES } from "./format.ts";
 import type { Model } from "./model.ts";
 
 const EVENTS_MAX = 30;
+const SURE_MS = 4_000;
 
 /** The dialog about a shard. */
 export class Details {
@@ -131,17 +132,7 @@ export class Details {
     const order = (name: string, more: () => Record<string, string> = () => ({})): void =>
       void this.#actions.order(`shards/${name}`, { shardId, ...more() });
     const stop = make("button", { type: "button", class: "danger", text: "Stop" });
-    // A second press means it: the shard stands still until somebody starts it.
-    stop.addEventListener("click", () => {
-      if (stop.dataset.sure === undefined) {
-        stop.dataset.sure = "";
-        stop.textContent = "Stop it for the whole cluster?";
-        setTimeout(() => calm(stop), 4_000);
-        return;
-      }
-      calm(stop);
-      order("stop");
-    });
+    stop.addEventListener("click", () => confirmed(stop) && order("stop"));
     const start = make("button", { type: "button", text: "Start", onclick: () => order("start") });
     const handOver = make("button", {
       type: "button",
@@ -206,6 +197,18 @@ const FACT_NAMES = [
   "Made from",
   "Went on in",
 ] as const;
+
+/** A second press means it: the shard stands still until somebody starts it. */
+function confirmed(stop: HTMLButtonElement): boolean {
+  if (stop.dataset.sure !== undefined) {
+    calm(stop);
+    return true;
+  }
+  stop.dataset.sure = "";
+  stop.textContent = "Stop it for the whole cluster?";
+  setTimeout(() => calm(stop), SURE_MS);
+  return false;
+}
 
 function calm(stop: HTMLButtonElement): void {
   delete stop.dataset.sure;

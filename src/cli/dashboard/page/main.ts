@@ -223,7 +223,7 @@ function applyTheme(next = localStorage.getItem("kinesix-theme") ?? "auto"): voi
   set(document.documentElement, "data-theme", next === "auto" ? null : next);
   const name = next === "auto" ? "as the system has them" : next;
   themeButton.textContent = next.charAt(0).toUpperCase() + next.slice(1);
-  set(themeButton, "aria-label", `Colours: ${name}`);
+  set(themeButton, "aria-label", `${themeButton.textContent}: colours of the page`);
   set(themeButton, "title", `Colours: ${name}`);
 }
 

@@ -38,6 +38,8 @@ interface Tile {
   readonly root: HTMLButtonElement;
   readonly lag: HTMLElement;
   readonly rate: HTMLElement;
+  /** What is said and not written. */
+  readonly rest: HTMLElement;
   place: string;
 }
 
@@ -51,6 +53,7 @@ export class Picture {
   /** The tile that the tab key leads to; the arrows lead on from there. */
   #current: string | null = null;
   #search: Search;
+  #size: "large" | "small" | "tiny" = "large";
 
   constructor(
     root: HTMLElement,
@@ -69,8 +72,10 @@ export class Picture {
   show(changed: ReadonlySet<string> | "all"): void {
     const { shards } = this.#model;
     const isFirst = this.#tiles.size === 0;
-    this.#showCards();
-    const all = changed === "all" ? new Set([...shards.keys(), ...this.#tiles.keys()]) : changed;
+    const isSameSize = this.#showCards();
+    const all = changed === "all" || !isSameSize
+      ? new Set([...shards.keys(), ...this.#tiles.keys()])
+      : changed;
     const moved: { readonly shard: ShardView; readonly place: string }[] = [];
     for (const id of all) {
       const shard = shards.get(id);
@@ -103,7 +108,7 @@ export class Picture {
 
   #note({ isAlive, beatAt, version }: WorkerView): string {
     const heard = ago(beatAt, this.#model.now());
-    return isAlive ? `heartbeat ${heard} · ${version}` : `no heartbeat: the last was ${heard}`;
+    return isAlive ? `heartbeat ${heard} · v${version}` : `no heartbeat: the last was ${heard}`;
   }
 
   #placeOf({ owner, state }: ShardView): string {
@@ -112,7 +117,8 @@ export class Picture {
     return state === "waitingForParents" ? "waiting" : "free";
   }
 
-  #showCards(): void {
+  /** @returns Whether the tiles are as large as before. */
+  #showCards(): boolean {
     const { workers, facts } = this.#model;
     for (const worker of workers.values()) {
       const card = this.#card(WORKER + worker.id, worker.id);
@@ -127,7 +133,11 @@ export class Picture {
       }
     }
     const open = [...this.#model.shards.values()].filter(({ state }) => state !== "closed").length;
-    set(this.#root, "data-size", open < SMALL_FROM ? "large" : open < TINY_FROM ? "small" : "tiny");
+    const size = open < SMALL_FROM ? "large" : open < TINY_FROM ? "small" : "tiny";
+    const isSame = size === this.#size;
+    this.#size = size;
+    set(this.#root, "data-size", size);
+    return isSame;
   }
 
   /** The card of a key, made when it is not there yet; workers in the order of their names, then the pools. */
@@ -162,6 +172,7 @@ export class Picture {
     if (tile === undefined) {
       const lag = make("span", { class: "lag" });
       const rate = make("span", { class: "rate" });
+      const rest = make("span", { class: "unseen" });
       const root = make(
         "button",
         {
@@ -172,11 +183,13 @@ export class Picture {
           onclick: () => this.#onOpen(shard.id),
           onfocus: () => this.#setCurrent(shard.id),
         },
+        make("span", { class: "unseen", text: "Shard " }),
         make("b", { text: shortId(shard.id) }),
         lag,
         rate,
+        rest,
       );
-      tile = { root, lag, rate, place: "" };
+      tile = { root, lag, rate, rest, place: "" };
       this.#tiles.set(shard.id, tile);
       if (this.#current === null) this.#setCurrent(shard.id);
     }
@@ -186,7 +199,9 @@ export class Picture {
     set(tile.root, "data-lag", isOpen ? lagStep(shard.lag) : null);
     set(tile.root, "data-busy", rate !== null && rate > 0);
     const spoken = spokenShard(shard);
-    set(tile.root, "aria-label", spoken);
+    // What is written on a large tile is its name; on a smaller one it is not all.
+    set(tile.root, "aria-label", this.#size === "large" ? null : spoken);
+    set(tile.rest, "text", this.#size === "large" ? ` ${spoken}` : "");
     set(tile.root, "title", spoken);
     const to = shard.to !== null && shard.to !== shard.owner ? `→ ${shard.to}` : null;
     const name = shard.state === "processing" ? behind(shard.lag) : STATES[shard.state][0];
@@ -290,11 +305,14 @@ export class Picture {
 
 const WORKER = "worker ";
 
+/** Names with numbers in the order of the numbers: worker-2 before worker-10. */
+const NAMES = new Intl.Collator("en", { numeric: true });
+
 function compareKeys(a: string, b: string): number {
   const [rankA, rankB] = [a, b].map((key) =>
     key.startsWith(WORKER) ? 0 : 1 + Object.keys(POOLS).indexOf(key)
   );
-  return (rankA ?? 0) - (rankB ?? 0) || (a < b ? -1 : 1);
+  return (rankA ?? 0) - (rankB ?? 0) || NAMES.compare(a, b) || (a < b ? -1 : 1);
 }
 
 function fly(tile: HTMLElement, from: DOMRect | undefined): void {

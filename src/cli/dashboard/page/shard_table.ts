@@ -117,12 +117,12 @@ export class ShardTable {
         make("button", { type: "button", text: column.name, onclick: () => this.#sortBy(column) }),
       )
     );
-    this.#body = make("div", { class: "rows", role: "rowgroup" });
+    this.#body = make("div", { class: "rows", role: "presentation" });
     this.#scroller = make(
       "div",
       {
         class: "scroller",
-        role: "presentation",
+        role: "rowgroup",
         tabindex: 0,
         onscroll: () => this.#draw(),
         onkeydown: (event) => this.#move(event),
