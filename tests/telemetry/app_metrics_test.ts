@@ -9,7 +9,7 @@ import {
   FAILURES_MAX,
   observe,
 } from "../../src/telemetry/app_metrics.ts";
-import { METRICS } from "../../src/telemetry/catalogue.ts";
+import { METRICS, PROCESS_TIME, prometheusName } from "../../src/telemetry/catalogue.ts";
 import { PrometheusMetrics } from "../../src/telemetry/prometheus.ts";
 import { batch, claimed, event, failed, released, skipped } from "./events.ts";
 
@@ -153,4 +153,10 @@ Deno.test("observe: the numbers of a running app, its start included", async () 
   assertEquals(metrics.counts.leases.get("claimed"), 2);
   assertEquals(metrics.vitals()?.isFenced, false);
   assertEquals(metrics.shards.size, 0);
+});
+
+Deno.test("metrics: each is in the README, by the name that Prometheus has for it", async () => {
+  const readme = await Deno.readTextFile(new URL("../../README.md", import.meta.url));
+  const names = [...METRICS.map(prometheusName), `kinesix_${PROCESS_TIME.name}_seconds`];
+  assertEquals(names.filter((name) => !readme.includes(`| \`${name}\``)), []);
 });
