@@ -35,7 +35,7 @@ import {
   stopsAtHangup,
   type StopSignals,
 } from "./stop_signals.ts";
-import { sayError, type Terminal } from "./terminal.ts";
+import { printable, sayError, type Terminal } from "./terminal.ts";
 import { planThreads } from "./thread_flags.ts";
 import { openTelemetryOutputs, type TelemetryOutputs } from "./telemetry_outputs.ts";
 import { UsageError } from "./usage_error.ts";
@@ -232,6 +232,7 @@ function openServer(
     cluster: options,
     address: http.address,
     lookForProcessor: processing.intervalMs === undefined ? undefined : look,
+    onOrder: (order) => terminal.say(printable(`ordered in the dashboard: ${order}`)),
     onError: (error) => sayError(error, terminal),
   });
   terminal.say(`listening on ${server.url}`);

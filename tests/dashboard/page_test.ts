@@ -10,6 +10,7 @@ import {
   type ServedDashboard,
   sleep,
   TestBrowser,
+  TOKEN,
 } from "./dashboard_testing.ts";
 
 const ignore = CHROMIUM === undefined;
@@ -165,6 +166,61 @@ Deno.test({
     await page.keyboard.press("Escape");
     await page.waitForSelector("#details:not([open])");
     assertEquals(await focused(), second, "the focus comes back");
+    assertEquals(browser.complaints, []);
+  },
+});
+
+Deno.test({
+  name: "page: an order asks for the token, and again when it was wrong",
+  ignore,
+  async fn() {
+    const given: string[] = [];
+    const control = {
+      stop: (shardId: string) => Promise.resolve(given.push(shardId)),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+    await using served = serveDashboard(new FakeCluster(2, 4), {
+      control: () => Promise.resolve(control as never),
+    });
+    await using browser = await TestBrowser.open();
+    const page = await browser.look(served.url);
+    await untilShown(page, 4);
+    const untilSaid = (text: string) =>
+      page.waitForFunction(`document.getElementById("toast").textContent.includes("${text}")`);
+    await page.click("button.tile");
+    for (const [token, said] of [["not-the-token", "not the token"], [TOKEN, "order to stop"]]) {
+      await page.click("#details .danger");
+      assertEquals(given, [], "one press is not enough");
+      await page.click("#details .danger");
+      await page.waitForSelector("#token-dialog[open]");
+      assertEquals(await violations(page), []);
+      await page.type("#token-input", token ?? "");
+      await page.keyboard.press("Enter");
+      await untilSaid(said ?? "");
+    }
+    assertEquals(given, ["shardId-000000000000"]);
+    // The refusal is in the console of the browser, which writes down each answer of that kind.
+    assertEquals(browser.complaints.filter((text) => !text.includes("401")), []);
+  },
+});
+
+Deno.test({
+  name: "page: can be held still, and goes on with all that happened",
+  ignore,
+  async fn() {
+    const cluster = new FakeCluster(2, 4);
+    await using served = serveDashboard(cluster);
+    await using browser = await TestBrowser.open();
+    const page = await browser.look(served.url);
+    await untilShown(page, 4);
+    await page.click("#pause");
+    cluster.change(0, { owner: "worker-2", term: 9 });
+    await sleep(2_500);
+    const moved = `document.querySelector(
+      '[data-key="worker worker-2"] [data-shard="shardId-000000000000"]') !== null`;
+    assertEquals(await page.evaluate(moved), false);
+    await page.click("#pause");
+    await page.waitForFunction(moved);
     assertEquals(browser.complaints, []);
   },
 });

@@ -58,6 +58,7 @@ Deno.test({
     const orders = await page.$$("#details .orders button");
     const label = await orders[2]?.evaluate((button) => button.textContent);
     assertEquals(label, "Hand over to");
+    await page.select("#details select", "w2");
     await orders[2]?.click();
     await page.waitForSelector("#token-dialog[open]");
     await page.type("#token-input", TOKEN);
@@ -75,6 +76,8 @@ Deno.test({
       /order to hand over to "w2" is given/,
     );
     await keepPicture(page, "worker-handover");
+    const audit = `ordered in the dashboard: handover ${shardId} to w2`;
+    assertEquals(first.stderr.filter((line) => line.startsWith("ordered")), [audit]);
     assertEquals(browser.complaints, []);
     // The page does not hold up the end of the worker.
     first.kill("SIGTERM");

@@ -33,6 +33,8 @@ export interface DashboardOptions {
   readonly takesOrders: boolean;
   /** Looks for a new version of the processor; undefined if nobody does. */
   readonly lookForProcessor?: (() => void) | undefined;
+  /** Is told each order that a page gives, in words. */
+  readonly onOrder?: ((order: string) => void) | undefined;
 }
 
 /** No page is told more often. */
@@ -68,11 +70,14 @@ export class Dashboard implements Disposable {
 
   constructor(options: DashboardOptions) {
     this.#options = options;
-    const { control, lookForProcessor } = options;
+    const { control, lookForProcessor, onOrder = () => {} } = options;
     this.routes = [
       ...pageRoutes(),
       { path: "/dashboard/live", method: "GET", handle: () => this.#open() },
-      ...orderRoutes({ control, lookForProcessor, onOrder: () => this.#lookSoon.abort() }),
+      ...orderRoutes({
+        ...{ control, lookForProcessor, onOrder },
+        onOutcome: () => this.#lookSoon.abort(),
+      }),
     ];
   }
 

@@ -15,8 +15,10 @@ export interface OrderOptions {
   readonly control: () => Promise<ClusterControl>;
   /** Undefined: nobody looks for versions. */
   readonly lookForProcessor: (() => void) | undefined;
-  /** Is called when an order was given. */
-  readonly onOrder: () => void;
+  /** Is told each order that was given, in words, before it is known what comes of it. */
+  readonly onOrder: (order: string) => void;
+  /** Is called when an order was carried out, or refused. */
+  readonly onOutcome: () => void;
 }
 
 /** The worker whose page waits must not wait for a table that does not answer. */
@@ -36,6 +38,9 @@ export function orderRoutes(options: OrderOptions): readonly Route[] {
     handle: async (request) => {
       const shardId = textOf(request, "shardId");
       if (shardId === undefined) return missing("shardId");
+      options.onOrder(
+        `${name} ${shardId}${name === "handover" ? ` to ${textOf(request, "to")}` : ""}`,
+      );
       return await carryOut(options, (control) => give(control, shardId, request));
     },
   });
@@ -65,6 +70,7 @@ export function orderRoutes(options: OrderOptions): readonly Route[] {
         if (options.lookForProcessor === undefined) {
           return problem(409, "Cannot look: the worker was started without --watch-processor");
         }
+        options.onOrder("look for a new version of the processor");
         options.lookForProcessor();
         return done("This worker looks for a new version; the events tell what comes of it");
       },
@@ -73,7 +79,7 @@ export function orderRoutes(options: OrderOptions): readonly Route[] {
 }
 
 async function carryOut(
-  { control, onOrder }: OrderOptions,
+  { control, onOutcome }: OrderOptions,
   give: (control: ClusterControl) => Promise<string>,
 ): Promise<Response> {
   const expired = Promise.withResolvers<Response>();
@@ -90,7 +96,7 @@ async function carryOut(
     throw error;
   } finally {
     clearTimeout(timer);
-    onOrder();
+    onOutcome();
   }
 }
 

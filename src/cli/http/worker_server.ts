@@ -27,6 +27,8 @@ export interface WorkerServerOptions extends Omit<HttpServerOptions, "routes"> {
   readonly metrics: AppMetrics;
   /** What is too much for the health of the cluster. */
   readonly limits: HealthLimits;
+  /** Is told each order that somebody gave over HTTP. */
+  readonly onOrder: (order: string) => void;
 }
 
 /** The HTTP server of a worker that runs. */
@@ -38,10 +40,10 @@ export class WorkerServer implements AsyncDisposable {
 
   /** @throws {Error} If the address cannot be had. */
   constructor(options: WorkerServerOptions) {
-    const { app, cluster, token, lookForProcessor } = options;
+    const { app, cluster, token, lookForProcessor, onOrder } = options;
     const { appName, streamName } = cluster;
     this.#dashboard = new Dashboard({
-      ...{ appName, streamName, lookForProcessor },
+      ...{ appName, streamName, lookForProcessor, onOrder },
       workerId: app.workerId,
       version: manifest.version,
       status: () => app.status(),

@@ -92,9 +92,11 @@ export class Actions {
     clearTimeout(this.#toastTimer);
     this.#toast.dataset.tone = isBad ? "bad" : "good";
     this.#toast.textContent = text;
-    this.#toast.hidden = false;
-    this.#toastTimer = setTimeout(() => {
-      this.#toast.hidden = true;
-    }, TOAST_MS);
+    // What appears is not read out everywhere; what changes is.
+    find("announcer", HTMLElement).textContent = text;
+    // Above whatever dialog is open.
+    this.#toast.hidePopover();
+    this.#toast.showPopover();
+    this.#toastTimer = setTimeout(() => this.#toast.hidePopover(), TOAST_MS);
   }
 }

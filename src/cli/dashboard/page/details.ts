@@ -12,7 +12,7 @@ import type { ShardView } from "../protocol.ts";
 import type { Actions } from "./actions.ts";
 import { make, set } from "./dom.ts";
 import { eventItem } from "./feed.ts";
-import { ago, amount, behind, lagStep, shortId, STATES } from "./format.ts";
+import { ago, amount, behind, compareNames, lagStep, shortId, STATES } from "./format.ts";
 import type { Model } from "./model.ts";
 
 const EVENTS_MAX = 30;
@@ -99,10 +99,11 @@ export class Details {
     const isOpen = takesOrders && shard.state !== "closed";
     const others = [...this.#model.workers.values()].filter(({ id, isAlive }) =>
       isAlive && id !== shard.owner
-    ).map(({ id }) => id).sort();
+    ).map(({ id }) => id).sort(compareNames);
     const known = [...to.options].map(({ value }) => value);
-    if (known.join("\n") !== others.join("\n")) {
-      to.replaceChildren(...others.map((id) => make("option", { value: id, text: id })));
+    if (known.slice(1).join("\n") !== others.join("\n")) {
+      const names = others.map((id) => make("option", { value: id, text: id }));
+      to.replaceChildren(make("option", { value: "", text: "the one with the fewest" }), ...names);
     }
     const isHalted = shard.state === "stopped" || shard.stoppedAt !== null;
     set(buttons.stop, "disabled", !isOpen || isHalted);
@@ -129,15 +130,15 @@ export class Details {
     }
     const events = make("ol", { class: "feed", "aria-label": "Events of this shard", tabindex: 0 });
     const to = make("select", { "aria-label": "Worker to hand over to" });
-    const order = (name: string, more: () => Record<string, string> = () => ({})): void =>
-      void this.#actions.order(`shards/${name}`, { shardId, ...more() });
+    const order = (name: string, more: Readonly<Record<string, string>> = {}): void =>
+      void this.#actions.order(`shards/${name}`, { shardId, ...more });
     const stop = make("button", { type: "button", class: "danger", text: "Stop" });
     stop.addEventListener("click", () => confirmed(stop) && order("stop"));
     const start = make("button", { type: "button", text: "Start", onclick: () => order("start") });
     const handOver = make("button", {
       type: "button",
       text: "Hand over to",
-      onclick: () => order("handover", () => ({ to: to.value })),
+      onclick: () => to.value === "" ? order("release") : order("handover", { to: to.value }),
     });
     const note = make("p", { class: "muted" });
     this.#dialog.replaceChildren(

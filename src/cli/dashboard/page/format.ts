@@ -91,6 +91,18 @@ export function spokenShard(shard: ShardView): string {
   return `Shard ${shortId(shard.id)}: ${state}, ${owner}${to}${lag}`;
 }
 
+const NAMES = new Intl.Collator("en", { numeric: true });
+
+/** Names with numbers in the order of the numbers: worker-2 before worker-10. */
+export function compareNames(a: string, b: string): number {
+  return NAMES.compare(a, b) || (a < b ? -1 : 1);
+}
+
+/** A count, with commas. */
+export function count(value: number): string {
+  return value.toLocaleString("en-US");
+}
+
 /** A time of the day. */
 export function clock(at: number): string {
   return new Date(at).toTimeString().slice(0, 8);

@@ -14,7 +14,7 @@ import { Charts } from "./charts.ts";
 import { Details } from "./details.ts";
 import { find, make, set } from "./dom.ts";
 import { Feed } from "./feed.ts";
-import { amount, behind, lagStep, shortId, size } from "./format.ts";
+import { ago, amount, behind, count, lagStep, shortId, size } from "./format.ts";
 import { type ConnectionState, listen } from "./live.ts";
 import { type Changes, Model, Search } from "./model.ts";
 import { legend, Picture } from "./picture.ts";
@@ -114,29 +114,30 @@ function figure(
 function showFigures(): void {
   const shards = [...model.shards.values()];
   const counts = Map.groupBy(shards, ({ state }) => state);
-  const count = (state: Parameters<typeof counts.get>[0]): number => counts.get(state)?.length ?? 0;
+  const countOf = (state: Parameters<typeof counts.get>[0]): number =>
+    counts.get(state)?.length ?? 0;
   const workers = [...model.workers.values()];
   const alive = workers.filter(({ isAlive }) => isAlive).length;
   const isKnown = model.look.at !== null;
-  const openShards = shards.length - count("closed");
-  const moving = count("handingOver");
+  const openShards = shards.length - countOf("closed");
+  const moving = countOf("handingOver");
   const worst = model.worst();
   const last = model.history.at(-1);
-  const stopped = count("stopped");
-  const free = count("unowned");
+  const stopped = countOf("stopped");
+  const free = countOf("unowned");
   figure(
     "Workers",
-    isKnown ? String(alive) : "–",
+    isKnown ? count(alive) : "–",
     alive === workers.length ? "all alive" : `${workers.length - alive} without a heartbeat`,
     alive < workers.length ? "warning" : "",
   );
   figure(
     "Open shards",
-    isKnown ? String(openShards) : "–",
+    isKnown ? count(openShards) : "–",
     moving > 0
       ? `${moving} moving`
-      : count("closed") > 0
-      ? `${count("closed")} finished`
+      : countOf("closed") > 0
+      ? `${countOf("closed")} finished`
       : "none moving",
   );
   const step = lagStep(worst?.lag ?? null);
@@ -157,7 +158,7 @@ function showFigures(): void {
   );
   figure(
     "Needs attention",
-    isKnown ? String(stopped + free) : "–",
+    isKnown ? count(stopped + free) : "–",
     stopped + free === 0 ? "no shard is stopped or free" : `${stopped} stopped, ${free} free`,
     stopped > 0 ? "bad" : free > 0 ? "warning" : "",
   );
@@ -264,6 +265,8 @@ document.addEventListener("keydown", (event) => {
 setInterval(() => {
   if (!isPaused && document.visibilityState === "visible") {
     picture.tick();
+    const { at } = model.look;
+    set(find("seen", HTMLElement), "text", at === null ? "" : `as of ${ago(at, model.now())}`);
     table.show();
     details.show();
   }

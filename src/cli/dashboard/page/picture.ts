@@ -10,7 +10,17 @@
 
 import type { ShardView, WorkerView } from "../protocol.ts";
 import { make, set } from "./dom.ts";
-import { ago, amount, behind, LAG_STEPS, lagStep, shortId, spokenShard, STATES } from "./format.ts";
+import {
+  ago,
+  amount,
+  behind,
+  compareNames,
+  LAG_STEPS,
+  lagStep,
+  shortId,
+  spokenShard,
+  STATES,
+} from "./format.ts";
 import type { Model, Search } from "./model.ts";
 
 /** Beyond that many at once nobody can follow them with the eye. */
@@ -305,14 +315,11 @@ export class Picture {
 
 const WORKER = "worker ";
 
-/** Names with numbers in the order of the numbers: worker-2 before worker-10. */
-const NAMES = new Intl.Collator("en", { numeric: true });
-
 function compareKeys(a: string, b: string): number {
   const [rankA, rankB] = [a, b].map((key) =>
     key.startsWith(WORKER) ? 0 : 1 + Object.keys(POOLS).indexOf(key)
   );
-  return (rankA ?? 0) - (rankB ?? 0) || NAMES.compare(a, b) || (a < b ? -1 : 1);
+  return (rankA ?? 0) - (rankB ?? 0) || compareNames(a, b) || (a < b ? -1 : 1);
 }
 
 function fly(tile: HTMLElement, from: DOMRect | undefined): void {

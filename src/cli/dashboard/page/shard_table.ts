@@ -10,7 +10,7 @@
 
 import type { ShardView } from "../protocol.ts";
 import { make, set } from "./dom.ts";
-import { ago, amount, behind, lagStep, STATES } from "./format.ts";
+import { ago, amount, behind, count, lagStep, STATES } from "./format.ts";
 import type { Model, Search } from "./model.ts";
 
 const ROW_HEIGHT = 34;
@@ -187,7 +187,11 @@ export class ShardTable {
     }
     const all = this.#model.shards.size;
     const found = this.#shards.length;
-    set(this.#note, "text", found === all ? `${all} in all` : `${found} of ${all}`);
+    set(
+      this.#note,
+      "text",
+      found === all ? `${count(all)} in all` : `${count(found)} of ${count(all)}`,
+    );
     set(this.#grid, "aria-rowcount", found + 1);
     const visible = Math.max(1, Math.min(found, VISIBLE_ROWS_MAX));
     // Sizes are set by script, which the policy of the page allows; a style in the page it would not.
