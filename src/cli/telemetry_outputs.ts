@@ -10,6 +10,7 @@ import type { ReactoKinesixApp } from "../app.ts";
 import { AppMetrics } from "../telemetry/app_metrics.ts";
 import type { EventLog } from "./event_log.ts";
 import { type Flag, oneOf } from "./flags.ts";
+import { isTelemetryExported } from "./leave.ts";
 import type { Terminal } from "./terminal.ts";
 import type { Values } from "./values.ts";
 
@@ -22,11 +23,6 @@ export const METRICS_FLAG: Flag = {
   accepts: oneOf("emf"),
   isInEnvironment: true,
 };
-
-/** Whether the runtime has put itself where OpenTelemetry looks for whoever exports; in an executable that is decided at its making. */
-function isExported(): boolean {
-  return Reflect.has(globalThis, Symbol.for("opentelemetry.js.api.1"));
-}
 
 const EMF_EVERY_MS = 60_000;
 
@@ -48,15 +44,14 @@ export async function openTelemetryOutputs(
     appName: values.need("app"),
     streamName: values.need("stream"),
   });
-  if (terminal.env("OTEL_DENO") === "true") {
+  if (isTelemetryExported()) {
     const { exportToOpenTelemetry } = await import("../telemetry/open_telemetry.ts");
     exportToOpenTelemetry(metrics);
-    if (!isExported()) {
-      terminal.say(
-        "note: OTEL_DENO has no effect, since this executable was compiled without it; " +
-          "read /metrics of --http, or use --metrics emf",
-      );
-    }
+  } else if (terminal.env("OTEL_DENO") === "true") {
+    terminal.say(
+      "note: OTEL_DENO has no effect, since this executable was compiled without it; " +
+        "read /metrics of --http, or use --metrics emf",
+    );
   }
   const emf = values.text("metrics") === "emf"
     ? new (await import("../telemetry/emf.ts")).EmfMetrics(metrics)

@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { sourceProgram } from "../cli/cli_testing.ts";
 import { attributesOf, OtlpReceiver, valueOf } from "./otlp_receiver.ts";
 import { APP, eventually, hasTold, Stack, STREAM } from "./stack.ts";
 
@@ -10,6 +11,7 @@ Deno.test("OpenTelemetry: Deno exports metrics and a span for each batch to a co
   await using receiver = new OtlpReceiver();
   await using stack = await Stack.start(2);
   await using worker = stack.worker("w1", FAILS_ONCE, {
+    program: sourceProgram(),
     env: {
       OTEL_DENO: "true",
       OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
@@ -62,4 +64,15 @@ Deno.test("OpenTelemetry: Deno exports metrics and a span for each batch to a co
   }
   worker.kill("SIGTERM");
   assertEquals(await worker.ended(), 0);
+});
+
+Deno.test({
+  name: "OpenTelemetry: an executable that was compiled without it says so, and runs",
+  ignore: !Deno.env.get("KINESIX_BINARY"),
+  async fn() {
+    await using stack = await Stack.start(1);
+    await using worker = stack.worker("w1", "() => {}", { env: { OTEL_DENO: "true" } });
+    await worker.until(hasTold("shard_claimed"));
+    assert(worker.stderr.some((line) => line.startsWith("note: OTEL_DENO has no effect")));
+  },
 });
