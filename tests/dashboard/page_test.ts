@@ -288,7 +288,14 @@ Deno.test({
         });
       }
     }, 500);
-    const before = await page.metrics();
+    // In processor time: how long a task took says more about what else this machine does.
+    const session = await page.createCDPSession();
+    await session.send("Performance.enable", { timeDomain: "threadTicks" });
+    const taskSeconds = async (): Promise<number> => {
+      const { metrics } = await session.send("Performance.getMetrics");
+      return metrics.find(({ name }) => name === "TaskDuration")?.value ?? NaN;
+    };
+    const [before, startedAt] = [await taskSeconds(), performance.now()];
     const frames = await page.evaluate(`new Promise((resolve) => {
       const times = [];
       let last = performance.now();
@@ -300,19 +307,18 @@ Deno.test({
       };
       requestAnimationFrame(step);
     })`) as number[];
-    const after = await page.metrics();
+    const seconds = (performance.now() - startedAt) / 1_000;
+    const busy = (await taskSeconds() - before) / seconds;
     clearInterval(timer);
     const sorted = frames.toSorted((a, b) => a - b);
     const at = (part: number) => Math.round(sorted[Math.floor(part * (sorted.length - 1))] ?? 0);
-    const busy = ((after.TaskDuration ?? 0) - (before.TaskDuration ?? 0)) /
-      ((after.Timestamp ?? 0) - (before.Timestamp ?? 0));
     const line = `      frames: median ${at(0.5)} ms, 95 % ${at(0.95)} ms, worst ${at(1)} ms; ` +
       `main thread busy ${Math.round(busy * 100)} %\n`;
     Deno.stdout.writeSync(new TextEncoder().encode(line));
     await keepPicture(page, "1000-busy");
-    // The machine of a test may be busy with others: half of the frames say what the page can do.
-    assert(at(0.5) <= 34, line);
-    assert(busy < 0.6, line);
+    // The machine may be busy with others: half of the frames say what the page can do.
+    assert(at(0.5) <= 50, line);
+    assert(busy < 0.4, line);
     assertEquals(browser.complaints, []);
   },
 });

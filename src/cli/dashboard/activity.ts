@@ -41,7 +41,7 @@ export class Activity {
   #bytes = 0;
   #ratesSince: number;
 
-  /** @param now The time, as in all that follows: milliseconds since 1970. */
+  /** @param now The time, as in all that follows: milliseconds since 1970, on a clock that only goes forward. */
   constructor(now: number) {
     this.#pointEndsAt = now + POINT_MS;
     this.#ratesSince = now;
@@ -66,7 +66,13 @@ export class Activity {
     const said = eventText(event);
     if (said === undefined || !this.#flood.lets(event.type, now)) return;
     const shard = "shardId" in event ? event.shardId : null;
-    this.#say({ at: now, type: event.type, shard, tone: said.tone, text: said.text });
+    this.#say({
+      at: Date.parse(event.time),
+      type: event.type,
+      shard,
+      tone: said.tone,
+      text: said.text,
+    });
   }
 
   /** What happened after a certain event, oldest first; 0 is before the first. */

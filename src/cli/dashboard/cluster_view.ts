@@ -36,56 +36,36 @@ export class ClusterView {
     }));
   }
 
-  /**
-   * Shows what this worker tells, without waiting for the next look.
-   *
-   * @returns Whether only a look tells the whole of it.
-   */
-  follow(event: AppEvent): boolean {
+  /** Shows who has which shard as this worker tells it, without waiting for the next look. */
+  follow(event: AppEvent): void {
     switch (event.type) {
       case "shard_claimed":
-        this.#change(event.shardId, {
+        return this.#change(event.shardId, {
           state: "processing",
           owner: event.workerId,
           to: null,
           term: event.term,
         });
-        return false;
       case "shard_handed_over":
-        this.#change(event.shardId, {
+        return this.#change(event.shardId, {
           state: "handingOver",
           owner: event.to,
           to: event.to,
           term: event.term,
         });
-        return true;
       case "shard_released":
-        this.#change(event.shardId, {
+        return this.#change(event.shardId, {
           state: "unowned",
           owner: null,
           to: null,
           term: event.term,
         });
-        return true;
       case "handover_requested":
-        this.#change(event.shardId, { state: "handingOver", to: event.to });
-        return true;
+        return this.#change(event.shardId, { state: "handingOver", to: event.to });
       case "worker_lost": {
         const lost = this.#workers.get(event.lostWorkerId);
         if (lost !== undefined) this.#workers.set({ ...lost, isAlive: false });
-        return true;
       }
-      case "handover_cleared":
-      case "lease_lost":
-      case "shard_ended":
-      case "shard_found":
-      case "shard_forgotten":
-      case "shard_stopped":
-      case "shard_stopped_everywhere":
-      case "worker_fenced":
-        return true;
-      default:
-        return false;
     }
   }
 

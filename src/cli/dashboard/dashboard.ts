@@ -41,7 +41,7 @@ export interface DashboardOptions {
 const TELL_MS = 500;
 /** A connection over which nothing goes for longer may be cut on its way. */
 const SILENCE_MS_MAX = 15_000;
-/** News of this worker are no reason to look again sooner than this. */
+/** Nor is there a reason to look again sooner than this, be it an order. */
 const LOOK_MS_MIN = 1_000;
 const LOOK_MS_MAX = 30_000;
 /** A row takes about half a kilobyte and the read is consistent: at this pace the looks take about 5 read units a second. */
@@ -55,7 +55,8 @@ export class Dashboard implements Disposable {
   readonly routes: readonly Route[];
   readonly #options: DashboardOptions;
   readonly #view: ClusterView = new ClusterView();
-  readonly #activity: Activity = new Activity(Date.now());
+  readonly #startedAt: number = Date.now() - performance.now();
+  readonly #activity: Activity = new Activity(this.#steadyNow());
   readonly #clients: LiveClients = new LiveClients(() => this.#follow());
   #look: Look = { at: null, everyMs: LOOK_MS_MIN, error: null };
   #isLookNews = false;
@@ -66,6 +67,7 @@ export class Dashboard implements Disposable {
   #isClosed = false;
   /** While somebody looks. */
   #watching: AbortController | null = null;
+  /** Aborts when an order was given: what comes of it is to be seen at once. */
   #lookSoon: AbortController = new AbortController();
 
   constructor(options: DashboardOptions) {
@@ -83,14 +85,19 @@ export class Dashboard implements Disposable {
 
   /** Is told every event of the worker. */
   readonly onEvent = (event: AppEvent): void => {
-    this.#activity.follow(event, Date.now());
-    if (this.#watching !== null && this.#view.follow(event)) this.#lookSoon.abort();
+    this.#activity.follow(event, this.#steadyNow());
+    if (this.#watching !== null) this.#view.follow(event);
   };
 
   /** Ends the connections of the pages, which come back when there is a worker again. */
   [Symbol.dispose](): void {
     this.#isClosed = true;
     this.#clients.close();
+  }
+
+  /** A clock that somebody sets back must not stop the charts. */
+  #steadyNow(): number {
+    return Math.round(this.#startedAt + performance.now());
   }
 
   #open(): Response {
@@ -119,8 +126,8 @@ export class Dashboard implements Disposable {
       workers: this.#view.workers,
       shards: this.#view.shards,
       rates: this.#activity.rates(),
-      events: this.#activity.eventsAfter(0, now),
-      points: this.#activity.pointsAfter(0, now),
+      events: this.#activity.eventsAfter(0, this.#steadyNow()),
+      points: this.#activity.pointsAfter(0, this.#steadyNow()),
     };
   }
 
@@ -133,7 +140,7 @@ export class Dashboard implements Disposable {
       this.#watching = new AbortController();
       const { signal } = this.#watching;
       this.#view.takeChanges();
-      this.#markTold(Date.now());
+      this.#markTold();
       void this.#keepLooking(signal);
       const timer = setInterval(() => this.#tell(), TELL_MS);
       signal.addEventListener("abort", () => clearInterval(timer));
@@ -144,7 +151,7 @@ export class Dashboard implements Disposable {
   async #keepLooking(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       this.#lookSoon = new AbortController();
-      const beganAt = Date.now();
+      const beganAt = this.#steadyNow();
       try {
         const status = await this.#options.status();
         if (signal.aborted) return;
@@ -153,25 +160,26 @@ export class Dashboard implements Disposable {
         const everyMs = Math.min(Math.max(rows * LOOK_MS_PER_ROW, LOOK_MS_MIN), LOOK_MS_MAX);
         this.#look = { at: Date.now(), everyMs, error: null };
       } catch (error) {
+        if (signal.aborted) return;
         this.#look = { ...this.#look, error: messageOf(error).slice(0, 500) };
       }
       this.#isLookNews = true;
-      await pause(LOOK_MS_MIN - (Date.now() - beganAt), signal);
+      await pause(LOOK_MS_MIN - (this.#steadyNow() - beganAt), signal);
       const soon = AbortSignal.any([signal, this.#lookSoon.signal]);
-      await pause(this.#look.everyMs - (Date.now() - beganAt), soon);
+      await pause(this.#look.everyMs - (this.#steadyNow() - beganAt), soon);
     }
   }
 
   /** Tells the pages what changed, if anything did. */
   #tell(): void {
-    const now = Date.now();
+    const now = this.#steadyNow();
     this.#ticks++;
     const isRatesTurn = this.#ticks % RATES_EVERY_TICKS === 0;
     const rates = isRatesTurn ? this.#activity.takeRates(now) : [];
     const events = this.#activity.eventsAfter(this.#lastEventId, now);
     const points = this.#activity.pointsAfter(this.#lastPointAt, now);
     const update: Update = {
-      now,
+      now: Date.now(),
       ...this.#view.takeChanges(),
       ...this.#isLookNews && { look: this.#look },
       ...rates.length > 0 && { rates },
@@ -191,9 +199,12 @@ export class Dashboard implements Disposable {
   }
 
   /** What the first page has got with its snapshot is no news. */
-  #markTold(now: number): void {
-    this.#lastEventId = this.#activity.eventsAfter(0, now).at(-1)?.id ?? this.#lastEventId;
-    this.#lastPointAt = this.#activity.pointsAfter(0, now).at(-1)?.at ?? this.#lastPointAt;
+  #markTold(): void {
+    const now = this.#steadyNow();
+    this.#lastEventId = this.#activity.eventsAfter(0, now).at(-1)?.id ??
+      this.#lastEventId;
+    this.#lastPointAt = this.#activity.pointsAfter(0, now).at(-1)?.at ??
+      this.#lastPointAt;
     this.#lastSentAt = now;
   }
 }

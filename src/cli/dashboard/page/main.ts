@@ -266,7 +266,7 @@ setInterval(() => {
   if (!isPaused && document.visibilityState === "visible") {
     picture.tick();
     const { at } = model.look;
-    set(find("seen", HTMLElement), "text", at === null ? "" : `as of ${ago(at, model.now())}`);
+    set(find("seen", HTMLElement), "text", at === null ? "" : `seen ${ago(at, model.now())}`);
     table.show();
     details.show();
   }
