@@ -1,3 +1,4 @@
+import { leave } from "./src/cli/leave.ts";
 import { main } from "./src/cli/main.ts";
 
-Deno.exit(await main(Deno.args));
+leave(await main(Deno.args));

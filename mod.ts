@@ -96,3 +96,4 @@ export type { ReaderHooks } from "./src/pull/pull_processor.ts";
 export type { Reader, ReaderOptions, ShardReader } from "./src/reader.ts";
 export type { SetCheckpointOptions } from "./src/runtime/cluster_control.ts";
 export type { OwnShard } from "./src/runtime/shard_roster.ts";
+export type { WorkerHealth } from "./src/runtime/worker.ts";

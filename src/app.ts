@@ -18,6 +18,7 @@ import { systemClock, systemRandom } from "./adapters/system.ts";
 import { defaultWorkerId } from "./adapters/worker_identity.ts";
 import { checkInitialPosition } from "./core/config_checks.ts";
 import { type ReactoKinesixConfig, resolveConfig, type ResolvedConfig } from "./core/config.ts";
+import { checkNames, checkWorkerId } from "./core/names.ts";
 import { type ClusterStatus, clusterStatus } from "./core/status.ts";
 import { EventHub, type EventListener, type ListenerOptions } from "./event_hub.ts";
 import { toEventError } from "./errors.ts";
@@ -28,7 +29,7 @@ import { ClusterControl } from "./runtime/cluster_control.ts";
 import { checkProcessorSource } from "./runtime/processors.ts";
 import { checkFilter } from "./runtime/record_filter.ts";
 import type { OwnShard } from "./runtime/shard_roster.ts";
-import { Worker } from "./runtime/worker.ts";
+import { Worker, type WorkerHealth } from "./runtime/worker.ts";
 
 /** Which cluster: the app and the stream together. */
 export interface ClusterOptions extends AwsOptions {
@@ -108,15 +109,26 @@ export interface AppOptions extends ClusterOptions {
 export class ReactoKinesixApp implements AsyncDisposable {
   /** The name of this worker. */
   readonly workerId: string;
+  /** The name of the app: workers with the same one share the stream. */
+  readonly appName: string;
+  /** The name of the stream. */
+  readonly streamName: string;
   /** Resolves when the worker has stopped; rejects when it had to, with the reason. */
   readonly finished: Promise<void>;
   readonly #worker: Worker;
   readonly #hub: EventHub;
 
-  private constructor(worker: Worker, hub: EventHub, workerId: string, finished: Promise<void>) {
+  private constructor(
+    worker: Worker,
+    hub: EventHub,
+    names: Pick<ReactoKinesixApp, "workerId" | "appName" | "streamName">,
+    finished: Promise<void>,
+  ) {
     this.#worker = worker;
     this.#hub = hub;
-    this.workerId = workerId;
+    this.workerId = names.workerId;
+    this.appName = names.appName;
+    this.streamName = names.streamName;
     this.finished = finished;
   }
 
@@ -170,7 +182,7 @@ export class ReactoKinesixApp implements AsyncDisposable {
     }
     // A macrotask later, so that whoever awaits this can add listeners first.
     void clock.sleep(0, new AbortController().signal).then(() => hub.open());
-    return new ReactoKinesixApp(worker, hub, workerId, finished.then(() => {}));
+    return new ReactoKinesixApp(worker, hub, { ...names, workerId }, finished.then(() => {}));
   }
 
   /**
@@ -264,6 +276,11 @@ export class ReactoKinesixApp implements AsyncDisposable {
     return this.#worker.bufferedBytes;
   }
 
+  /** How this worker is, as far as it knows itself: what a health check asks. It asks nobody and costs nothing. */
+  health(): WorkerHealth {
+    return this.#worker.health();
+  }
+
   /** The shards that this worker processes now. */
   shards(): readonly OwnShard[] {
     return this.#worker.shards();
@@ -319,11 +336,6 @@ export class ReactoKinesixApp implements AsyncDisposable {
 
 /** Every shard reads on a connection of its own; the handler opens no more than are used. */
 const SOCKETS_MAX = 10_000;
-const NAME = /^[A-Za-z0-9_.-]+$/;
-/** DynamoDB table names have up to 255 characters, of which the suffix may take 200. */
-const APP_NAME_MAX = 55;
-const STREAM_NAME_MAX = 128;
-const WORKER_ID_MAX = 128;
 
 interface World extends Required<Ports> {
   readonly emit: EventSink;
@@ -367,31 +379,4 @@ async function openStream(
   }
   const { KinesisFanOutSource } = await import("./adapters/kinesis_fan_out.ts");
   return new KinesisFanOutSource({ ...options, client, eventStreams: await aws.eventStreams() });
-}
-
-function checkNames(options: ClusterOptions): Pick<ClusterOptions, "appName" | "streamName"> {
-  return {
-    appName: checkName("appName", options.appName, APP_NAME_MAX),
-    streamName: checkName("streamName", options.streamName, STREAM_NAME_MAX),
-  };
-}
-
-function checkName(option: string, name: unknown, max: number): string {
-  if (typeof name === "string" && NAME.test(name) && name.length <= max) return name;
-  throw new RangeError(
-    `Cannot use ${option} ${
-      JSON.stringify(name)?.slice(0, 150)
-    }: it must be 1 to ${max} letters, ` +
-      `digits, "_", "-" or "."`,
-  );
-}
-
-function checkWorkerId(workerId: unknown): string {
-  // No control characters: the name goes into logs and on to terminals.
-  const isPrintable = typeof workerId === "string" && /^[^\p{C}]+$/u.test(workerId);
-  if (isPrintable && workerId.length <= WORKER_ID_MAX) return workerId;
-  throw new RangeError(
-    `Cannot use workerId ${JSON.stringify(workerId)?.slice(0, 150)}: it must be 1 to ` +
-      `${WORKER_ID_MAX} printable characters`,
-  );
 }

@@ -52,8 +52,10 @@ export type AppFact =
     readonly term: number;
     readonly from: string | null;
     readonly checkpoint: string;
+    /** Up to when the shard was read before, by its last owner's clock, as an ISO time; absent if nobody knows. */
+    readonly readUntil?: string;
   }
-  /** A batch of records was processed. It is empty when the reader has come to the tip of the shard. */
+  /** A batch of records was processed. An empty one tells how far the reader is; at the tip of the shard only the first one does. */
   | {
     readonly type: "batch_processed";
     readonly shardId: string;
@@ -62,6 +64,31 @@ export type AppFact =
     /** How many records of the read the filter left out, besides. */
     readonly filtered: number;
     readonly millisBehindLatest: number;
+    /** From when it was taken in hand to the end of its last record, with all attempts; with several lanes also what it waited for. */
+    readonly processMs: number;
+  }
+  /** A shard is so far behind that the stream may drop records before they are read. Told at 50 and at 80 percent. */
+  | {
+    readonly type: "lag_near_retention";
+    readonly shardId: string;
+    readonly millisBehindLatest: number;
+    /** How long the stream keeps records. */
+    readonly retentionMs: number;
+    /** Of the retention: the mark that was passed. */
+    readonly percent: 50 | 80;
+  }
+  /**
+   * This worker goes on after a checkpoint that is older than the stream keeps records: those that arrived after it and were dropped
+   * meanwhile are lost. Not told when the shard turns out to be empty.
+   */
+  | {
+    readonly type: "checkpoint_expired";
+    readonly shardId: string;
+    readonly checkpoint: string;
+    /** How long ago the checkpoint was the tip of what was read. */
+    readonly ageMs: number;
+    /** How long the stream keeps records. */
+    readonly retentionMs: number;
   }
   /**
    * Records begin as an aggregate of the Kinesis Producer Library does, and are none that can be taken apart. They are delivered as

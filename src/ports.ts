@@ -142,6 +142,11 @@ export interface StreamSource {
   /** Every shard that the stream still holds, open and closed. May be out of date by some seconds. */
   listShards(signal: AbortSignal): Promise<readonly ShardInfo[]>;
   /**
+   * How long the stream keeps its records, in milliseconds; a source that does not know has no such method. Asked about once an
+   * hour, for `lag_near_retention` and `checkpoint_expired`; `denied` is not asked again.
+   */
+  retentionMs?(signal: AbortSignal): Promise<number>;
+  /**
    * The records of a shard after a position, in order, without gaps, from then on for ever or to the end of the shard.
    * Waits between reads as the limits of the stream ask; heals throttling, expired iterators and short failures by
    * itself. Reads only when it is asked for the next batch, and asks for room before it takes records into memory.

@@ -51,6 +51,10 @@ export class KinesisFanOutSource implements StreamSource {
     return this.#calls.listShards(signal);
   }
 
+  retentionMs(signal: AbortSignal): Promise<number> {
+    return this.#calls.retentionMs(signal);
+  }
+
   async *open(
     shardId: string,
     after: Checkpoint,

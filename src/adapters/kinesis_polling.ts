@@ -47,6 +47,10 @@ export class KinesisPollingSource implements StreamSource {
     return this.#calls.listShards(signal);
   }
 
+  retentionMs(signal: AbortSignal): Promise<number> {
+    return this.#calls.retentionMs(signal);
+  }
+
   async *open(
     shardId: string,
     after: Checkpoint,

@@ -15,6 +15,7 @@ import {
   ListShardsCommand,
   ListStreamConsumersCommand,
   RegisterStreamConsumerCommand,
+  type StreamDescriptionSummary,
 } from "@aws-sdk/client-kinesis";
 import type { ResolvedConfig } from "../core/config.ts";
 import { SourceError } from "../errors.ts";
@@ -44,6 +45,7 @@ export interface ConsumerInfo {
 
 /** A page holds 1,000 shards; no stream has more than this many pages. */
 const PAGES_MAX = 1_000;
+const HOUR_MS = 3_600_000;
 
 /** The calls about one stream. */
 export class StreamCalls {
@@ -68,6 +70,16 @@ export class StreamCalls {
 
   /** The ARN of the stream, which calls about consumers take instead of its name. */
   async streamArn(signal: AbortSignal): Promise<string> {
+    return required((await this.#summary(signal))?.StreamARN, "StreamARN");
+  }
+
+  /** How long the stream keeps its records, in milliseconds. */
+  async retentionMs(signal: AbortSignal): Promise<number> {
+    const { RetentionPeriodHours } = await this.#summary(signal) ?? {};
+    return required(RetentionPeriodHours, "RetentionPeriodHours") * HOUR_MS;
+  }
+
+  async #summary(signal: AbortSignal): Promise<StreamDescriptionSummary | undefined> {
     const { client, streamName } = this.#options;
     const command = withoutRetries(new DescribeStreamSummaryCommand({ StreamName: streamName }));
     const reply = await this.#call(
@@ -75,7 +87,7 @@ export class StreamCalls {
       signal,
       () => client.send(command, { abortSignal: signal }),
     );
-    return required(reply.StreamDescriptionSummary?.StreamARN, "StreamARN");
+    return reply.StreamDescriptionSummary;
   }
 
   /** Every registered consumer. */

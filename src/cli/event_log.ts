@@ -9,8 +9,11 @@
 import type { Ansis } from "ansis";
 import { formatDuration } from "../core/duration.ts";
 import type { AppEvent } from "../events.ts";
-import { count, eventText, type Tone } from "./event_text.ts";
+import { batchText } from "./batch_text.ts";
+import { count, type EventText, eventText, type Tone } from "./event_text.ts";
 import { Flood } from "./flood.ts";
+import { isLogged, type LogLevel } from "./log_level.ts";
+import { ShardMoves } from "./shard_moves.ts";
 import { OutputQueue } from "./output_queue.ts";
 import { printable, type Terminal, wantsColor } from "./terminal.ts";
 
@@ -18,6 +21,8 @@ import { printable, type Terminal, wantsColor } from "./terminal.ts";
 export interface EventLog {
   /** Is told every event. */
   readonly onEvent: (event: AppEvent) => void;
+  /** Writes a line of something else to stdout, which is not mixed with others. */
+  readonly onLine: (line: string) => void;
   /** Resolves with the reason when nobody can read the log any more. */
   readonly failed: Promise<Error>;
   /** Writes out what waits. */
@@ -25,33 +30,42 @@ export interface EventLog {
 }
 
 /** A log of one JSON object a line on stdout. */
-export function openJsonLog(terminal: Terminal): EventLog {
+export function openJsonLog(terminal: Terminal, least: LogLevel = "debug"): EventLog {
   const queue = new OutputQueue((text) => terminal.write(text));
   return {
-    onEvent: (event) => queue.push(jsonLine(event)),
+    onEvent: (event) => {
+      if (isLogged(event, least)) queue.push(jsonLine(event));
+    },
+    onLine: (line) => queue.push(line),
     failed: queue.failed,
     close: () => queue.flushed(),
   };
 }
 
 /** A log of sentences on stderr. */
-export async function openPrettyLog(terminal: Terminal): Promise<EventLog> {
+export async function openPrettyLog(
+  terminal: Terminal,
+  least: LogLevel = "info",
+): Promise<EventLog> {
   const { Ansis } = await import("ansis");
   const paint = new Ansis(wantsColor(terminal, terminal.isStderrInteractive) ? 1 : 0);
   const queue = new OutputQueue((text) => terminal.writeError(text));
+  const lines = new OutputQueue((text) => terminal.write(text));
   const pretty = new PrettyLog({
     push: (line) => queue.push(line),
     paint,
     nowMs: () => performance.now(),
+    least,
   });
   const timer = setInterval(() => pretty.tick(), TICK_MS);
   return {
     onEvent: (event) => pretty.onEvent(event),
-    failed: queue.failed,
-    close() {
+    onLine: (line) => lines.push(line),
+    failed: Promise.race([queue.failed, lines.failed]),
+    async close() {
       clearInterval(timer);
       pretty.summarize();
-      return queue.flushed();
+      await Promise.all([queue.flushed(), lines.flushed()]);
     },
   };
 }
@@ -85,12 +99,19 @@ export interface PrettyLogOptions {
   readonly paint: Ansis;
   /** Any clock that only goes forward. */
   readonly nowMs: () => number;
+  /**
+   * What is less important is left out.
+   *
+   * @default {"info"}
+   */
+  readonly least?: LogLevel;
 }
 
 /** The log that people read. */
 export class PrettyLog {
   readonly #options: PrettyLogOptions;
   readonly #flood = new Flood();
+  readonly #moves = new ShardMoves();
   #throughput: Throughput | null = null;
 
   constructor(options: PrettyLogOptions) {
@@ -98,14 +119,21 @@ export class PrettyLog {
   }
 
   onEvent(event: AppEvent): void {
-    if (event.type === "batch_processed") this.#count(event);
-    const said = eventText(event);
-    if (!said || !this.#flood.lets(event.type, this.#options.nowMs())) return;
-    this.#line(new Date(event.time), TONES[said.tone](this.#options.paint, printable(said.text)));
+    const { least = "info" } = this.#options;
+    const isDetailed = least === "debug";
+    // The summary is what batches are to those who do not want to read of each.
+    if (event.type === "batch_processed" && least === "info") this.#count(event);
+    const said = eventText(event) ?? (isDetailed ? batchText(event) : undefined);
+    if (!said || !isLogged(event, least)) return;
+    if (!isDetailed && this.#moves.add(event)) return;
+    this.#tellMoves();
+    if (!isDetailed && !this.#flood.lets(event.type, this.#options.nowMs())) return;
+    this.#say(event.time, said);
   }
 
   /** Tells the throughput, and what was held back, when it is time to. */
   tick(): void {
+    this.#tellMoves();
     this.#tellHeldBack(this.#flood.drain(this.#options.nowMs()));
     const throughput = this.#throughput;
     if (!throughput) return;
@@ -117,6 +145,7 @@ export class PrettyLog {
 
   /** Tells the throughput since the last time, if there was any, and what was held back. */
   summarize(): void {
+    this.#tellMoves();
     this.#tellHeldBack(this.#flood.drain(Infinity));
     const throughput = this.#throughput;
     if (!throughput) return;
@@ -135,6 +164,14 @@ export class PrettyLog {
         count(millisBehind.size, "shard")
       }, ${behind}`,
     );
+  }
+
+  #tellMoves(): void {
+    for (const move of this.#moves.drain()) this.#say(move.time, move);
+  }
+
+  #say(time: string, { tone, text }: EventText): void {
+    this.#line(new Date(time), TONES[tone](this.#options.paint, printable(text)));
   }
 
   #tellHeldBack(heldBack: ReadonlyMap<string, number>): void {

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { formatDuration } from "../core/duration.ts";
+import { formatDuration, roundDuration } from "../core/duration.ts";
 import type { AppEvent, StopReason } from "../events.ts";
 import { shorten } from "./flags.ts";
 
@@ -33,6 +33,9 @@ export function eventText(event: AppEvent): EventText | undefined {
     case "batch_processed":
     case "checkpoint_written":
       return undefined;
+    case "lag_near_retention":
+    case "checkpoint_expired":
+      return dataLossText(event);
     case "shard_claimed":
     case "handover_requested":
     case "handover_cleared":
@@ -64,6 +67,27 @@ export function eventText(event: AppEvent): EventText | undefined {
     default:
       return workerText(event);
   }
+}
+
+function dataLossText(event: EventNamed<"lag_near_retention" | "checkpoint_expired">): EventText {
+  const { shardId } = event;
+  const keeps = `the stream keeps records for ${roundDuration(event.retentionMs)}`;
+  if (event.type === "lag_near_retention") {
+    return {
+      tone: event.percent === 80 ? "bad" : "warning",
+      text:
+        `${shardId} is ${
+          roundDuration(event.millisBehindLatest)
+        } behind, over ${event.percent} % of ` +
+        `what it may be: ${keeps}, and drops what is not read by then`,
+    };
+  }
+  return {
+    tone: "bad",
+    text:
+      `records of ${shardId} may be lost: it was not read for ${roundDuration(event.ageMs)}, and ` +
+      `${keeps}; goes on after ${shortPosition(event.checkpoint)} with what is left`,
+  };
 }
 
 /** A record of a shard, or of an aggregate. */
@@ -288,7 +312,9 @@ type WorkerEvent = Exclude<
   | RecordEvent
   | ProcessorEvent
   | ShardEvent
-  | EventNamed<"batch_processed" | "checkpoint_written">
+  | EventNamed<
+    "batch_processed" | "checkpoint_written" | "lag_near_retention" | "checkpoint_expired"
+  >
 >;
 
 function workerText(event: WorkerEvent): EventText {

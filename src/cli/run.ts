@@ -13,7 +13,8 @@ import { messageOf, toEventError } from "../errors.ts";
 import type { AppFact } from "../events.ts";
 import { connection } from "./connection.ts";
 import { type EventLog, openJsonLog, openPrettyLog } from "./event_log.ts";
-import { httpAddress } from "./http/http_flags.ts";
+import { healthLimits } from "./http/health_flags.ts";
+import { httpAddress, isLoopbackAddress } from "./http/http_flags.ts";
 import type { WorkerServer, WorkerServerOptions } from "./http/worker_server.ts";
 import { LeftBehind } from "./left_behind.ts";
 import { fetchGraph } from "./load_processor/graph.ts";
@@ -23,6 +24,7 @@ import { checkForNewVersion } from "./load_processor/new_version.ts";
 import { LOAD_LIMITS, type LoadOptions } from "./load_processor/options.ts";
 import { filterOf } from "./pattern_filter.ts";
 import { loadOptions, watchInterval } from "./processor_flags.ts";
+import { logLevel } from "./log_level.ts";
 import { sendConsoleToStderr } from "./processor_output.ts";
 import { startInThreads } from "./processor_threads.ts";
 import {
@@ -35,6 +37,7 @@ import {
 } from "./stop_signals.ts";
 import { printable, sayError, type Terminal } from "./terminal.ts";
 import { planThreads } from "./thread_flags.ts";
+import { openTelemetryOutputs, type TelemetryOutputs } from "./telemetry_outputs.ts";
 import { UsageError } from "./usage_error.ts";
 import type { Values } from "./values.ts";
 import { loadedFact, ProcessorWatch } from "./watch_processor.ts";
@@ -63,11 +66,20 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
   });
   if (processing === undefined) return 0;
   try {
-    const log = isJson ? openJsonLog(terminal) : await openPrettyLog(terminal);
+    const level = logLevel(values);
+    const lines = isJson ? openJsonLog(terminal, level) : await openPrettyLog(terminal, level);
+    const telemetry = await openTelemetryOutputs(values, terminal);
+    const log = telemetry.listening(lines);
     const workerId = values.text("worker-id");
     try {
-      const http = { address: httpAddress(values), token: values.text("http-token") };
-      return await runWorker({ signals, reloads, log, leftBehind, terminal, processing, http }, {
+      const http = {
+        address: httpAddress(values),
+        token: values.text("http-token"),
+        limits: healthLimits(values),
+        metrics: telemetry.metrics,
+      };
+      const own = { signals, reloads, log, leftBehind, terminal, processing, http, telemetry };
+      return await runWorker(own, {
         ...connection(values, terminal, ["kinesis", "dynamodb"]),
         ...workerId !== undefined && { workerId },
         appName: values.need("app"),
@@ -156,15 +168,16 @@ interface Surroundings {
   readonly terminal: Terminal;
   readonly processing: Processing;
   readonly http: Http;
+  readonly telemetry: TelemetryOutputs;
 }
 
 /** Where HTTP is answered, if anywhere, and the token of those who may change something. */
-type Http = Pick<WorkerServerOptions, "token"> & {
+type Http = Pick<WorkerServerOptions, "token" | "limits" | "metrics"> & {
   readonly address: WorkerServerOptions["address"] | undefined;
 };
 
 async function runWorker(
-  { signals, reloads, log, leftBehind, terminal, processing, http }: Surroundings,
+  { signals, reloads, log, leftBehind, terminal, processing, http, telemetry }: Surroundings,
   options: AppOptions,
 ): Promise<number> {
   using strays = catchStrays();
@@ -172,6 +185,7 @@ async function runWorker(
   await using app = await startUnless(signals.signal, options);
   if (app === undefined) return 0;
   const { workerId } = app;
+  using _measured = telemetry.measure(app, log);
   await using server = loaded &&
     openServer(loaded, app, { http, options, processing, terminal, look: () => watch?.lookNow() });
   const tell = (fact: AppFact): void => {
@@ -218,15 +232,20 @@ function openServer(
 ): WorkerServer | undefined {
   if (http.address === undefined) return undefined;
   const server = new WorkerServer({
+    ...http,
     app,
     cluster: options,
     address: http.address,
-    token: http.token,
     lookForProcessor: processing.intervalMs === undefined ? undefined : look,
     onOrder: (order) => terminal.say(printable(`ordered in the dashboard: ${order}`)),
     onError: (error) => sayError(error, terminal),
   });
   terminal.say(`listening on ${server.url}`);
+  if (!isLoopbackAddress(http.address)) {
+    terminal.say(
+      "note: other machines reach this address too; everything but changes is open to them",
+    );
+  }
   return server;
 }
 

@@ -23,6 +23,11 @@ export function parseDuration(text: string): number | undefined {
   return unit && Math.round(Number(match[1]) * unit[1]);
 }
 
+/** A time as a person reads it: to the second if it is long. */
+export function roundDuration(ms: number): string {
+  return formatDuration(ms < 10_000 ? Math.round(ms) : Math.round(ms / 1_000) * 1_000);
+}
+
 /** The shortest text that {@linkcode parseDuration} reads back as `ms`. */
 export function formatDuration(ms: number): string {
   const [name, size] = UNITS.find(([, size]) => ms !== 0 && ms % size === 0) ?? ["ms", 1];

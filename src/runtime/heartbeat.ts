@@ -28,6 +28,7 @@ export class Fence {
    */
   #wallUntil = -Infinity;
   #falls = 0;
+  #raisedAt: number | undefined;
 
   /** @param clock This machine's. */
   constructor(clock: Clock) {
@@ -37,6 +38,11 @@ export class Fence {
   /** For how much longer it is up, in milliseconds; 0 or less if it is down. */
   get leftMs(): number {
     return Math.min(this.#until - this.#clock.monotonic(), this.#wallUntil - this.#clock.now());
+  }
+
+  /** How long ago the last heartbeat was sent that was acknowledged, in milliseconds; null before the first one. */
+  get ageMs(): number | null {
+    return this.#raisedAt === undefined ? null : this.#clock.monotonic() - this.#raisedAt;
   }
 
   get isUp(): boolean {
@@ -60,6 +66,7 @@ export class Fence {
 
   /** Raises it, as of the time before a heartbeat was sent that was acknowledged. */
   raise(sent: { readonly at: number; readonly wallAt: number }, heartbeatTimeout: number): void {
+    this.#raisedAt = sent.at;
     this.#until = sent.at + heartbeatTimeout * 0.9;
     this.#wallUntil = sent.wallAt + heartbeatTimeout * 0.9;
   }

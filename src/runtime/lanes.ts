@@ -18,6 +18,8 @@ export interface Read {
   /** What its records count for in memory. */
   readonly heldBytes: number;
   readonly millisBehindLatest: number;
+  /** When its records were put into the lanes, by the monotonic clock. */
+  readonly takenAt: number;
   /** When it was read, by the monotonic clock. */
   readonly readAt: number;
   /** Those that were left out count. */

@@ -44,6 +44,8 @@ export interface LeaseDeps extends WriteDeps {
 export type Parting = "done" | "lost" | "withdrawn";
 
 const WRITE_BACKOFF: Backoff = { baseMs: 100, maxMs: 10_000 };
+/** A row that shows less is not written again only because the shard has caught up. */
+const LAG_KEPT_MS = 10_000;
 /** How often the row of a held shard may have changed under one write: only a request for it can come in between. */
 const CONFLICTS_MAX = 10;
 
@@ -70,6 +72,8 @@ export class Lease {
   #wroteAt = -Infinity;
   #waiting: PromiseWithResolvers<void> | undefined;
   #isParting = false;
+  /** Since when the oldest read that is not finished is in hand, on the monotonic clock. */
+  inHandSince: number | undefined;
 
   /** @param row The row as the claim returned it. */
   constructor(row: ShardRow, deps: LeaseDeps) {
@@ -134,6 +138,12 @@ export class Lease {
     this.#millisBehindLatest = millisBehindLatest;
     this.#due.ring();
     this.#moved.ring();
+  }
+
+  /** Says that there is nothing after what is finished. A row that shows that as far behind would worry people for ever. */
+  caughtUp(): void {
+    this.#millisBehindLatest = 0;
+    this.#due.ring();
   }
 
   /** Whether everything that was given to the processor is finished. In the manual mode that is for the user to say. */
@@ -356,7 +366,8 @@ export class Lease {
 
   #isWritten(): boolean {
     // The end of the shard is beyond everything that is finished.
-    return compareCheckpoints(this.#row.checkpoint, this.#finished) >= 0;
+    return compareCheckpoints(this.#row.checkpoint, this.#finished) >= 0 &&
+      (this.#millisBehindLatest > 0 || (this.#row.millisBehindLatest ?? 0) < LAG_KEPT_MS);
   }
 
   #progress(): Progress {

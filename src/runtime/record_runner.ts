@@ -153,7 +153,7 @@ export class RecordRunner {
   ): void {
     const { size } = filtered;
     const counts = { size: records.length, filtered: size, finished: 0, finishedBytes: 0 };
-    const read = { ...counts, millisBehindLatest, readAt, heldBytes };
+    const read = { ...counts, millisBehindLatest, readAt, takenAt: this.#user.now(), heldBytes };
     const last = records.at(-1);
     this.#latest = read;
     if (last === undefined) {
@@ -163,6 +163,7 @@ export class RecordRunner {
     this.#readTo = positionAfter(last);
     this.#largestRead = Math.max(this.#largestRead, read.size);
     this.#reads.add(read);
+    this.#tellInHand();
     const numbers = records.map((record) => this.#progress.add(positionAfter(record)));
     if (size === 0) return this.#share({ read, records, numbers });
     const isLeft = (_: unknown, index: number): boolean => !filtered.has(index);
@@ -183,6 +184,7 @@ export class RecordRunner {
     if (this.#outcome !== "done") {
       for (const read of this.#reads) if (read.finished > 0) this.#tellBatch(read);
       this.#reads.clear();
+      this.#tellInHand();
     }
     return this.#outcome;
   }
@@ -337,6 +339,7 @@ export class RecordRunner {
   #noteFinished(read: Read, hasMoved: boolean): void {
     if (read.finished === read.size) {
       this.#reads.delete(read);
+      this.#tellInHand();
       this.budget.finished(read.heldBytes);
       this.#tellBatch(read);
     }
@@ -350,9 +353,11 @@ export class RecordRunner {
   }
 
   /** Of the empty batches at the tip of the shard only the first one is worth telling. */
-  #tellBatch({ finished, filtered, finishedBytes, millisBehindLatest }: Read): void {
-    if (finished === 0 && this.#isTipTold) return;
-    this.#isTipTold = finished === 0;
+  #tellBatch(read: Read): void {
+    const { finished, filtered, finishedBytes, millisBehindLatest, takenAt } = read;
+    const isTip = finished === 0 && millisBehindLatest === 0;
+    if (isTip && this.#isTipTold) return;
+    this.#isTipTold = isTip;
     this.#deps.emit({
       type: "batch_processed",
       shardId: this.#lease.shardId,
@@ -360,7 +365,13 @@ export class RecordRunner {
       bytes: finishedBytes,
       filtered,
       millisBehindLatest,
+      processMs: this.#deps.clock.monotonic() - takenAt,
     });
+    if (isTip) this.#lease.caughtUp();
+  }
+
+  #tellInHand(): void {
+    this.#lease.inHandSince = this.#reads.values().next().value?.takenAt;
   }
 
   /** Ends all lanes, each after the record in hand. */

@@ -22,6 +22,8 @@ export interface OwnShard {
   readonly term: number;
   /** What is finished, written or not yet, as the state table writes it. */
   readonly checkpoint: string;
+  /** For how long the oldest batch that is not finished has been in the processor's hands, in milliseconds; 0 if there is none. */
+  readonly inHandMs: number;
 }
 
 /** What the roster needs of the worker. */
@@ -91,10 +93,12 @@ export class ShardRoster {
 
   /** The shards that this worker has. */
   shards(): readonly OwnShard[] {
+    const now = this.#deps.clock.monotonic();
     return [...this.#here.values()].filter(({ lease }) => lease.isHeld).map(({ lease }) => ({
       shardId: lease.shardId,
       term: lease.term,
       checkpoint: formatCheckpoint(lease.position),
+      inHandMs: Math.max(0, now - (lease.inHandSince ?? now)),
     }));
   }
 

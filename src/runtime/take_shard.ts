@@ -8,6 +8,7 @@
 
 import { formatCheckpoint } from "../core/checkpoint.ts";
 import { claim, isHeldBy, type ShardRow } from "../core/lease.ts";
+import { readUntil } from "../core/retention.ts";
 import { Lease, type LeaseDeps } from "./lease_keeper.ts";
 import { writePatiently } from "./patient_write.ts";
 
@@ -26,12 +27,14 @@ export async function takeShard(
   if (now === null || !isHeldBy(now, deps.claimant) || now.term !== row.term + 1) return null;
   // Whoever found this worker dead meanwhile may have a claim on its way that expects this very term.
   if (!deps.fence.isUp || deps.fence.falls !== falls) return "too late";
+  const until = readUntil(now);
   deps.emit({
     type: "shard_claimed",
     shardId: now.id,
     term: now.term,
     from: now.previousOwner,
     checkpoint: formatCheckpoint(now.checkpoint),
+    ...until !== null && { readUntil: new Date(until).toISOString() },
   });
   return new Lease(now, deps);
 }

@@ -27,6 +27,7 @@ import { Membership } from "./membership.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
 import { Processors } from "./processors.ts";
 import { type OwnShard, ShardRoster } from "./shard_roster.ts";
+import { RetentionWatch } from "./retention_watch.ts";
 import { ShardSync } from "./shard_sync.ts";
 import { Survey } from "./survey.ts";
 import { Breather, TaskGroup, withTimeout } from "./tasks.ts";
@@ -44,6 +45,18 @@ export interface WorkerDeps extends WriteDeps {
   /** Which records are processed; undefined for all. */
   readonly filter?: RecordFilter | undefined;
   readonly source: StreamSource;
+}
+
+/** How a worker is, as far as it knows itself. */
+export interface WorkerHealth {
+  /** `starting` until it has taken its first shards, `stopping` from the call of `stop` on, or when it cannot go on. */
+  readonly phase: "starting" | "running" | "stopping" | "stopped";
+  /** How long ago the last heartbeat was sent that was acknowledged, in milliseconds; null before the first one. */
+  readonly heartbeatAgeMs: number | null;
+  /** Whether no heartbeat was acknowledged for so long that nothing is processed. */
+  readonly isFenced: boolean;
+  /** Which of its loops run: `heartbeat`, `fence`, `survey` and `shard sync` as long as it is `running`, and maybe others. */
+  readonly loops: readonly string[];
 }
 
 /** The parts of `shutdownTimeout`: finishing what is in hand, giving up what is not finished, and saying good-bye. */
@@ -72,17 +85,22 @@ export class Worker {
   readonly #budget: BufferBudget;
   readonly #roster: ShardRoster;
   readonly #survey: Survey;
+  readonly #retention: RetentionWatch;
   #sync: ShardSync | undefined;
   /** A stop is not interrupted by anything but its time limits. */
   readonly #never = new AbortController().signal;
   #registration: Promise<void> | undefined;
   #isRegistered = false;
   #isStopping = false;
+  #isRunning = false;
+  readonly #loops = new Set<string>();
 
-  /** @param deps What it needs of the outside world. */
-  constructor(deps: WorkerDeps) {
-    this.#deps = deps;
-    const { workerId, config, emit } = deps;
+  /** @param given What it needs of the outside world. */
+  constructor(given: WorkerDeps) {
+    this.#retention = new RetentionWatch(given);
+    const emit = this.#retention.listening(given.emit);
+    const deps = this.#deps = { ...given, emit };
+    const { workerId, config } = deps;
     const { heartbeatTimeout } = config;
     const incarnation = deps.random.uuid();
     const claimant = { workerId, incarnation };
@@ -164,6 +182,10 @@ export class Worker {
       await this.#survey.look(signal);
       this.#live("survey", () => this.#survey.run(signal));
       this.#live("shard sync", () => this.#syncShards(signal));
+      if (this.#retention.isPossible) {
+        this.#live("retention", () => this.#retention.run(() => this.shards(), signal));
+      }
+      this.#isRunning = true;
     } catch (error) {
       void this.#end(error);
       // If the worker was on its way out already, the reason for that counts; this error only followed from it.
@@ -206,6 +228,19 @@ export class Worker {
     return this.#roster.shards();
   }
 
+  /** How this worker is. */
+  health(): WorkerHealth {
+    const { ageMs, isUp } = this.#fence;
+    const isOver = this.#ended.signal.aborted;
+    const running = this.#isRunning ? "running" : "starting";
+    return {
+      phase: isOver ? "stopped" : this.#isStopping ? "stopping" : running,
+      heartbeatAgeMs: ageMs,
+      isFenced: ageMs !== null && !isUp,
+      loops: [...this.#loops],
+    };
+  }
+
   /** What the records count for that are read and not finished, in bytes. */
   get bufferedBytes(): number {
     return this.#budget.heldBytes;
@@ -222,7 +257,9 @@ export class Worker {
 
   /** Runs a loop whose end before its time is the end of the worker. */
   #live(name: string, loop: () => Promise<void>): void {
-    this.#tasks.start(name, () => loop().catch((error) => this.#fail(error)));
+    this.#loops.add(name);
+    const ended = (): boolean => this.#loops.delete(name);
+    this.#tasks.start(name, () => loop().finally(ended).catch((error) => this.#fail(error)));
   }
 
   #fail(error: unknown): void {

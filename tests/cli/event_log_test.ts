@@ -16,6 +16,7 @@ function batch(records: number, millisBehindLatest = 0): AppEvent {
     bytes: 1_000_000,
     filtered: 0,
     millisBehindLatest,
+    processMs: 12,
     ...STAMP,
   };
 }
@@ -41,6 +42,7 @@ Deno.test("the JSON log writes one event a line, the common fields first", async
     "bytes",
     "filtered",
     "millisBehindLatest",
+    "processMs",
   ]);
   assertEquals(terminal.stderr(), "");
 });

@@ -23,6 +23,7 @@ function event(fact: AppFact): AppEvent {
 function batch(shardId: string, records: number, millisBehindLatest = 0): AppEvent {
   return event({
     type: "batch_processed",
+    processMs: 1,
     shardId,
     records,
     bytes: records * 10,

@@ -96,6 +96,7 @@ Deno.test("live: at most two updates a second, however much happens", async () =
       const shardId = `shardId-${String(i).padStart(12, "0")}`;
       served.tell({
         type: "batch_processed",
+        processMs: 1,
         shardId,
         filtered: 0,
         records: 1,

@@ -37,6 +37,7 @@ function tellSomething({ tell }: ServedDashboard): void {
   tell({ type: "shard_claimed", shardId, term: 2, from: "worker-2", checkpoint: "TRIM_HORIZON" });
   tell({
     type: "batch_processed",
+    processMs: 1,
     shardId,
     filtered: 0,
     records: 400,
@@ -267,6 +268,7 @@ Deno.test({
         const millisBehindLatest = (i * 997 + round * 5_000) % 700_000;
         served.tell({
           type: "batch_processed",
+          processMs: 1,
           shardId,
           filtered: 0,
           records,

@@ -64,6 +64,7 @@ Deno.test("aggregates: each record in one is delivered by itself, with its own k
       bytes: 11,
       filtered: 0,
       millisBehindLatest: 42,
+      processMs: 0,
     },
   ]);
 });

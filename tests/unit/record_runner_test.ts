@@ -50,6 +50,7 @@ Deno.test("record runner: records are processed in order, each with what it need
       bytes: 2,
       filtered: 0,
       millisBehindLatest: 42,
+      processMs: 0,
     },
   ]);
 });

@@ -261,7 +261,12 @@ Deno.test("roster: a shard is taken once, and never behind the fence", async () 
   await Promise.all([roster.take(row, bench.signal), roster.take(row, bench.signal)]);
   assertEquals(bench.store.sent.length, 1);
   assertEquals([roster.size, roster.isHere(SHARD)], [1, true]);
-  assertEquals(roster.shards(), [{ shardId: SHARD, term: 1, checkpoint: "TRIM_HORIZON" }]);
+  assertEquals(roster.shards(), [{
+    shardId: SHARD,
+    term: 1,
+    checkpoint: "TRIM_HORIZON",
+    inHandMs: 0,
+  }]);
   roster.loseAll("test over");
   assertEquals([roster.size, roster.shards()], [0, []]);
 });

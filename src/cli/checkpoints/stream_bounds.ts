@@ -6,18 +6,15 @@
  * @module
  */
 
-import { DescribeStreamSummaryCommand, type KinesisClient } from "@aws-sdk/client-kinesis";
-import { describeFailure, withoutRetries } from "../../adapters/aws_calls.ts";
+import type { KinesisClient } from "@aws-sdk/client-kinesis";
 import { KinesisPollingSource } from "../../adapters/kinesis_polling.ts";
 import { systemClock } from "../../adapters/system.ts";
 import { compareSequenceNumbers, formatCheckpoint } from "../../core/checkpoint.ts";
 import { formatDuration } from "../../core/duration.ts";
 import { resolveConfig } from "../../core/config.ts";
-import { SourceError } from "../../errors.ts";
 import type { ShardInfo } from "../../ports.ts";
 import type { Position } from "./position.ts";
 
-const HOUR_MS = 3_600_000;
 /** Clocks differ a little. */
 const AHEAD_MAX_MS = 300_000;
 /** A read may be empty although there are records further on. */
@@ -25,15 +22,11 @@ const READS_MAX = 50;
 
 /** A stream, as far as positions in it go. */
 export class StreamBounds {
-  readonly #client: KinesisClient;
-  readonly #streamName: string;
   readonly #signal: AbortSignal;
   readonly #source: KinesisPollingSource;
   #retention: Promise<number> | undefined;
 
   constructor(client: KinesisClient, streamName: string, signal: AbortSignal) {
-    this.#client = client;
-    this.#streamName = streamName;
     this.#signal = signal;
     this.#source = new KinesisPollingSource({
       client,
@@ -79,28 +72,8 @@ export class StreamBounds {
 
   /** How long the stream holds its records, in milliseconds. */
   retentionMs(): Promise<number> {
-    this.#retention ??= this.#describe();
+    this.#retention ??= this.#source.retentionMs(this.#signal);
     return this.#retention;
-  }
-
-  async #describe(): Promise<number> {
-    const input = { StreamName: this.#streamName };
-    try {
-      const command = withoutRetries(new DescribeStreamSummaryCommand(input));
-      const { StreamDescriptionSummary } = await this.#client.send(command, {
-        abortSignal: this.#signal,
-      });
-      return (StreamDescriptionSummary?.RetentionPeriodHours ?? 24) * HOUR_MS;
-    } catch (error) {
-      this.#signal.throwIfAborted();
-      const failure = await describeFailure(error, {
-        client: this.#client,
-        service: "Kinesis",
-        task: `ask for the retention of stream "${this.#streamName}"`,
-        action: "kinesis:DescribeStreamSummary",
-      });
-      throw new SourceError(failure.message, { kind: failure.kind, cause: error });
-    }
   }
 
   /** The sequence number of the oldest record; undefined if there is none. */

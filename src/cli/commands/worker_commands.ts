@@ -21,9 +21,12 @@ import {
 } from "../common_flags.ts";
 import { ON_FAILURE } from "../failure_flags.ts";
 import { matching, oneOf } from "../flags.ts";
+import { HEALTH_FLAGS } from "../http/health_flags.ts";
 import { HTTP_FLAGS } from "../http/http_flags.ts";
+import { LOG_LEVEL_FLAG } from "../log_level.ts";
 import { FILTER } from "../pattern_filter.ts";
 import { PROCESSOR_FLAGS } from "../processor_flags.ts";
+import { METRICS_FLAG } from "../telemetry_outputs.ts";
 import { THREAD_FLAGS } from "../thread_flags.ts";
 
 /** `kinesix run`. */
@@ -54,6 +57,8 @@ export const RUN: Command = {
     ...THREAD_FLAGS,
     ...HTTP_FLAGS,
     ON_FAILURE,
+    ...HEALTH_FLAGS,
+    METRICS_FLAG,
     REGION,
     ENDPOINT,
     KINESIS_ENDPOINT,
@@ -66,6 +71,7 @@ export const RUN: Command = {
       defaultValue: "pretty",
       isInEnvironment: true,
     },
+    LOG_LEVEL_FLAG,
     CONFIG,
   ],
   settings: SETTINGS,

@@ -9,7 +9,11 @@
 import manifest from "../../../deno.json" with { type: "json" };
 import { type AppOptions, ReactoKinesixApp } from "../../app.ts";
 import type { AppEvent } from "../../events.ts";
+import type { AppMetrics } from "../../telemetry/app_metrics.ts";
+import type { HealthLimits } from "../../telemetry/cluster_health.ts";
+import { PrometheusMetrics } from "../../telemetry/prometheus.ts";
 import { Dashboard } from "../dashboard/dashboard.ts";
+import { healthRoutes } from "./health.ts";
 import { type HttpServer, type HttpServerOptions, serveHttp } from "./server.ts";
 
 /** Which worker answers where. */
@@ -19,6 +23,10 @@ export interface WorkerServerOptions extends Omit<HttpServerOptions, "routes"> {
   readonly cluster: AppOptions;
   /** Looks for a new version of the processor; undefined if nobody does. */
   readonly lookForProcessor: (() => void) | undefined;
+  /** What the worker did, in numbers. */
+  readonly metrics: AppMetrics;
+  /** What is too much for the health of the cluster. */
+  readonly limits: HealthLimits;
   /** Is told each order that somebody gave over HTTP. */
   readonly onOrder: (order: string) => void;
 }
@@ -42,7 +50,10 @@ export class WorkerServer implements AsyncDisposable {
       control: () => ReactoKinesixApp.control(cluster),
       takesOrders: token !== undefined,
     });
-    this.#server = serveHttp({ ...options, routes: this.#dashboard.routes });
+    const prometheus = new PrometheusMetrics(options.metrics);
+    const nowMs = (): number => performance.now();
+    const health = healthRoutes({ app, limits: options.limits, prometheus, nowMs });
+    this.#server = serveHttp({ ...options, routes: [...health, ...this.#dashboard.routes] });
     this.url = this.#server.url;
     app.addEventListener("*", this.#dashboard.onEvent);
   }

@@ -1,0 +1,155 @@
+/**
+ * Owns: what the server answers about the health of this worker and of the cluster, and the metrics for Prometheus.
+ * Must not: decide what is healthy in a cluster; that is `telemetry/cluster_health.ts`.
+ * Called by: `run.ts`.
+ *
+ * @module
+ */
+
+import type { ReactoKinesixApp } from "../../app.ts";
+import { roundDuration } from "../../core/duration.ts";
+import { messageOf } from "../../errors.ts";
+import {
+  ClusterHealth,
+  type HealthLimits,
+  type HealthProblem,
+} from "../../telemetry/cluster_health.ts";
+import type { PrometheusMetrics } from "../../telemetry/prometheus.ts";
+import type { Route } from "./router.ts";
+
+/** What the answers are made of. */
+export interface HealthRoutesOptions {
+  readonly app: Pick<ReactoKinesixApp, "health" | "status" | "shards" | "workerId">;
+  readonly limits: HealthLimits;
+  readonly prometheus: Pick<PrometheusMetrics, "text" | "contentType">;
+  /** A clock that only goes forward, in milliseconds. */
+  readonly nowMs: () => number;
+}
+
+/** What is wrong with this worker, or with the cluster as it sees it. */
+type Problem = HealthProblem | {
+  readonly kind: "fenced" | "loopEnded" | "notRunning" | "unreadable";
+  readonly shardId: null;
+  readonly reason: string;
+};
+
+/** However often it is asked for, the state table is read no more often. */
+const CACHED_MS = 5_000;
+/** The loops without which a worker is none. */
+const LOOPS = ["heartbeat", "fence", "survey", "shard sync"];
+
+/** `/healthz`, `/readyz` and `/metrics`. */
+export function healthRoutes(options: HealthRoutesOptions): readonly Route[] {
+  const { app, prometheus } = options;
+  const cluster = new CachedHealth(options);
+  return [
+    {
+      path: "/healthz",
+      method: "GET",
+      handle: async ({ url }) => {
+        const scope = url.searchParams.get("scope") ?? "worker";
+        if (scope === "worker") return answer(app, workerProblems(app));
+        if (scope === "cluster") return answer(app, await cluster.problems());
+        const error = 'Cannot tell the health: scope must be "worker" or "cluster"';
+        return Response.json({ error }, { status: 400 });
+      },
+    },
+    {
+      path: "/readyz",
+      method: "GET",
+      handle: () => answer(app, [...phaseProblems(app), ...workerProblems(app)]),
+    },
+    {
+      path: "/metrics",
+      method: "GET",
+      handle: async () =>
+        new Response(await prometheus.text(), {
+          headers: { "Content-Type": prometheus.contentType },
+        }),
+    },
+  ];
+}
+
+function answer(
+  app: HealthRoutesOptions["app"],
+  problems: readonly Problem[],
+): Response {
+  const { phase, heartbeatAgeMs } = app.health();
+  return Response.json({
+    status: problems.length === 0 ? "ok" : "failing",
+    workerId: app.workerId,
+    phase,
+    heartbeatAgeMs: heartbeatAgeMs === null ? null : Math.round(heartbeatAgeMs),
+    shards: app.shards().length,
+    problems,
+  }, { status: problems.length === 0 ? 200 : 503 });
+}
+
+function workerProblems(app: HealthRoutesOptions["app"]): readonly Problem[] {
+  const { phase, isFenced, loops } = app.health();
+  const problems: Problem[] = [];
+  if (phase === "stopped") {
+    problems.push({ kind: "notRunning", shardId: null, reason: "the worker has stopped" });
+  }
+  if (isFenced) {
+    const reason = "no heartbeat was acknowledged for so long that others may have its shards; " +
+      "it processes nothing until one is";
+    problems.push({ kind: "fenced", shardId: null, reason });
+  }
+  const ended = phase === "running" ? LOOPS.filter((loop) => !loops.includes(loop)) : [];
+  for (const loop of ended) {
+    problems.push({ kind: "loopEnded", shardId: null, reason: `the ${loop} of it has ended` });
+  }
+  return problems;
+}
+
+function phaseProblems(app: HealthRoutesOptions["app"]): readonly Problem[] {
+  const { phase } = app.health();
+  return phase === "starting" || phase === "stopping"
+    ? [{ kind: "notRunning", shardId: null, reason: `the worker is ${phase}` }]
+    : [];
+}
+
+/** The health of the cluster, looked at when somebody asks and the last look is old. */
+class CachedHealth {
+  readonly #options: HealthRoutesOptions;
+  readonly #health: ClusterHealth;
+  #last: { readonly at: number; readonly problems: Promise<readonly Problem[]> } | undefined;
+
+  constructor(options: HealthRoutesOptions) {
+    this.#options = options;
+    this.#health = new ClusterHealth(options.limits);
+  }
+
+  problems(): Promise<readonly Problem[]> {
+    const at = this.#options.nowMs();
+    if (this.#last === undefined || at - this.#last.at >= CACHED_MS) {
+      this.#last = { at, problems: this.#look() };
+    }
+    return this.#last.problems;
+  }
+
+  async #look(): Promise<readonly Problem[]> {
+    const { app, nowMs } = this.#options;
+    try {
+      const problems = this.#health.judge(await app.status(), nowMs());
+      const known = new Set(problems.map(({ shardId }) => shardId));
+      return [...problems, ...this.#stuckHere().filter(({ shardId }) => !known.has(shardId))];
+    } catch (error) {
+      return [{ kind: "unreadable", shardId: null, reason: messageOf(error) }];
+    }
+  }
+
+  /** The state table does not show a record at the tip that is never finished. */
+  #stuckHere(): readonly HealthProblem[] {
+    const { app, limits } = this.#options;
+    return app.shards().filter(({ inHandMs }) => inHandMs >= limits.maxStallMs)
+      .map(({ shardId, inHandMs }) => ({
+        kind: "stalled",
+        shardId,
+        reason: `a batch has been in the processor's hands for ${
+          roundDuration(inHandMs)
+        }; worker ${app.workerId} has it`,
+      }));
+  }
+}

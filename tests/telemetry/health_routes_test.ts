@@ -1,0 +1,93 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import type { ClusterStatus } from "../../src/core/status.ts";
+import { healthRoutes, type HealthRoutesOptions } from "../../src/cli/http/health.ts";
+import type { WorkerHealth } from "../../src/runtime/worker.ts";
+
+const SOUND: WorkerHealth = {
+  phase: "running",
+  heartbeatAgeMs: 1_234.5,
+  isFenced: false,
+  loops: ["heartbeat", "fence", "survey", "shard sync"],
+};
+
+/** The routes of a worker that a test makes ill, and how often they read the state table. */
+function routes(changes: Partial<WorkerHealth> = {}, status?: () => Promise<ClusterStatus>) {
+  let reads = 0;
+  let nowMs = 0;
+  const worker = { workerId: "w", alive: true, shards: 0, lastHeartbeatAt: "", version: "1" };
+  const app = {
+    workerId: "w",
+    health: () => ({ ...SOUND, ...changes }),
+    shards: () => [],
+    status: () => {
+      reads += 1;
+      return status?.() ?? Promise.resolve({ workers: [worker], shards: [] });
+    },
+  };
+  const options: HealthRoutesOptions = {
+    app,
+    limits: { maxStallMs: 1_000, maxUnownedMs: 1_000 },
+    prometheus: { text: () => Promise.resolve("x 1\n"), contentType: "text/plain" },
+    nowMs: () => nowMs,
+  };
+  const all = healthRoutes(options);
+  const get = async (path: string) => {
+    const url = new URL(path, "http://127.0.0.1");
+    const route = all.find((route) => route.path === url.pathname);
+    assert(route?.method === "GET");
+    const response = await route.handle({ url, headers: new Headers(), body: {} });
+    return { code: response.status, body: await response.json() };
+  };
+  return { get, reads: () => reads, advance: (ms: number) => void (nowMs += ms) };
+}
+
+Deno.test("health routes: what a probe is told of a worker in each state", async () => {
+  const seen: unknown[] = [];
+  for (
+    const state of [
+      {},
+      { phase: "starting" },
+      { phase: "stopping" },
+      { phase: "stopped" },
+      { isFenced: true },
+      { loops: ["heartbeat", "fence", "survey"] },
+    ] as const
+  ) {
+    const { get } = routes(state);
+    const [health, ready] = [await get("/healthz"), await get("/readyz")];
+    seen.push([health.code, ready.code, ready.body.problems.map(({ kind }: Kinded) => kind)]);
+  }
+  assertEquals(seen, [
+    [200, 200, []],
+    [200, 503, ["notRunning"]],
+    [200, 503, ["notRunning"]],
+    [503, 503, ["notRunning"]],
+    [503, 503, ["fenced"]],
+    [503, 503, ["loopEnded"]],
+  ]);
+});
+
+Deno.test("health routes: however often they are asked, the state table is read once in five seconds", async () => {
+  const { get, reads, advance } = routes();
+  await Promise.all(Array.from({ length: 50 }, () => get("/healthz?scope=cluster")));
+  advance(4_999);
+  await get("/healthz?scope=cluster");
+  assertEquals(reads(), 1);
+  advance(1);
+  assertEquals((await get("/healthz?scope=cluster")).code, 200);
+  assertEquals(reads(), 2);
+  await get("/healthz");
+  await get("/readyz");
+  assertEquals(reads(), 2, "the health of the worker reads nothing");
+});
+
+Deno.test("health routes: a state table that cannot be read is a failure, and not an error", async () => {
+  const { get } = routes({}, () => Promise.reject(new Error("Cannot read the state table: no")));
+  const { code, body } = await get("/healthz?scope=cluster");
+  assertEquals([code, body.problems[0].kind, body.status], [503, "unreadable", "failing"]);
+  assertStringIncludes(body.problems[0].reason, "state table");
+});
+
+interface Kinded {
+  readonly kind: string;
+}
