@@ -128,11 +128,11 @@ export function resourceOf(target: Target, needs: Needs, place: Place): string {
 function streamActions({ purpose, isFanOut }: Needs): readonly string[] {
   switch (purpose) {
     case "run":
+      // It also warns before records are lost, by how long the stream keeps them.
       return isFanOut
         ? ["kinesis:ListShards", SUMMARY, "kinesis:RegisterStreamConsumer"]
-        : READ_STREAM;
+        : [...READ_STREAM, SUMMARY];
     case "doctor":
-      return [...READ_STREAM, SUMMARY];
     case "steer":
     case "replay":
       return [...READ_STREAM, SUMMARY];

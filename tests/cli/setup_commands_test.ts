@@ -33,7 +33,12 @@ Deno.test("iam print: a worker's policy, through the command line as a process",
     Statement: [
       {
         Effect: "Allow",
-        Action: ["kinesis:ListShards", "kinesis:GetShardIterator", "kinesis:GetRecords"],
+        Action: [
+          "kinesis:ListShards",
+          "kinesis:GetShardIterator",
+          "kinesis:GetRecords",
+          "kinesis:DescribeStreamSummary",
+        ],
         Resource: "arn:aws:kinesis:eu-west-1:123456789012:stream/S",
       },
       {
