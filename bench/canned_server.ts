@@ -4,6 +4,7 @@
  * Called by: the areas, as a process of its own.
  */
 
+import { aggregate } from "../tests/kpl.ts";
 import { answer, type ChildProcess, denoChild, serveJobs } from "./child.ts";
 
 /** What a stream of the canned server has in it. Every shard has the same records. */
@@ -14,6 +15,12 @@ export interface StreamShape {
   readonly recordBytes: number;
   /** The most records that an answer has, whatever limit is asked for. */
   readonly answerRecords: number;
+  /**
+   * So many records of `recordBytes` are in each record, as the Kinesis Producer Library packs them; 1 is a record as it is.
+   *
+   * @default {1}
+   */
+  readonly packed?: number;
 }
 
 /** The canned server in a process of its own. */
@@ -31,8 +38,8 @@ export async function startCannedServer(): Promise<CannedServer> {
 
 /** The name of a stream of such a shape: all that the server needs to know. */
 export function streamNameOf(shape: StreamShape): string {
-  const { shards, recordsPerShard, recordBytes, answerRecords } = shape;
-  return ["canned", shards, recordsPerShard, recordBytes, answerRecords].join("-");
+  const { shards, recordsPerShard, recordBytes, answerRecords, packed = 1 } = shape;
+  return ["canned", shards, recordsPerShard, recordBytes, answerRecords, packed].join("-");
 }
 
 /** The id of a shard. */
@@ -66,13 +73,11 @@ let keptBytes = 0;
 
 function shapeOf(streamName = ""): StreamShape {
   const [kind, ...numbers] = streamName.split("-");
-  const [shards, recordsPerShard, recordBytes, answerRecords] = numbers.map(Number);
-  if (
-    kind !== "canned" || !shards || !recordBytes || !answerRecords || recordsPerShard === undefined
-  ) {
+  const [shards, recordsPerShard = NaN, recordBytes, answerRecords, packed] = numbers.map(Number);
+  if (kind !== "canned" || !shards || !recordBytes || !answerRecords || !packed) {
     throw new Error(`Cannot find stream "${streamName}": it must be named by streamNameOf()`);
   }
-  return { shards, recordsPerShard, recordBytes, answerRecords };
+  return { shards, recordsPerShard, recordBytes, answerRecords, packed };
 }
 
 function sequenceNumberOf(index: number): string {
@@ -109,7 +114,7 @@ function getRecords({ ShardIterator = "", Limit = Infinity }: Call): Uint8Array<
 }
 
 function makeAnswer(shape: StreamShape, from: number, count: number): Uint8Array<ArrayBuffer> {
-  const data = payload(shape.recordBytes);
+  const data = payload(shape);
   // A second for each answer, so that who looks at the lag sees it shrink.
   const behindMs = (shape.recordsPerShard - from - count) / shape.answerRecords * 1_000;
   const records = Array.from(
@@ -128,17 +133,20 @@ function makeAnswer(shape: StreamShape, from: number, count: number): Uint8Array
   );
 }
 
-const payloads = new Map<number, string>();
+const payloads = new Map<string, string>();
 
-function payload(bytes: number): string {
-  const found = payloads.get(bytes);
+function payload({ recordBytes, packed = 1 }: StreamShape): string {
+  const key = `${recordBytes} ${packed}`;
+  const found = payloads.get(key);
   if (found !== undefined) return found;
-  const made = Uint8Array.from({ length: bytes }, (_, i) => (i * 2_654_435_761) >>> 13).toBase64();
-  payloads.set(bytes, made);
+  const data = Uint8Array.from({ length: recordBytes }, (_, i) => (i * 2_654_435_761) >>> 13);
+  const records = Array.from({ length: packed }, (_, i) => ({ partitionKey: `key-${i}`, data }));
+  const made = (packed === 1 ? data : aggregate(records)).toBase64();
+  payloads.set(key, made);
   return made;
 }
 
-function listShards(call: Call): unknown {
+function listShards(call: Call): object {
   const [streamName, first = "0"] = call.NextToken?.split("/") ?? [call.StreamName];
   const { shards } = shapeOf(streamName);
   const from = Number(first);
@@ -157,18 +165,16 @@ function listShards(call: Call): unknown {
   };
 }
 
-function describeStreamSummary({ StreamName = "" }: Call): unknown {
+function describe({ StreamName = "" }: Call): object {
   return {
-    StreamDescriptionSummary: {
-      StreamName,
-      StreamARN: `arn:aws:kinesis:us-east-1:000000000000:stream/${StreamName}`,
-      StreamStatus: "ACTIVE",
-      StreamModeDetails: { StreamMode: "PROVISIONED" },
-      RetentionPeriodHours: 24,
-      StreamCreationTimestamp: 1.7e9,
-      EnhancedMonitoring: [],
-      OpenShardCount: shapeOf(StreamName).shards,
-    },
+    StreamName,
+    StreamARN: `arn:aws:kinesis:us-east-1:000000000000:stream/${StreamName}`,
+    StreamStatus: "ACTIVE",
+    StreamModeDetails: { StreamMode: "PROVISIONED" },
+    RetentionPeriodHours: 24,
+    StreamCreationTimestamp: 1.7e9,
+    EnhancedMonitoring: [],
+    OpenShardCount: shapeOf(StreamName).shards,
   };
 }
 
@@ -186,7 +192,11 @@ async function handle(request: Request): Promise<Response> {
     case "ListShards":
       return reply(listShards(call));
     case "DescribeStreamSummary":
-      return reply(describeStreamSummary(call));
+      return reply({ StreamDescriptionSummary: describe(call) });
+    case "DescribeStream":
+      return reply({
+        StreamDescription: { ...describe(call), HasMoreShards: false, ...listShards(call) },
+      });
     default:
       return new Response(
         JSON.stringify({ __type: "UnknownOperationException", message: operation }),

@@ -41,6 +41,11 @@ export class ChildProcess implements AsyncDisposable {
     return this.#child.pid;
   }
 
+  /** Sends it a signal. */
+  kill(signal: Deno.Signal): void {
+    this.#child.kill(signal);
+  }
+
   /** Sends a job and waits for its result. */
   async do<T>(job: unknown): Promise<T> {
     await this.#jobs.write(new TextEncoder().encode(`${JSON.stringify(job)}\n`));

@@ -8,17 +8,15 @@ import process from "node:process";
 import { GetRecordsCommand, GetShardIteratorCommand, KinesisClient } from "@aws-sdk/client-kinesis";
 import { NodeHttpHandler } from "@smithy/node-http-handler";
 import { type AwsClients, connectAws } from "../src/adapters/aws_calls.ts";
-import { KinesisPollingSource } from "../src/adapters/kinesis_polling.ts";
 import { MemoryLeaseStore } from "../src/adapters/memory.ts";
-import { systemClock } from "../src/adapters/system.ts";
-import { resolveConfig } from "../src/core/config.ts";
 import { ReactoKinesixApp, type RecordProcessor } from "../mod.ts";
-import type { Clock, StreamSource } from "../src/ports.ts";
+import type { StreamSource } from "../src/ports.ts";
 import { shardIdOf, streamNameOf, type StreamShape } from "./canned_server.ts";
 import { serveJobs } from "./child.ts";
+import { unhurriedSource } from "./unhurried.ts";
 
 /** A way to consume a stream. */
-export type Way = "sdk" | "floor" | "record" | "batch";
+export type Way = "default" | "sdk" | "floor" | "record" | "batch";
 
 /** What it took to read a stream once, from the first read to the last record. */
 export interface ConsumeResult {
@@ -32,14 +30,16 @@ export interface ConsumeResult {
 /** Counts, and notices the end. */
 class Tally {
   readonly #target: number;
+  readonly #packed: number;
   readonly #ended = Promise.withResolvers<ConsumeResult>();
   #startedAt = NaN;
   #cpu: { user: number; system: number } = { user: 0, system: 0 };
   #records = 0;
   #bytes = 0;
 
-  constructor({ shards, recordsPerShard }: StreamShape) {
-    this.#target = shards * recordsPerShard;
+  constructor({ shards, recordsPerShard, packed = 1 }: StreamShape) {
+    this.#target = shards * recordsPerShard * packed;
+    this.#packed = packed;
   }
 
   get ended(): Promise<ConsumeResult> {
@@ -53,9 +53,19 @@ class Tally {
     this.#startedAt = performance.now();
   }
 
-  add(data: { readonly byteLength: number }): void {
-    this.#records++;
-    this.#bytes += data.byteLength;
+  /** Records of the stream, with all that is packed into each. */
+  addWhole(data: { readonly byteLength: number }): void {
+    this.#count(this.#packed, data.byteLength);
+  }
+
+  /** Records that nobody looked into. */
+  pass(records: number): void {
+    this.#count(records, 0);
+  }
+
+  #count(records: number, bytes: number): void {
+    this.#records += records;
+    this.#bytes += bytes;
     if (this.#records !== this.#target) return;
     const { user, system } = process.cpuUsage(this.#cpu as never);
     this.#ended.resolve({
@@ -89,7 +99,7 @@ async function readBySdk(client: KinesisClient, shape: StreamShape, tally: Tally
         new GetRecordsCommand({ ShardIterator: iterator, Limit: 10_000 }),
       );
       const records = reply.Records ?? [];
-      for (const { Data } of records) tally.add(Data ?? new Uint8Array());
+      for (const { Data } of records) tally.addWhole(Data ?? new Uint8Array());
       read += records.length;
       iterator = reply.NextShardIterator;
     }
@@ -126,7 +136,7 @@ async function readByFetch(
         ShardIterator,
         Limit: 10_000,
       });
-      for (const { Data } of Records) tally.add(Uint8Array.fromBase64(Data));
+      for (const { Data } of Records) tally.addWhole(Uint8Array.fromBase64(Data));
       read += Records.length;
       ShardIterator = NextShardIterator;
     }
@@ -134,21 +144,6 @@ async function readByFetch(
   tally.begin();
   await Promise.all(Array.from({ length: shape.shards }, (_, i) => readShard(i)));
 }
-
-/** At the tip of the stream the clock really sleeps. */
-const AT_TIP_MS = 3_600_000;
-
-/**
- * A clock for the source alone, by which the limits of a shard (5 reads and 2 MB a second) are never reached: what is measured
- * is what records cost, not how long Kinesis makes one wait. Everything else in the worker lives by the real clock.
- */
-const unhurriedClock: Clock = {
-  ...systemClock,
-  async sleep(ms, signal) {
-    signal.throwIfAborted();
-    if (ms >= AT_TIP_MS) await systemClock.sleep(ms, signal);
-  },
-};
 
 /** The client that a worker makes for itself. */
 function connectLibrary(endpoint: string): Promise<AwsClients> {
@@ -162,19 +157,19 @@ async function readByLibrary(
   { tally, processor }: { readonly tally: Tally; readonly processor: RecordProcessor },
 ): Promise<void> {
   const streamName = streamNameOf(shape);
-  const settings = { emptyReceiveDelay: AT_TIP_MS };
-  const polling = new KinesisPollingSource({
-    client,
-    streamName,
-    config: resolveConfig(settings),
-    clock: unhurriedClock,
-    emit: () => {},
-  });
+  const polling = unhurriedSource(client, streamName);
+  const allOpen = Promise.withResolvers<void>();
+  let waiting = shape.shards;
   const source: StreamSource = {
     listShards: (signal) => polling.listShards(signal),
-    open: (...where) => {
-      tally.begin();
-      return polling.open(...where);
+    async *open(...where) {
+      // Taking shards is not reading them: the time begins when it has them all.
+      if (--waiting === 0) {
+        tally.begin();
+        allOpen.resolve();
+      }
+      await allOpen.promise;
+      yield* polling.open(...where);
     },
   };
   await using _app = await ReactoKinesixApp.createNew({
@@ -182,7 +177,6 @@ async function readByLibrary(
     streamName,
     workerId: "bench",
     processor,
-    config: settings,
     ports: { store: new MemoryLeaseStore(), source },
   });
   await tally.ended;
@@ -192,6 +186,10 @@ type Consume = (shape: StreamShape, tally: Tally) => Promise<void>;
 
 /** Each way, ready to begin: connections are kept from job to job, as in a worker that has run for a while. */
 const WAYS: Readonly<Record<Way, (endpoint: string) => Promise<Consume> | Consume>> = {
+  default(endpoint) {
+    const client = new KinesisClient({ ...AWS, endpoint });
+    return (shape, tally) => readBySdk(client, shape, tally);
+  },
   sdk(endpoint) {
     const httpAgent = { keepAlive: true, maxSockets: SOCKETS_MAX };
     const requestHandler = new NodeHttpHandler({ httpAgent });
@@ -204,14 +202,14 @@ const WAYS: Readonly<Record<Way, (endpoint: string) => Promise<Consume> | Consum
     return (shape, tally) =>
       readByLibrary(kinesis, shape, {
         tally,
-        processor: { process: ({ data }) => tally.add(data) },
+        processor: { process: () => tally.pass(1) },
       });
   },
   async batch(endpoint) {
     const { kinesis } = await connectLibrary(endpoint);
     return (shape, tally) => {
       const processor: RecordProcessor = {
-        processBatch: (records) => records.forEach(({ data }) => tally.add(data)),
+        processBatch: (records) => tally.pass(records.length),
       };
       return readByLibrary(kinesis, shape, { tally, processor });
     };

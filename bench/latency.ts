@@ -13,7 +13,7 @@ const SHARDS = 4;
 const WAYS = ["polling", "fan-out"] as const;
 type Way = typeof WAYS[number];
 
-const RECORDS = { full: 400, quick: 150, tiny: 20 } as const;
+const RECORDS = { full: 250, quick: 150, tiny: 20 } as const;
 /** Between two records of the stream; no divisor of the time between two polls. */
 const PUT_INTERVAL_MS = 23;
 

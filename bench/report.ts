@@ -103,7 +103,7 @@ export function toText(sections: readonly Section[]): string {
     for (const { name, figures } of rows) {
       table.push([name, ...columns.map((column) => cell(figures[column]))]);
     }
-    return `\n${title}\n${table.toString()}\n${note === undefined ? "" : `${note}\n`}`;
+    return `\n${title}\n${table.toString()}\n${note ? `${note}\n` : ""}`;
   }).join("");
 }
 
@@ -134,7 +134,8 @@ function cell(figure: Figure | undefined): string {
     : ` (${short(Math.min(...values))} to ${short(Math.max(...values))})`;
   const bound = boundOf(figure);
   const verdict = isMissed(figure) ? "MISSED " : "";
-  return `${short(median(values))}${unit && ` ${unit}`}${range}${bound && `, ${verdict}${bound}`}`;
+  const is = values.length === 0 ? "not measured" : `${short(median(values))}${unit && ` ${unit}`}`;
+  return `${is}${range}${bound && `, ${verdict}${bound}`}`;
 }
 
 function boundOf({ atLeast, atMost }: Figure): string {

@@ -5,68 +5,90 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import manifest from "../deno.json" with { type: "json" };
-import { type BenchOptions, missesOf, type Section, toData, toText } from "./report.ts";
+import { concurrency } from "./concurrency.ts";
+import { cost } from "./cost.ts";
+import { engine } from "./engine.ts";
+import { failover } from "./failover.ts";
 import { latency } from "./latency.ts";
+import { memory } from "./memory.ts";
+import { peers } from "./peers/peers.ts";
+import { type BenchOptions, missesOf, type Section, toData, toText } from "./report.ts";
+import { startup } from "./startup.ts";
+import { threads } from "./threads.ts";
 import { throughput } from "./throughput.ts";
 
+/** What measures one thing, and tells its figures as tables. */
+export type Area = (options: BenchOptions) => Promise<readonly Section[]>;
+
 /** An area is a file with one exported function, and a line here. */
-const AREAS: Readonly<Record<string, (options: BenchOptions) => Promise<readonly Section[]>>> = {
+export const AREAS: Readonly<Record<string, Area>> = {
   throughput,
+  memory,
   latency,
+  concurrency,
+  threads,
+  engine,
+  failover,
+  cost,
+  startup,
 };
 
-const HELP = `deno task bench [--only AREA]... [--rounds N] [--quick] [--json] [--check]
-
-  --only AREA   one of: ${Object.keys(AREAS).join(", ")}; several times for several
-  --rounds N    the medians are of so many rounds; 5 if not said, 3 with --quick
-  --quick       less work in each round
-  --json        the figures as JSON, with every round
-  --check       exit with 1 when a bound is missed
-`;
+/** What is measured only when it is asked for by name. */
+export const ON_DEMAND: Readonly<Record<string, Area>> = { peers };
 
 interface Wanted {
-  readonly areas: readonly string[];
+  readonly only: readonly string[];
   readonly rounds: number;
   readonly isQuick: boolean;
   readonly isJson: boolean;
   readonly isCheck: boolean;
 }
 
-async function main(): Promise<number> {
-  const wanted = readFlags();
+/** Measures what the arguments ask for, and tells it; the exit code is 1 when bounds are checked and one was missed. */
+export async function bench(
+  args: readonly string[],
+  areas: Readonly<Record<string, Area>>,
+  tell: { readonly out: (text: string) => void; readonly progress: (line: string) => void },
+  onDemand: Readonly<Record<string, Area>> = {},
+): Promise<number> {
+  const all = { ...areas, ...onDemand };
+  const wanted = readArguments(args, all, Object.keys(areas));
   if (typeof wanted === "string") {
-    await write(Deno.stderr, wanted);
-    return wanted === HELP ? 0 : 2;
+    tell.progress(wanted);
+    return wanted.startsWith("Cannot") ? 2 : 0;
   }
-  const { areas, rounds, isQuick, isJson, isCheck } = wanted;
+  const { only, rounds, isQuick, isJson, isCheck } = wanted;
   const machine = describeMachine();
-  if (!isJson) await write(Deno.stdout, `${Object.values(machine).join(", ")}\n`);
+  if (!isJson) tell.out(`${Object.values(machine).join(", ")}\n`);
   const sections: Section[] = [];
-  for (const area of areas) {
-    const options: BenchOptions = {
+  for (const name of only) {
+    const measured = await all[name]?.({
       rounds,
       scale: isQuick ? "quick" : "full",
-      say: (line) => void write(Deno.stderr, `${area}: ${line}\n`),
-    };
-    const measured = await AREAS[area]?.(options) ?? [];
+      say: (line) => tell.progress(`${name}: ${line}`),
+    }) ?? [];
     sections.push(...measured);
-    if (!isJson) await write(Deno.stdout, toText(measured));
+    if (!isJson) tell.out(toText(measured));
   }
   const misses = missesOf(sections);
   if (isJson) {
     const told = { machine, rounds, isQuick, sections: toData(sections), misses };
-    await write(Deno.stdout, `${JSON.stringify(told, null, 2)}\n`);
+    tell.out(`${JSON.stringify(told, null, 2)}\n`);
   }
   for (const { where, is, bound } of misses) {
-    await write(Deno.stderr, `MISSED: ${where}: ${is.toFixed(2)}, must be ${bound}\n`);
+    tell.progress(`MISSED: ${where}: ${is.toFixed(2)}, must be ${bound}`);
   }
   return isCheck && misses.length > 0 ? 1 : 0;
 }
 
 /** What is asked for; a text if that cannot be done, or is only the help. */
-function readFlags(): Wanted | string {
+function readArguments(
+  args: readonly string[],
+  areas: Readonly<Record<string, Area>>,
+  usual: readonly string[],
+): Wanted | string {
   const unknown: string[] = [];
-  const flags = parseArgs(Deno.args, {
+  const flags = parseArgs([...args], {
     string: ["only", "rounds"],
     boolean: ["json", "check", "quick", "help"],
     collect: ["only"],
@@ -75,21 +97,34 @@ function readFlags(): Wanted | string {
       return false;
     },
   });
-  if (flags.help) return HELP;
+  const help = helpOn(Object.keys(areas), usual);
+  if (flags.help) return help;
   const only = (flags.only as string[]).flatMap((names) => names.split(","));
   const rounds = Number(flags.rounds ?? (flags.quick ? 3 : 5));
-  const wrong = [...unknown, ...only.filter((name) => !Object.hasOwn(AREAS, name))];
-  if (wrong.length > 0) return `Cannot understand "${wrong.join(" ")}"\n\n${HELP}`;
+  const wrong = [...unknown, ...only.filter((name) => !Object.hasOwn(areas, name))];
+  if (wrong.length > 0) return `Cannot understand "${wrong.join(" ")}"\n\n${help}`;
   if (!Number.isInteger(rounds) || rounds < 1) {
-    return `Cannot measure ${flags.rounds} rounds: it must be a whole number from 1\n`;
+    return `Cannot measure ${flags.rounds} rounds: it must be a whole number from 1`;
   }
   return {
-    areas: only.length > 0 ? only : Object.keys(AREAS),
+    only: only.length > 0 ? only : usual,
     rounds,
     isQuick: flags.quick === true,
     isJson: flags.json === true,
     isCheck: flags.check === true,
   };
+}
+
+function helpOn(areas: readonly string[], usual: readonly string[]): string {
+  return `deno task bench [--only AREA]... [--rounds N] [--quick] [--json] [--check]
+
+  --only AREA   one of: ${areas.join(", ")}; several times for several;
+                if not said, ${usual.join(", ")}
+  --rounds N    the medians are of so many rounds; 5 if not said, 3 with --quick
+  --quick       less work in each round
+  --json        the figures as JSON, with every round
+  --check       exit with 1 when a bound is missed
+`;
 }
 
 function describeMachine(): Record<string, string> {
@@ -104,8 +139,15 @@ function describeMachine(): Record<string, string> {
   };
 }
 
-async function write(to: typeof Deno.stdout, text: string): Promise<void> {
-  await to.write(new TextEncoder().encode(text));
+function write(to: typeof Deno.stdout, text: string): void {
+  to.writeSync(new TextEncoder().encode(text));
 }
 
-if (import.meta.main) Deno.exitCode = await main();
+if (import.meta.main) {
+  Deno.exit(
+    await bench(Deno.args, AREAS, {
+      out: (text) => write(Deno.stdout, text),
+      progress: (line) => write(Deno.stderr, `${line}\n`),
+    }, ON_DEMAND),
+  );
+}

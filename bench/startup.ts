@@ -1,20 +1,19 @@
 /**
  * Owns: what it costs to have a worker: the time until the executable reads records, next to `deno run`; its memory at rest;
  * its size.
- * Called by: `deno task bench:startup`. The executable is `KINESIX_BINARY`, else `dist/kinesix`. `--runs 10` is how many starts
- * the median is of; with `--check` the exit code is 1 when a bound is broken.
+ * Called by: `run.ts`. The executable is `KINESIX_BINARY`, else `dist/kinesix`; without one its bounds are missed.
  */
 
-import { parseArgs } from "@std/cli/parse-args";
 import { startLocalDynamoDB } from "../src/local/dynamodb_server.ts";
 import { serveLocalKinesis } from "../src/local/kinesis_server.ts";
 import { type Program, sourceProgram } from "../tests/cli/cli_testing.ts";
+import { type BenchOptions, interleave, type Row, type Section } from "./report.ts";
 
 const STARTUP_MS_MAX = 400;
 const IDLE_MB_MAX = 120;
 const BINARY_MB_MAX = 110;
 
-const IDLE_MS = 30_000;
+const IDLE_MS = { full: 30_000, quick: 5_000, tiny: 100 } as const;
 /** A worker that has not read by then never will. */
 const PATIENCE_MS = 30_000;
 const MB = 1_000_000;
@@ -92,27 +91,16 @@ interface StartedWorker {
   stop(): Promise<void>;
 }
 
-async function medianStartupMs(
-  stage: Stage,
-  program: Program,
-  { runs, processor }: { readonly runs: number; readonly processor: string | undefined },
-): Promise<number> {
-  // The first start fills the caches of the code and makes the table.
-  const times: number[] = [];
-  for (let run = 0; run <= runs; run++) {
-    const worker = await stage.start(program, processor);
-    await worker.stop();
-    if (run > 0) times.push(worker.startupMs);
-  }
-  times.sort((a, b) => a - b);
-  const [low = NaN, high = NaN] = [times[(runs - 1) >> 1], times[runs >> 1]];
-  return (low + high) / 2;
+async function startupMs(stage: Stage, program: Program, processor?: string): Promise<number> {
+  const worker = await stage.start(program, processor);
+  await worker.stop();
+  return worker.startupMs;
 }
 
-async function idleMb(stage: Stage, program: Program): Promise<number> {
+async function idleMb(stage: Stage, program: Program, idleMs: number): Promise<number> {
   const worker = await stage.start(program);
   try {
-    await new Promise((resolve) => setTimeout(resolve, IDLE_MS));
+    await new Promise((resolve) => setTimeout(resolve, idleMs));
     const { stdout } = await new Deno.Command("ps", { args: ["-o", "rss=", "-p", `${worker.pid}`] })
       .output();
     return Number(new TextDecoder().decode(stdout)) * 1_024 / MB;
@@ -121,38 +109,45 @@ async function idleMb(stage: Stage, program: Program): Promise<number> {
   }
 }
 
-async function say(line: string): Promise<void> {
-  await Deno.stdout.write(new TextEncoder().encode(`${line}\n`));
-}
-
-async function main(): Promise<number> {
-  const { runs: given = 10, check } = parseArgs(Deno.args, { boolean: ["check"] });
-  const runs = Number(given);
-  const binary: Program = {
-    command: Deno.env.get("KINESIX_BINARY") ?? new URL("../dist/kinesix", import.meta.url).pathname,
-    args: [],
-  };
-  const { size } = await Deno.stat(binary.command);
+/** Starts, memory and size. */
+export async function startup(options: BenchOptions): Promise<readonly Section[]> {
+  const command = Deno.env.get("KINESIX_BINARY") ??
+    new URL("../dist/kinesix", import.meta.url).pathname;
+  const size = await Deno.stat(command).then(({ size }) => size, () => null);
   await using stage = new Stage();
-  const startup = (program: Program, processor?: string) =>
-    medianStartupMs(stage, program, { runs, processor });
-  await say(`start to first GetRecords, median of ${runs}:`);
-  await say(
-    `  deno run                          ${(await startup(sourceProgram())).toFixed(0)} ms`,
-  );
-  await say(
-    `  executable, TypeScript processor  ${(await startup(binary, TYPESCRIPT)).toFixed(0)} ms`,
-  );
-  const bounds = [
-    ["  executable                       ", await startup(binary), STARTUP_MS_MAX, "ms"],
-    ["memory at rest, one shard, 30 s    ", await idleMb(stage, binary), IDLE_MB_MAX, "MB"],
-    ["size of the executable             ", size / MB, BINARY_MB_MAX, "MB"],
-  ] as const;
-  for (const [what, value, max, unit] of bounds) {
-    const verdict = value <= max ? "" : " BROKEN";
-    await say(`${what} ${value.toFixed(0)} ${unit} (at most ${max})${verdict}`);
+  const source = sourceProgram();
+  const binary = { command, args: [] };
+  // The first start fills the caches of the code and makes the table.
+  for (const program of size === null ? [source] : [source, binary]) {
+    await startupMs(stage, program);
   }
-  return check === true && bounds.some(([, value, max]) => !(value <= max)) ? 1 : 0;
+  options.say(`${options.rounds} starts of each`);
+  const fromSource = { source: () => startupMs(stage, source) };
+  const times: { source: number[]; binary?: number[]; typescript?: number[] } = size === null
+    ? await interleave(options.rounds, fromSource)
+    : await interleave(options.rounds, {
+      ...fromSource,
+      binary: () => startupMs(stage, binary),
+      typescript: () => startupMs(stage, binary, TYPESCRIPT),
+    });
+  const idleMs = IDLE_MS[options.scale];
+  options.say(`memory after ${idleMs / 1_000} s at rest`);
+  const rest = size === null ? [] : [await idleMb(stage, binary, idleMs)];
+  const row = (name: string, values: readonly number[], unit: string, atMost?: number): Row => ({
+    name,
+    figures: { is: { unit, values, ...atMost !== undefined && { atMost } } },
+  });
+  return [{
+    title: "startup: from its start to its first GetRecords, and what it takes",
+    rows: [
+      row("deno run", times.source, "ms"),
+      row("executable", times.binary ?? [], "ms", STARTUP_MS_MAX),
+      row("executable, TypeScript processor", times.typescript ?? [], "ms"),
+      row(`executable, memory after ${idleMs / 1_000} s at rest`, rest, "MB", IDLE_MB_MAX),
+      row("executable, size", size === null ? [] : [size / MB], "MB", BINARY_MB_MAX),
+    ],
+    ...size === null && {
+      note: `There is no executable at ${command}: make it with "deno task compile".`,
+    },
+  }];
 }
-
-if (import.meta.main) Deno.exit(await main());

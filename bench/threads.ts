@@ -1,11 +1,9 @@
 /**
  * Owns: what threads cost, and what they bring: a batch to a thread and back, or to a process, next to a call in the main
  * thread; a processor that computes, in one thread and in several.
- * Called by: `deno task bench:threads`; `tests/sandbox/threads_bench_test.ts` with little work. `--rounds 5` is how many rounds
- * the median is of; with `--check` the exit code is 1 when two threads do less than 1.6 times the work of one.
+ * Called by: `run.ts`.
  */
 
-import { parseArgs } from "@std/cli/parse-args";
 import { MemoryLeaseStore, MemoryStream } from "../src/adapters/memory.ts";
 import { ReactoKinesixApp } from "../src/app.ts";
 import { fetchGraph } from "../src/cli/load_processor/graph.ts";
@@ -13,8 +11,15 @@ import { type LoadedProcessor, startProcessor } from "../src/cli/load_processor/
 import { startInThreads } from "../src/cli/processor_threads.ts";
 import type { ProcessContext, RecordProcessor, RunProcessor } from "../src/processor.ts";
 import { DeliveredRecord } from "../src/runtime/delivered_record.ts";
+import { type BenchOptions, interleave, median, ratio, type Section } from "./report.ts";
 
 const SPEEDUP_MIN = 1.6;
+/** Batches of a round, of which the first fifth warms up; records that are computed in a round. */
+const WORK = {
+  full: { batches: 40, records: 20_000 },
+  quick: { batches: 20, records: 5_000 },
+  tiny: { batches: 5, records: 100 },
+} as const;
 const BATCH = 1_000;
 const PAYLOAD_BYTES = 1_024;
 
@@ -35,8 +40,8 @@ interface Place {
 
 const PLACES: Readonly<Record<string, Place>> = {
   "main thread": { threads: undefined },
-  "a thread   ": { threads: 1 },
-  "a process  ": { threads: 1, hasProcesses: true },
+  "a thread": { threads: 1 },
+  "a process": { threads: 1, hasProcesses: true },
 };
 
 async function load(
@@ -129,37 +134,42 @@ export async function computeRate(threads: number, records: number): Promise<num
   return records / seconds;
 }
 
-function quantile(values: readonly number[], part: number): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(part * (values.length - 1))] ?? NaN;
-}
-
-async function main(): Promise<number> {
-  const flags = parseArgs(Deno.args, { string: ["rounds", "records"], boolean: ["check"] });
-  const rounds = Number(flags.rounds ?? 5);
-  const records = Number(flags.records ?? 20_000);
-  for (const [name, code] of [["reads the payload", IDLE], ["parses JSON", PARSE]] as const) {
+/** Batches through threads, and computing in two. */
+export async function threads({ rounds, scale, say }: BenchOptions): Promise<readonly Section[]> {
+  const { batches, records } = WORK[scale];
+  say(`batches of ${BATCH} records to a thread and back`);
+  const batch: Record<string, () => Promise<number>> = {};
+  for (const [what, code] of Object.entries({ "reads the payload": IDLE, "parses JSON": PARSE })) {
     for (const [where, place] of Object.entries(PLACES)) {
-      const times = (await timeBatches(code, { ...place, rounds: 60 * rounds })).slice(10);
-      const [half, most] = [quantile(times, 0.5).toFixed(2), quantile(times, 0.95).toFixed(2)];
-      await say(`${BATCH} x 1 KB, ${name}, ${where}: p50 ${half} ms, p95 ${most} ms`);
+      batch[`${what}, ${where}`] = async () => {
+        const times = await timeBatches(code, { ...place, rounds: batches });
+        return median(times.slice(Math.floor(batches / 5)));
+      };
     }
   }
-  const ratios: number[] = [];
-  for (let round = 0; round < rounds; round++) {
-    const [one, two] = [await computeRate(1, records), await computeRate(2, records)];
-    ratios.push(two / one);
-    await say(
-      `50 x SHA-256 a record: ${one.toFixed(0)} records/s in 1 thread, ${two.toFixed(0)} in 2: ` +
-        `${(two / one).toFixed(2)} x`,
-    );
-  }
-  const speedup = quantile(ratios, 0.5);
-  await say(`median ${speedup.toFixed(2)} x, on ${navigator.hardwareConcurrency} cores`);
-  return flags.check && speedup < SPEEDUP_MIN ? 1 : 0;
+  const batchMs = await interleave(rounds, batch);
+  say("50 SHA-256 a record, in one thread and in two");
+  const { one, two } = await interleave(rounds, {
+    one: () => computeRate(1, records),
+    two: () => computeRate(2, records),
+  });
+  return [{
+    title: `threads: a batch of ${BATCH} records of 1 KB`,
+    rows: Object.entries(batchMs).map(([name, values]) => ({
+      name,
+      figures: { "a batch": { unit: "ms", values } },
+    })),
+  }, {
+    title: "threads: a processor that computes 50 SHA-256 for each record",
+    rows: [
+      { name: "1 thread", figures: { "records/s": { unit: "", values: one } } },
+      {
+        name: "2 threads",
+        figures: {
+          "records/s": { unit: "", values: two },
+          "to 1 thread": ratio(two, one, { atLeast: SPEEDUP_MIN }),
+        },
+      },
+    ],
+  }];
 }
-
-async function say(line: string): Promise<void> {
-  await Deno.stdout.write(new TextEncoder().encode(`${line}\n`));
-}
-
-if (import.meta.main) Deno.exit(await main());

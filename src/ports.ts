@@ -124,13 +124,14 @@ export interface ReadBudget {
    * such room at a time: it ends with the batch that the reader gives next, whatever its size, and with the next call.
    *
    * @param wanted What is to be read if there is plenty of room.
-   * @param options.least What is worth a read; or all that has arrived, for a reader that is not asked.
+   * @param options.least Less is of no use; all that has arrived, for a reader that is not asked.
+   * @param options.enough Less is not worth a read, as long as others read who will give room back; `wanted` by default.
    * @returns Between `least` and `wanted`.
    * @throws The signal's reason, as soon as it is aborted.
    */
   take(
     wanted: number,
-    options: { readonly least: number; readonly signal: AbortSignal },
+    options: { readonly least: number; readonly enough?: number; readonly signal: AbortSignal },
   ): Promise<number>;
   /** Gives the room back, for others to use: the read failed, or has to wait. */
   giveBack(): void;

@@ -15,11 +15,19 @@ const UNKNOWN_RECORD_BYTES = 1024 * 1024;
 /** As long as nothing is known, so much room is worth a read. */
 const UNKNOWN_LEAST_BYTES = 64 * 1024;
 
+/** At the tip of a shard no more than this is expected, or twice what the last read brought. */
+const TIP_RECORDS = 256;
+
+/** While an answer is on its way and taken apart, it takes so much more memory than its records: as bytes, text and JSON. Measured. */
+const DECODING_FACTOR = 4;
+
 /** How large the records of a shard are. */
 export class RecordSizes {
   readonly #others: RecordSizes | undefined;
   /** The payload and key of a record; follows larger ones at once, and smaller ones slowly. */
   #bytes: number | undefined;
+  /** How many records the next read may be expected to bring, at most. */
+  #expected = Infinity;
 
   /** @param others What the other shards learned: the first guess. */
   constructor(others?: RecordSizes) {
@@ -27,27 +35,48 @@ export class RecordSizes {
   }
 
   /** Says what a read brought. */
-  learn(read: { readonly records: number; readonly bytes: number }): void {
+  learn(
+    read: {
+      readonly records: number;
+      readonly bytes: number;
+      readonly millisBehindLatest?: number;
+    },
+  ): void {
+    this.#expected = read.millisBehindLatest === 0
+      ? Math.max(TIP_RECORDS, 2 * read.records)
+      : Infinity;
     if (read.records === 0) return;
     const bytes = read.bytes / read.records;
     this.#bytes = Math.max(bytes, ((this.#bytes ?? 0) * 3 + bytes) / 4);
     this.#others?.learn(read);
   }
 
-  /** The room that a read of so many records wants, and the least with which it is worth it. */
-  room(recordsMax: number): { readonly wanted: number; readonly least: number } {
-    const bytes = this.#known ?? UNKNOWN_RECORD_BYTES;
-    const held = bytes + RECORD_OVERHEAD_BYTES;
-    const wanted = Math.ceil(Math.min(recordsMax, READ_BYTES_MAX / bytes) * held);
-    const least = this.#known === undefined ? UNKNOWN_LEAST_BYTES : Math.ceil(held);
-    return { wanted, least: Math.min(wanted, least) };
+  /** The room that a read of so many records wants, how much is enough for what it is expected to bring, and the least that is of use. */
+  room(
+    recordsMax: number,
+  ): { readonly wanted: number; readonly enough: number; readonly least: number } {
+    const known = this.#known;
+    const bytes = known ?? UNKNOWN_RECORD_BYTES;
+    // Of records of unknown size there may be many small ones, or one large one.
+    const records = Math.min(recordsMax, known === undefined ? Infinity : READ_BYTES_MAX / known);
+    const payload = Math.min(recordsMax * bytes, READ_BYTES_MAX);
+    const wanted = DECODING_FACTOR * (payload + records * RECORD_OVERHEAD_BYTES);
+    const least = known === undefined
+      ? UNKNOWN_LEAST_BYTES
+      : DECODING_FACTOR * (known + RECORD_OVERHEAD_BYTES);
+    const expected = DECODING_FACTOR * this.#expected * ((known ?? 0) + RECORD_OVERHEAD_BYTES);
+    return {
+      wanted: Math.ceil(wanted),
+      enough: Math.ceil(Math.min(wanted, Math.max(least, expected))),
+      least: Math.ceil(Math.min(wanted, least)),
+    };
   }
 
   /** How many records are as much as there is room for: 1 at least. */
   limit(room: number, recordsMax: number): number {
     if (room >= this.room(recordsMax).wanted) return recordsMax;
     const held = (this.#known ?? UNKNOWN_RECORD_BYTES) + RECORD_OVERHEAD_BYTES;
-    return Math.max(1, Math.min(recordsMax, Math.floor(room / held)));
+    return Math.max(1, Math.min(recordsMax, Math.floor(room / DECODING_FACTOR / held)));
   }
 
   /** The bytes of a record, if any was read. */

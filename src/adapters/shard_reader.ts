@@ -49,12 +49,15 @@ export class ShardReader {
   #iterator: { readonly value: string; readonly issuedAt: number } | null = null;
   /** Monotonic time. */
   #nextReadAt = 0;
+  /** At first shorter by chance: shards that are opened together would else be read together for ever, each on a connection of its own. */
+  #emptyDelayMs: number;
 
   constructor(options: ShardReaderOptions) {
     this.#options = options;
     this.#sizes = new RecordSizes(options.sizes);
     this.#position = options.after;
     this.#nextReadAt = options.clock.monotonic();
+    this.#emptyDelayMs = options.config.emptyReceiveDelay * options.random.next();
   }
 
   /** The next batch; it may be empty. Not to be called again after the one that has an `end`. */
@@ -120,8 +123,8 @@ export class ShardReader {
   /** Waits until there is room for records; gives for how many. */
   async #limit(): Promise<number> {
     const { config, budget, signal } = this.#options;
-    const { wanted, least } = this.#sizes.room(config.maxBatchSize);
-    const room = await budget?.take(wanted, { least, signal }) ?? wanted;
+    const { wanted, ...bounds } = this.#sizes.room(config.maxBatchSize);
+    const room = await budget?.take(wanted, { ...bounds, signal }) ?? wanted;
     return this.#sizes.limit(room, config.maxBatchSize);
   }
 
@@ -159,7 +162,8 @@ export class ShardReader {
     }
     const size = { records: records.length, bytes: bytesOf(records), millisBehindLatest };
     this.#sizes.learn(size);
-    this.#nextReadAt = startedAt + readIntervalMs(size, config.emptyReceiveDelay);
+    this.#nextReadAt = startedAt + readIntervalMs(size, this.#emptyDelayMs);
+    if (records.length === 0) this.#emptyDelayMs = config.emptyReceiveDelay;
     if (reply.NextShardIterator === undefined) {
       return {
         records,

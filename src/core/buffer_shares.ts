@@ -8,6 +8,9 @@
  * a single reader that lags behind gets much of it, and many get equal parts. (The rule of Choudhury and Hahne, "Dynamic queue length
  * thresholds for shared-memory packet switches", 1998.)
  *
+ * Many small reads cost more than a few large ones, and a shard may be read five times a second. So whoever could have only a crumb
+ * waits while others read, who are about to give room back.
+ *
  * @module
  */
 
@@ -15,7 +18,14 @@
 export interface Share {
   /** In bytes; only {@linkcode BufferShares} changes it. */
   held: number;
+  /** Of this, what the read may bring that is under way. */
+  reading: number;
 }
+
+/** So large a part of everything is no crumb, whatever is wanted. */
+const CRUMB_SHARE = 1 / 16;
+/** So many reads may be under way, however small they are: else one that hangs would hold up the rest. */
+const READS_ALWAYS = 16;
 
 /** What a reader wants. */
 export interface Ask {
@@ -23,19 +33,25 @@ export interface Ask {
   readonly wanted: number;
   /** Less is of no use. */
   readonly least: number;
+  /** Less is a crumb, and not worth a read while others read. */
+  readonly enough: number;
 }
 
 /** The memory of all readers. */
 export class BufferShares {
+  readonly #maxBytes: number;
   readonly #common: number;
   readonly #dealt: number;
   readonly #shares = new Set<Share>();
   #held = 0;
+  /** How many reads are under way. */
+  #reads = 0;
   /** What is held of the common half. */
   #commonHeld = 0;
 
   /** @param maxBytes How much all readers should hold together. */
   constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
     this.#common = Math.ceil(maxBytes / 2);
     this.#dealt = maxBytes - this.#common;
   }
@@ -47,7 +63,7 @@ export class BufferShares {
 
   /** Lets one more reader take part. */
   join(): Share {
-    const share = { held: 0 };
+    const share = { held: 0, reading: 0 };
     this.#shares.add(share);
     this.#count();
     return share;
@@ -55,6 +71,7 @@ export class BufferShares {
 
   /** A reader is gone, with all that it held. */
   leave(share: Share): void {
+    this.land(share, 0);
     this.change(share, -share.held);
     this.#shares.delete(share);
     this.#count();
@@ -66,6 +83,13 @@ export class BufferShares {
     share.held += bytes;
     this.#held += bytes;
     this.#commonHeld += this.#heldOfCommon(share) - before;
+  }
+
+  /** The read of a reader is over, if one was under way, and brought so many bytes. */
+  land(share: Share, bytes: number): void {
+    if (share.reading > 0) this.#reads -= 1;
+    this.change(share, bytes - share.reading);
+    share.reading = 0;
   }
 
   /**
@@ -80,13 +104,16 @@ export class BufferShares {
     for (const holds of [false, true]) {
       for (const ask of waiting) {
         if (ask.share.held > 0 !== holds) continue;
-        const room = isReserved ? this.#ownRoom(ask.share) : this.#roomFor(ask);
-        if (room < ask.least) {
+        const room = this.#roomFor(ask, isReserved);
+        const isCrumb = room < Math.min(ask.enough, this.#maxBytes * CRUMB_SHARE);
+        if (room < ask.least || isCrumb && this.#reads >= READS_ALWAYS) {
           isReserved ||= !holds;
           continue;
         }
         const bytes = Math.min(ask.wanted, room);
         this.change(ask.share, bytes);
+        ask.share.reading = bytes;
+        this.#reads += 1;
         yield { ask, bytes };
       }
     }
@@ -102,21 +129,24 @@ export class BufferShares {
     return Math.floor(this.#dealt / Math.max(1, this.#shares.size));
   }
 
+  /** In debt, which comes of larger records than expected and of readers that joined, nobody has room. */
   #ownRoom({ held }: Share): number {
-    return Math.max(0, this.#own - held);
+    return Math.max(0, Math.min(this.#own - held, this.#maxBytes - this.#held));
   }
 
   #heldOfCommon({ held }: Share): number {
     return Math.max(0, held - this.#own);
   }
 
-  #roomFor({ share, least }: Ask): number {
-    const own = this.#ownRoom(share);
+  #roomFor({ share, least }: Ask, isReserved: boolean): number {
+    const room = isReserved ? this.#ownRoom(share) : this.fairRoom(share);
+    if (room >= least || share.held > 0) return room;
+    // To begin with, whatever others hold.
+    if (least <= this.#own) return least;
+    // More than a fair part for whom that is of no use; one at a time if it is more than there is.
     const free = this.#common - this.#commonHeld;
-    const fair = this.fairRoom(share);
-    if (fair >= least || share.held > 0) return fair;
-    // More than that for whom half a batch is no use; one at a time if it is more than there is.
-    return own + free >= least || this.#commonHeld === 0 ? least : fair;
+    const isThere = this.#ownRoom(share) + free >= least || this.#commonHeld === 0;
+    return isThere && !isReserved ? least : room;
   }
 
   #count(): void {

@@ -24,7 +24,7 @@ export function formatByteSize(bytes: number): string {
 }
 
 /** What a record takes besides its payload and key: its objects, its numbers and its stamps. Measured, and rounded up. */
-export const RECORD_OVERHEAD_BYTES = 512;
+export const RECORD_OVERHEAD_BYTES = 768;
 
 /** What a record that is held in memory counts for. */
 export function heldBytes(

@@ -62,8 +62,6 @@ export class ShardBudget implements ReadBudget, Disposable {
   readonly #waiting: Set<Waiting>;
   readonly #share: Share;
   readonly #holders: Holders;
-  /** Of what it holds: what the read may bring that is under way. */
-  #reading = 0;
 
   constructor(shares: BufferShares, waiting: Set<Waiting>, holders: Holders) {
     this.#shares = shares;
@@ -74,25 +72,26 @@ export class ShardBudget implements ReadBudget, Disposable {
 
   async take(
     wanted: number,
-    options: { readonly least: number; readonly signal: AbortSignal },
+    options: { readonly least: number; readonly enough?: number; readonly signal: AbortSignal },
   ): Promise<number> {
-    const { least, signal } = options;
+    const { least, enough = wanted, signal } = options;
     signal.throwIfAborted();
     this.giveBack();
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const grant = (bytes: number): void => {
-      this.#reading = bytes;
-      resolve();
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    const ask: Waiting = {
+      share: this.#share,
+      wanted: Math.max(wanted, least),
+      least,
+      enough,
+      grant: resolve,
     };
-    const ask: Waiting = { share: this.#share, wanted: Math.max(wanted, least), least, grant };
     const onAbort = (): void => reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
     this.#waiting.add(ask);
     try {
       this.#serve();
       if (this.#waiting.has(ask)) this.#holders.tellScarce();
-      await promise;
-      return this.#reading;
+      return await promise;
     } finally {
       signal.removeEventListener("abort", onAbort);
       // Whoever waited behind it may go on.
@@ -101,14 +100,13 @@ export class ShardBudget implements ReadBudget, Disposable {
   }
 
   giveBack(): void {
-    this.finished(this.#reading);
-    this.#reading = 0;
+    this.arrived(0);
   }
 
   /** The read brought so many bytes, which count until they are finished. */
   arrived(bytes: number): void {
-    this.#shares.change(this.#share, bytes);
-    this.giveBack();
+    this.#shares.land(this.#share, bytes);
+    this.#serve();
   }
 
   /** What may come on top of what this turn holds, in bytes. */

@@ -59,6 +59,7 @@ class LivingWorld implements AsyncDisposable {
         onGetRecords: () => {},
         onBatch: () => {},
         onOpen: () => {},
+        onClose: () => {},
         onTableRead: () => {},
       },
     };

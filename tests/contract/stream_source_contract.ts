@@ -2,9 +2,17 @@
 // Must not: know an implementation.
 // Called by: stream_source_contract_test.ts.
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { heldBytesOf } from "../../src/core/byte_size.ts";
 import { type Checkpoint, SHARD_END, TRIM_HORIZON } from "../../src/core/checkpoint.ts";
 import { SourceError } from "../../src/errors.ts";
-import type { Batch, Clock, ShardInfo, SourceRecord, StreamSource } from "../../src/ports.ts";
+import type {
+  Batch,
+  Clock,
+  ReadBudget,
+  ShardInfo,
+  SourceRecord,
+  StreamSource,
+} from "../../src/ports.ts";
 
 /** A stream, and how to change it. */
 export interface StreamBackend extends AsyncDisposable {
@@ -113,6 +121,30 @@ const CASES: Record<string, { shards: number; run: (test: Case) => Promise<void>
         assertEquals(records.map((record) => record.sequenceNumber), puts);
       }
       await batches.return?.();
+    },
+  },
+
+  "with the least room that it asks for, a reader brings no more than that, and all in the end": {
+    shards: 1,
+    run: async (test) => {
+      const puts = await putMany(test, 25);
+      let room = 0;
+      const budget: ReadBudget = {
+        take: (wanted, { least }) => {
+          assert(least <= wanted);
+          room = least;
+          return Promise.resolve(room);
+        },
+        giveBack: () => room = 0,
+      };
+      const seen: string[] = [];
+      for await (const batch of test.source.open(SHARD, TRIM_HORIZON, test.signal, budget)) {
+        assert(heldBytesOf(batch.records) <= room, `${batch.records.length} records`);
+        room = 0;
+        seen.push(...batch.records.map((record) => record.sequenceNumber));
+        if (seen.length >= 25) break;
+      }
+      assertEquals(seen, puts);
     },
   },
 

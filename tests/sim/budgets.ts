@@ -8,7 +8,7 @@
 
 import type { AppFact } from "../../src/events.ts";
 import type { Row } from "../../src/core/lease.ts";
-import type { Checker, Truth } from "./checker.ts";
+import type { Checker, Delivery, Outcome, Truth } from "./checker.ts";
 import { processOf } from "./sim_ports.ts";
 import type { SimProcess } from "./sim_process.ts";
 import type { TableWrite } from "./sim_table.ts";
@@ -42,6 +42,63 @@ export class ReadBudget implements Checker {
       "budget",
       `${process.name} read ${shardId} ${arrivals.length + 1} times in ${Math.round(withinMs)} ms`,
     );
+  }
+}
+
+/** What was read into memory and is not finished stays within `maxBufferedBytes`, but that each shard may begin with one record. */
+export class MemoryBudget implements Checker {
+  readonly #truth: Truth;
+  /** How many records of each shard are in the memory of a process. */
+  readonly #inMemory = new Map<SimProcess, Map<string, number>>();
+
+  constructor(truth: Truth) {
+    this.#truth = truth;
+  }
+
+  /** What the reader fetched ahead is gone; what is in hand still then is left out here. */
+  onClose(process: SimProcess, shardId: string): void {
+    this.#of(process).delete(shardId);
+  }
+
+  onBatch(process: SimProcess, shardId: string, records: number): void {
+    const { world, config, stream } = this.#truth;
+    const shards = this.#of(process);
+    shards.set(shardId, (shards.get(shardId) ?? 0) + records);
+    const all = [...shards.values()].reduce((sum, count) => sum + count, 0);
+    const bytes = (all - shards.size) * stream.heldBytesMax;
+    if (bytes <= config.maxBufferedBytes) return;
+    world.fail("budget", `${process.name} has ${all} records in memory: ${bytes} bytes too many`);
+  }
+
+  onReturn({ process, shardId, records }: Delivery, outcome: Outcome): void {
+    if (outcome === "finished") this.#finished(process, shardId, records.length);
+  }
+
+  onFact(process: SimProcess, fact: AppFact): void {
+    if (fact.type === "record_skipped") this.#finished(process, fact.shardId, 1);
+  }
+
+  /** The last turns may end a while after the worker, when the user's code comes back. */
+  onStopped(process: SimProcess): void {
+    const { world, config } = this.#truth;
+    world.after(config.heartbeatTimeout + 60_000, () => {
+      const { bufferedBytes } = process.worker;
+      if (process.isCrashed || process.recordsInHand > 0 || process.pausedUntil > world.now) return;
+      if (bufferedBytes === 0) return;
+      world.fail("budget", `${process.name} stopped long ago and holds ${bufferedBytes} bytes`);
+    });
+  }
+
+  #of(process: SimProcess): Map<string, number> {
+    const shards = this.#inMemory.get(process) ?? new Map<string, number>();
+    this.#inMemory.set(process, shards);
+    return shards;
+  }
+
+  #finished(process: SimProcess, shardId: string, records: number): void {
+    const shards = this.#of(process);
+    const left = (shards.get(shardId) ?? 0) - records;
+    if (shards.has(shardId)) shards.set(shardId, Math.max(0, left));
   }
 }
 

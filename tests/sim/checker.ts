@@ -67,8 +67,9 @@ export interface Checker {
   /** The stream is asked for records; a moment later the process has a batch. */
   onGetRecords?(process: SimProcess, shardId: string): void;
   onBatch?(process: SimProcess, shardId: string, records: number): void;
-  /** A reader of a shard begins. */
+  /** A reader of a shard begins; it ends. */
   onOpen?(process: SimProcess, shardId: string): void;
+  onClose?(process: SimProcess, shardId: string): void;
   /** The table is asked for the rows of a kind, or for one of them. */
   onTableRead?(process: SimProcess, kind: Row["kind"], isList: boolean): void;
   /** No faults from now on. */

@@ -312,6 +312,7 @@ export class Fleet {
       onFault: (what) => coverage.count(what),
       onGetRecords: (shardId) => checkers.forEach((one) => one.onGetRecords?.(process, shardId)),
       onOpen: (shardId) => checkers.forEach((one) => one.onOpen?.(process, shardId)),
+      onClose: (shardId) => checkers.forEach((one) => one.onClose?.(process, shardId)),
       onBatch: (shardId, records) =>
         checkers.forEach((one) => one.onBatch?.(process, shardId, records)),
       onTableRead: (kind, isList) =>

@@ -379,6 +379,18 @@ export const MUTANTS: readonly Mutant[] = [
       'const outcome = "done" as string === "lost" ? await user.giveUpTooOld(processor, first, last) : "done";',
   },
   {
+    name: "whoever asks for room in memory gets it",
+    file: "core/buffer_shares.ts",
+    from: "const bytes = Math.min(ask.wanted, room);",
+    to: "const bytes = ask.wanted;",
+  },
+  {
+    name: "a turn that is over keeps its room in memory",
+    file: "runtime/record_runner.ts",
+    from: "    this.budget[Symbol.dispose]();\n",
+    to: "",
+  },
+  {
     name: "put aside: a record is given up and goes nowhere",
     file: "runtime/user_code.ts",
     from: "if (failureDestination === undefined || mode.kind",

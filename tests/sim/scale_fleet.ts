@@ -222,6 +222,7 @@ export class ScaleFleet {
       onGetRecords: () => {},
       onBatch: () => {},
       onOpen: () => {},
+      onClose: () => {},
       onTableRead: () => {},
     };
     const ports = {

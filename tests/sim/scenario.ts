@@ -124,6 +124,8 @@ export interface Scenario {
   readonly iteratorMs: number;
   /** Whether the monotonic clock of a process that stands still does so too, as on a suspended machine. */
   readonly isSuspended: boolean;
+  /** The payload of each record, in bytes. */
+  readonly recordBytes: number;
   /** Whether records that are given up go into a failure destination, which fails now and then. */
   readonly hasDestination: boolean;
   readonly happenings: Happenings;
@@ -141,6 +143,9 @@ const STUCK = 0.08;
 const RESHARDY = 0.12;
 /** In how many seeds namesakes start all the time while replies are lost. */
 const TWINNED = 0.08;
+/** In how many seeds there is room in memory for few of the records that come. */
+const CRAMPED = 0.15;
+const CRAMPED_RECORD_BYTES = 50_000;
 /** Iterators expire after 5 minutes: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetShardIterator.html */
 const ITERATOR_MS = 5 * MINUTE;
 
@@ -188,6 +193,7 @@ export function makeScenario(seed: number): Scenario {
     iteratorMs: isGentle || random.chance(0.7) ? ITERATOR_MS : random.between(1_000, MINUTE),
     // Set back while it is suspended, a machine could not know how long it slept.
     isSuspended: !hasClockJumps && random.chance(0.5),
+    recordBytes: 8,
     // A chance of its own: what other seeds mean does not depend on it.
     hasDestination: new Prng(~seed).chance(0.5),
     happenings: drawHappenings(random.fork(), {
@@ -203,7 +209,16 @@ export function makeScenario(seed: number): Scenario {
     ...scenario,
     config: { ...config, ...drawLanes(random.fork(), config) },
   });
-  if (isGentle || !random.chance(TWINNED)) return lanes;
+  if (isGentle) return lanes;
+  // A chance of its own, too.
+  if (new Prng(seed ^ 0x5bd1e995).chance(CRAMPED)) {
+    return {
+      ...lanes,
+      recordBytes: CRAMPED_RECORD_BYTES,
+      config: { ...lanes.config, maxBufferedBytes: 2 ** 20 },
+    };
+  }
+  if (!random.chance(TWINNED)) return lanes;
   // A namesake starts while it is open what became of a write: then whose row it is counts, not what it says.
   const { store, happenings } = lanes;
   return {

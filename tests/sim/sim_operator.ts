@@ -39,6 +39,7 @@ export function simOperator(
     onGetRecords: ignore,
     onBatch: ignore,
     onOpen: ignore,
+    onClose: ignore,
     onTableRead: ignore,
   };
   const store = new SimLeaseStore(

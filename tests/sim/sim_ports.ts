@@ -152,8 +152,9 @@ export interface PortObserver {
   /** The stream is asked for records; a moment later the process has a batch. */
   onGetRecords(shardId: string): void;
   onBatch(shardId: string, records: number): void;
-  /** A reader of a shard begins. */
+  /** A reader of a shard begins; it ends. */
   onOpen(shardId: string): void;
+  onClose(shardId: string): void;
   /** The table is asked for the rows of a kind, or for one of them. */
   onTableRead(kind: Row["kind"], isList: boolean): void;
 }
@@ -326,9 +327,6 @@ export interface StreamHabits {
   readonly iteratorMs: number;
 }
 
-/** No record of the simulator is larger. */
-const RECORD_BYTES = 1_000;
-
 /** How often a reader asks whether a time has come. */
 export const FUTURE_WAIT_MS = 2_000;
 
@@ -420,15 +418,17 @@ export class SimStreamSource implements StreamSource {
       }
     } finally {
       this.openReaders -= 1;
+      observer.onClose(shardId);
     }
   }
 
   /** Waits until there is room; gives for how many records. */
   async #room(signal: AbortSignal, budget: ReadBudget | undefined): Promise<number> {
     const { maxBatchSize } = this.#options.config;
-    const wanted = maxBatchSize * RECORD_BYTES;
-    const room = await budget?.take(wanted, { least: RECORD_BYTES, signal }) ?? wanted;
-    return Math.floor(room / RECORD_BYTES);
+    const least = this.#stream.heldBytesMax;
+    const wanted = maxBatchSize * least;
+    const room = await budget?.take(wanted, { least, signal }) ?? wanted;
+    return Math.floor(room / least);
   }
 
   async #call<T>(

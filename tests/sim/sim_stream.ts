@@ -6,6 +6,7 @@
  * @module
  */
 
+import { heldBytes } from "../../src/core/byte_size.ts";
 import { type Checkpoint, compareCheckpoints } from "../../src/core/checkpoint.ts";
 import type { Batch, ShardInfo, SourceRecord } from "../../src/ports.ts";
 import { aggregate } from "../kpl.ts";
@@ -51,6 +52,8 @@ const PAYLOAD = new Uint8Array(8);
 /** A stream of shards. */
 export class SimStream {
   readonly shards: SimShard[] = [];
+  /** What its largest record counts for in memory. */
+  heldBytesMax: number = heldBytes({ data: PAYLOAD, partitionKey: "" });
   readonly #byId = new Map<string, SimShard>();
   #open: readonly SimShard[] | undefined;
   readonly #last = new Map<string, SimRecord>();
@@ -192,6 +195,7 @@ export class SimStream {
       deliveries: 0,
     };
     shard.records.push(record);
+    this.heldBytesMax = Math.max(this.heldBytesMax, heldBytes(packed ?? source));
     this.#last.set(partitionKey, record);
     this.#records.set(`${sequenceNumber}:${subSequenceNumber}`, record);
     return record;

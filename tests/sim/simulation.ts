@@ -14,7 +14,7 @@ import type { Checker, Truth } from "./checker.ts";
 import { CheckpointOnlyMovesOn, NoDuplicatesAtParting, NoLoss, Order } from "./checkers.ts";
 import { Lineage } from "./checkers.ts";
 import { Fencing, History, NoFalseLoss, OneAtATime, RequestsAddressed } from "./turn_checkers.ts";
-import { CheckpointBudget, CostAtRest, ReadBudget } from "./budgets.ts";
+import { CheckpointBudget, CostAtRest, MemoryBudget, ReadBudget } from "./budgets.ts";
 import { BoundedDuplicates } from "./duplicates.ts";
 import { describeUnsettled, settlingMs } from "./convergence.ts";
 import { Orders } from "./orders.ts";
@@ -93,6 +93,8 @@ export class Simulation {
   readonly #scenario: Scenario;
   readonly #world: World;
   readonly #random: Prng;
+  /** Of every record: one for all. */
+  readonly #payload: Uint8Array<ArrayBuffer>;
   readonly #journal: Journal;
   readonly #checkers: Checker[] = [];
   readonly #takeover: Takeover;
@@ -110,6 +112,7 @@ export class Simulation {
     this.#scenario = scenario;
     this.#world = new World(scenario.seed, { eventsMax: EVENTS_MAX });
     this.#random = this.#world.random.fork();
+    this.#payload = new Uint8Array(scenario.recordBytes);
     this.#journal = new Journal(journalLines);
     const processes = new Map<string, SimProcess>();
     const truth = {
@@ -138,6 +141,7 @@ export class Simulation {
       new RequestsAddressed(truth),
       new Orders(truth),
       new ReadBudget(truth),
+      new MemoryBudget(truth),
       new CheckpointBudget(truth),
       new CostAtRest(truth),
       new StopDeadline(truth),
@@ -328,7 +332,7 @@ export class Simulation {
         const fitting = others.filter((other) => stream.openShardOf(other) === shard);
         stream.putAggregate([key, ...fitting], stamp);
       } else {
-        stream.put(key, stamp);
+        stream.put(key, stamp, this.#payload);
       }
       const burst = this.#random.chance(0.02) ? 0.01 : 1;
       this.#world.after(this.#random.between(0, 2_000 / recordsPerSecond) * burst, put);

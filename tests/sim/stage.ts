@@ -52,6 +52,7 @@ const QUIET: Scenario = {
   tableReadyMs: 0,
   iteratorMs: 5 * MINUTE,
   isSuspended: false,
+  recordBytes: 8,
   hasDestination: false,
   happenings: {
     crash: 0,

@@ -8,6 +8,8 @@ class Readers {
   readonly shares: BufferShares;
   readonly all: Share[] = [];
   readonly waiting = new Set<Ask>();
+  /** Whether what is given stays under way; else it arrives at once. */
+  isReading = false;
 
   constructor(maxBytes: number, count: number) {
     this.shares = new BufferShares(maxBytes);
@@ -21,7 +23,7 @@ class Readers {
   }
 
   ask(reader: number, wanted: number, least = 1): Ask {
-    const ask = { share: this.share(reader), wanted, least };
+    const ask = { share: this.share(reader), wanted, least, enough: wanted };
     this.waiting.add(ask);
     return ask;
   }
@@ -31,6 +33,7 @@ class Readers {
     const served: (readonly [number, number])[] = [];
     for (const { ask, bytes } of this.shares.serve(this.waiting)) {
       this.waiting.delete(ask);
+      if (!this.isReading) this.shares.land(ask.share, bytes);
       assert(ask.least <= bytes && bytes <= ask.wanted, `${bytes} of ${ask.wanted}`);
       served.push([this.all.indexOf(ask.share), bytes]);
     }
@@ -107,6 +110,33 @@ Deno.test("buffer shares: who holds nothing comes before who holds something", (
   assertEquals(two.serve(), [[1, 22]]);
 });
 
+Deno.test("buffer shares: whoever could have only a crumb waits while others read, and gets more", () => {
+  const many = new Readers(64_000, 100); // 320 each, and 32,000 for all; less than 4,000 is a crumb.
+  many.isReading = true;
+  for (let reader = 0; reader < 100; reader++) many.ask(reader, 10_000);
+  const first = many.serve();
+  assert(first.length >= 16 && first.length < 24, String(first));
+  assertEquals(many.serve(), []);
+  const [[reader] = [0]] = first;
+  many.shares.land(many.share(reader), 0);
+  const [next] = many.serve();
+  assert(next !== undefined && next[1] >= 4_000, String(next));
+});
+
+Deno.test("buffer shares: reads that hang do not hold up the rest for ever, and crumbs are given when few read", () => {
+  const many = new Readers(64_000, 100);
+  for (let reader = 0; reader < 80; reader++) many.ask(reader, 10_000);
+  many.serve();
+  assert(many.shares.held > 55_000);
+  many.isReading = true;
+  for (let reader = 80; reader < 100; reader++) many.ask(reader, 10_000, 320);
+  assertEquals(
+    many.serve().length,
+    16,
+    "its own part of the half that is dealt, for a few at a time",
+  );
+});
+
 Deno.test("buffer shares: what is larger than everything goes through, one at a time", () => {
   const two = new Readers(10, 2);
   two.ask(0, 100, 100);
@@ -124,7 +154,7 @@ Deno.test("buffer shares: a reader that came or went changes the parts of all", 
   assertEquals(shares.held, 90);
   shares.leave(second);
   assertEquals(shares.held, 30);
-  const ask = { share: shares.join(), wanted: 40, least: 1 };
+  const ask = { share: shares.join(), wanted: 40, least: 1, enough: 40 };
   const [grant] = shares.serve([ask]);
   assertEquals(grant?.bytes, 35, "20 of its own, and half of the 30 that are left for all");
 });
@@ -181,4 +211,14 @@ Deno.test("buffer shares: whatever comes, everybody has a turn", () => {
     }),
     { numRuns: 1_000 },
   );
+});
+
+Deno.test("buffer shares: with more held than there is, who holds nothing may still begin, and nobody else goes on", () => {
+  const readers = new Readers(100, 10); // 5 each, and 50 for all.
+  readers.shares.change(readers.share(0), 130);
+  readers.ask(1, 40, 3);
+  assertEquals(readers.serve(), [[1, 3]]);
+  readers.ask(1, 40, 1);
+  readers.ask(2, 40, 6);
+  assertEquals(readers.serve(), []);
 });

@@ -1,0 +1,134 @@
+// Owns: a polling reader asks for room before it reads, reads no more than there is room for, and gives room back when it waits.
+import { CreateStreamCommand, KinesisClient, PutRecordCommand } from "@aws-sdk/client-kinesis";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { KinesisPollingSource } from "../../src/adapters/kinesis_polling.ts";
+import { TRIM_HORIZON } from "../../src/core/checkpoint.ts";
+import { resolveConfig } from "../../src/core/config.ts";
+import { KinesisError } from "../../src/local/kinesis_error.ts";
+import { createInMemoryKinesis } from "../../src/local/kinesis_in_memory.ts";
+import type { Batch, ReadBudget } from "../../src/ports.ts";
+import { LeapingClock } from "../leaping_clock.ts";
+
+const STREAM = "orders";
+const SHARD = "shardId-000000000000";
+
+/** Gives what the test says, and notes what it is asked for. */
+class NotedBudget implements ReadBudget {
+  readonly log: string[] = [];
+  readonly wanted: number[] = [];
+  room = Infinity;
+  wait: Promise<void> = Promise.resolve();
+
+  async take(
+    wanted: number,
+    { least, signal }: { readonly least: number; readonly signal: AbortSignal },
+  ): Promise<number> {
+    this.log.push("take");
+    this.wanted.push(wanted);
+    await this.wait;
+    signal.throwIfAborted();
+    return Math.max(least, Math.min(wanted, this.room));
+  }
+
+  giveBack(): void {
+    this.log.push("give back");
+  }
+}
+
+async function setUp() {
+  const clock = new LeapingClock();
+  const limits: number[] = [];
+  const errors: string[] = [];
+  const budget = new NotedBudget();
+  const requestHandler = createInMemoryKinesis({
+    now: () => clock.now(),
+    intercept: ({ operation, input }, proceed) => {
+      if (operation !== "GetRecords") return proceed();
+      budget.log.push("read");
+      limits.push((input as { Limit: number }).Limit);
+      const error = errors.shift();
+      if (error !== undefined) throw new KinesisError(error, "said Kinesis", 400);
+      return proceed();
+    },
+  });
+  const client = new KinesisClient({
+    region: "us-east-1",
+    credentials: { accessKeyId: "test", secretAccessKey: "test" },
+    requestHandler,
+  });
+  await client.send(new CreateStreamCommand({ StreamName: STREAM, ShardCount: 1 }));
+  const source = new KinesisPollingSource({
+    client,
+    streamName: STREAM,
+    config: resolveConfig(),
+    clock,
+    emit: () => {},
+  });
+  const until = new AbortController();
+  const batches = source.open(SHARD, TRIM_HORIZON, until.signal, budget)[Symbol.asyncIterator]();
+  return {
+    budget,
+    limits,
+    errors,
+    until,
+    next: async (): Promise<Batch> => (await batches.next()).value as Batch,
+    async put(records: number, bytes: number) {
+      for (let i = 0; i < records; i++) {
+        clock.leap(Math.ceil(bytes / 1_000));
+        const Data = new Uint8Array(bytes);
+        await client.send(new PutRecordCommand({ StreamName: STREAM, PartitionKey: "key", Data }));
+      }
+    },
+  };
+}
+
+Deno.test("polling: with plenty of room a read asks for maxBatchSize records", async () => {
+  const test = await setUp();
+  await test.put(3, 1_000);
+  assertEquals((await test.next()).records.length, 3);
+  await test.next();
+  assertEquals(test.limits, [10_000, 10_000]);
+  assert(
+    (test.budget.wanted[0] ?? 0) > 10 * 2 ** 20,
+    "as long as nothing is known: for all that may come",
+  );
+});
+
+Deno.test("polling: with little room a read asks for the records that fit, and for the rest later", async () => {
+  const test = await setUp();
+  await test.put(60, 10_000);
+  test.budget.room = 2 ** 20;
+  const sizes: number[] = [];
+  for (let left = 60; left > 0;) {
+    const { records } = await test.next();
+    sizes.push(records.length);
+    left -= records.length;
+  }
+  assertEquals(sizes[0], 1, "a record may be large as long as nothing is known");
+  // Four times 10 KB each while they are decoded.
+  for (const size of sizes.slice(1, -1)) assert(20 <= size && size <= 26, String(sizes));
+});
+
+Deno.test("polling: nothing is read before there is room, and an abort ends the wait", async () => {
+  const test = await setUp();
+  const gate = Promise.withResolvers<void>();
+  test.budget.wait = gate.promise;
+  const pending = test.next();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assertEquals(test.budget.log, ["take"]);
+  test.until.abort(new RangeError("enough"));
+  gate.resolve();
+  await assertRejects(() => pending, RangeError, "enough");
+  assertEquals(test.limits, []);
+});
+
+Deno.test("polling: while it waits after a throttle, others have its room", async () => {
+  const test = await setUp();
+  test.errors.push(
+    "ProvisionedThroughputExceededException",
+    "ProvisionedThroughputExceededException",
+  );
+  await test.next();
+  const once = ["take", "read", "give back"];
+  assertEquals(test.budget.log, [...once, ...once, "take", "read"]);
+});
