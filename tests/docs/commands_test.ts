@@ -126,6 +126,24 @@ Deno.test("every kinesix within a sentence is a command with flags that it has",
   assertEquals(problems, []);
 });
 
+/** Flags of other programs that a sentence may name: Deno, its tasks, Docker. */
+const FOREIGN = /^(allow-[a-z]+|no-prompt|only|check|stop-timeout)$/;
+
+Deno.test("every flag within a sentence of the guides is one", () => {
+  const known = new Set([...COMMANDS, { flags: COMMON_FLAGS, settings: [] }].flatMap(
+    (
+      { flags, settings },
+    ) => [...flags.map(({ name }) => name), ...settings.map(({ flag }) => flag)],
+  ));
+  const guides = DOCUMENTS.filter(({ path }) => /^(README\.md|SECURITY\.md|docs\/.+)$/.test(path));
+  const unknown = guides.flatMap((document) =>
+    Array.from(proseOf(document).matchAll(/`--([a-z][a-z-]*)[^`]*`/g), ([, flag = ""]) => flag)
+      .filter((flag) => !known.has(flag) && !FOREIGN.test(flag))
+      .map((flag) => `${document.path}: --${flag}`)
+  );
+  assertEquals(unknown, []);
+});
+
 Deno.test("all TypeScript in the documents is run by the tests, and all JSON is JSON", () => {
   const known = ["", "sh", "ts", "json", "text"];
   assertEquals(BLOCKS.filter(({ info }) => !known.includes(info)).map(({ where }) => where), []);
