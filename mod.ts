@@ -26,6 +26,7 @@
 
 export { ReactoKinesixApp } from "./src/app.ts";
 export { formatFailure } from "./src/adapters/failure_format.ts";
+export { readBatches, readRecords } from "./src/reader.ts";
 export { ClusterControl } from "./src/runtime/cluster_control.ts";
 export { retryAndSkip, retryAndStop } from "./src/core/policy.ts";
 export {
@@ -90,5 +91,8 @@ export type {
   RecordProcessor,
   RecordProcessorFactory,
 } from "./src/processor.ts";
+export type { BatchDelivery, RecordDelivery } from "./src/pull/delivery.ts";
+export type { ReaderHooks } from "./src/pull/pull_processor.ts";
+export type { Reader, ReaderOptions, ShardReader } from "./src/reader.ts";
 export type { SetCheckpointOptions } from "./src/runtime/cluster_control.ts";
 export type { OwnShard } from "./src/runtime/shard_roster.ts";

@@ -92,7 +92,13 @@ export async function timeBatches(
     for (let round = 0; round < rounds; round++) {
       const startedAt = performance.now();
       if (processor.processRun !== undefined) {
-        const options = { lane: 0, until: signal, progressed: () => {}, isTooOld: () => false };
+        const options = {
+          lane: 0,
+          until: signal,
+          progressed: () => {},
+          isTooOld: () => false,
+          isHeld: () => true,
+        };
         const { finished } = await processor.processRun(records, context, options);
         if (finished !== BATCH) throw new Error(`only ${finished} records are finished`);
       } else {

@@ -209,6 +209,8 @@ export interface RunOptions {
   readonly progressed: (finished: number) => void;
   /** Whether a record has become too old to be started: return before it. The first one is not. */
   readonly isTooOld: (record: KinesisRecord) => boolean;
+  /** Whether the shard is still this worker's, for whom lets time pass before a record: return before it if not. */
+  readonly isHeld: () => boolean;
 }
 
 /**
@@ -230,4 +232,23 @@ export interface RunProcessor extends TimedProcessor {
     context: ProcessContext,
     options: RunOptions,
   ): Promise<RunResult>;
+}
+
+/** What a {@linkcode BrokeredProcessor} returns for a batch that nobody worked on to its end, and that has not failed. */
+export interface LeftOff extends BatchResult {
+  readonly isLeftOff: true;
+}
+
+/** When a batch is to be left off. */
+export type BrokerOptions = Pick<RunOptions, "until" | "isHeld">;
+
+/** A processor that hands batches on to somebody who takes them in his own time. */
+export interface BrokeredProcessor extends TimedProcessor {
+  readonly isBrokered: true;
+  /** Returns {@linkcode LeftOff} only if `until` aborted, or the shard was not held any more. */
+  processBatch(
+    records: readonly KinesisRecord[],
+    context: ProcessContext,
+    options?: BrokerOptions,
+  ): Promise<void | BatchResult>;
 }

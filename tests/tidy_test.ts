@@ -87,6 +87,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   adapters: ["adapters", "core", "src/ports.ts", "src/events.ts", "src/errors.ts"],
   local: ["local"],
   sandbox: ["sandbox", "runtime", "core", "src/ports.ts", "src/errors.ts", "src/processor.ts"],
+  pull: ["pull", "runtime", "src/ports.ts", "src/errors.ts", "src/processor.ts"],
+  "src/reader.ts": ["src/app.ts", "pull", "adapters", "src/processor.ts"],
   "src/app.ts": [
     "adapters",
     "runtime",

@@ -67,6 +67,8 @@ export interface RetryOptions {
   readonly onThrottled?: (retryInMs: number) => void;
 }
 
+/** Of an answer of Kinesis, until it begins and between its parts. */
+const SILENCE_MAX_MS = 10_000;
 const CONNECTION_TIMEOUT_MS = 5_000;
 /** Until the answer begins; a heartbeat that hangs must fail in time for another attempt. */
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -88,7 +90,7 @@ export async function connectAws(
   };
   return {
     kinesis: options.kinesis === undefined
-      ? keep(await newKinesisClient(options, extra))
+      ? keep(await newKinesisClient(options))
       : clientFor<KinesisClient>("Kinesis", "kinesis", options.kinesis),
     dynamoDB: options.dynamoDB === undefined
       ? keep(await newDynamoDBClient(options, extra))
@@ -182,12 +184,13 @@ function clientFor<C extends SdkClient>(service: string, option: string, client:
   );
 }
 
-async function newKinesisClient(
-  options: AwsOptions,
-  extra: { readonly maxSockets: number },
-): Promise<KinesisClient> {
+async function newKinesisClient(options: AwsOptions): Promise<KinesisClient> {
   const { KinesisClient } = await import("@aws-sdk/client-kinesis");
-  const client = new KinesisClient(await clientConfig(options, options.kinesisEndpoint, extra));
+  const { FetchHandler } = await import("./fetch_handler.ts");
+  const client = new KinesisClient({
+    ...commonConfig(options, options.kinesisEndpoint),
+    requestHandler: new FetchHandler({ silenceMaxMs: SILENCE_MAX_MS, connections: "kept" }),
+  });
   readRecordsFast(client);
   // It goes through every field of every answer, for a log that nobody has asked for.
   client.middlewareStack.remove("loggerMiddleware");
@@ -196,33 +199,23 @@ async function newKinesisClient(
 
 async function newEventStreamClient(options: AwsOptions): Promise<KinesisClient> {
   const { KinesisClient } = await import("@aws-sdk/client-kinesis");
-  const { EventStreamHandler } = await import("./event_stream_handler.ts");
+  const { FetchHandler } = await import("./fetch_handler.ts");
   const { FastEventMarshaller } = await import("./fast_events.ts");
   return new KinesisClient({
     ...commonConfig(options, options.kinesisEndpoint),
-    requestHandler: new EventStreamHandler({ requestTimeout: REQUEST_TIMEOUT_MS }),
+    requestHandler: new FetchHandler({ silenceMaxMs: SILENCE_MAX_MS, connections: "own" }),
     eventStreamSerdeProvider: (options) => new FastEventMarshaller(options),
   });
 }
 
 async function newDynamoDBClient(
   options: AwsOptions,
-  extra: { readonly maxSockets: number },
+  { maxSockets }: { readonly maxSockets: number },
 ): Promise<DynamoDBClient> {
   const { DynamoDBClient } = await import("@aws-sdk/client-dynamodb");
-  return new DynamoDBClient(await clientConfig(options, options.dynamoDBEndpoint, extra));
-}
-
-// The default handler of the Kinesis client opens a new connection for every call:
-// https://github.com/aws/aws-sdk-js-v3/issues/8279
-async function clientConfig(
-  options: AwsOptions,
-  endpoint: string | undefined,
-  { maxSockets }: { readonly maxSockets: number },
-) {
   const { NodeHttpHandler } = await import("@smithy/node-http-handler");
-  return {
-    ...commonConfig(options, endpoint),
+  return new DynamoDBClient({
+    ...commonConfig(options, options.dynamoDBEndpoint),
     requestHandler: new NodeHttpHandler({
       connectionTimeout: CONNECTION_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
@@ -231,7 +224,7 @@ async function clientConfig(
       httpAgent: { keepAlive: true, maxSockets },
       httpsAgent: { keepAlive: true, maxSockets },
     }),
-  };
+  });
 }
 
 function commonConfig({ region, credentials }: AwsOptions, endpoint: string | undefined) {

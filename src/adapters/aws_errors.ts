@@ -126,6 +126,16 @@ export function classify(error: unknown): Failure {
   return { kind: "unavailable", maybeApplied: true };
 }
 
+/** What a call lacked that was denied: good credentials, the permission, a key that can be used, or a permission of Deno. */
+export function denialOf(error: unknown): "credentials" | "permission" | "key" | "process" {
+  const { name } = facts(error);
+  const isAboutCredentials = [UNKNOWN_CREDENTIALS, NO_CREDENTIALS, EXPIRED_CREDENTIALS]
+    .some((names) => names.has(name));
+  if (isAboutCredentials) return "credentials";
+  if (NO_PROCESS_PERMISSION.has(name)) return "process";
+  return UNUSABLE_KEY.has(name) ? "key" : "permission";
+}
+
 /** Whether a call that failed so may succeed when it is made again. */
 export function isRetriable(error: unknown): boolean {
   const { kind } = classify(error);

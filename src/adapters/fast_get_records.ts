@@ -11,8 +11,6 @@
  */
 
 import type { _Record, KinesisClient } from "@aws-sdk/client-kinesis";
-import { Readable } from "node:stream";
-import { finished } from "node:stream/promises";
 
 /** What the SDK hands the answers to; the part of it that is replaced here. */
 interface Protocol {
@@ -42,9 +40,11 @@ export function readRecordsFast(client: KinesisClient): void {
   protocol.deserializeResponse = async (operation, context, response) => {
     const { body } = response;
     const isUsual = operation?.name === "GetRecords" && response.statusCode === 200 &&
-      response.headers?.["content-type"] === JSON_TYPE && body instanceof Readable;
+      response.headers?.["content-type"] === JSON_TYPE && body instanceof Uint8Array;
     if (!isUsual) return await readBySdk(operation, context, response);
-    const text = await readText(body);
+    const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(body);
+    // Many megabytes that would else stay until the engine cares to collect them.
+    if (body.buffer instanceof ArrayBuffer) body.buffer.transfer(0);
     const { rest, records } = takeRecords(text, decoder);
     // The SDK takes a whole body as well as a stream.
     response.body = new TextEncoder().encode(rest);
@@ -59,11 +59,13 @@ export function takeRecords(
   decoder: Base64Decoder,
 ): { readonly rest: string; readonly records?: _Record[] } {
   try {
-    const { Records: encoded, ...others } = JSON.parse(text);
-    if (!Array.isArray(encoded)) return { rest: text };
+    const { skeleton, payloads } = cutPayloads(text);
+    const { Records: encoded, ...others } = JSON.parse(skeleton);
+    // As many payloads as records, and one was cut out of each: so they belong together.
+    if (!Array.isArray(encoded) || encoded.length !== payloads.length) return { rest: text };
     const records: _Record[] = [];
-    for (const item of encoded) {
-      const record = toRecord(item, decoder);
+    for (const [i, item] of encoded.entries()) {
+      const record = toRecord(item, payloads[i], decoder);
       if (record === undefined) return { rest: text };
       records.push(record);
     }
@@ -74,6 +76,30 @@ export function takeRecords(
   }
 }
 
+const BEFORE_PAYLOAD = '"Data":"';
+/** Stands where a payload was. It is no base64, so that it cannot be one that was left. */
+const CUT = "#";
+
+/**
+ * Takes the payloads out of the JSON, so that it is not the parser that copies them. Whatever is among them that is no base64, such
+ * as an escaped character, is found when they are decoded.
+ */
+function cutPayloads(
+  text: string,
+): { readonly skeleton: string; readonly payloads: readonly string[] } {
+  const payloads: string[] = [];
+  let skeleton = "";
+  let end = 0;
+  for (let at = text.indexOf(BEFORE_PAYLOAD); at !== -1; at = text.indexOf(BEFORE_PAYLOAD, end)) {
+    const start = at + BEFORE_PAYLOAD.length;
+    skeleton += text.slice(end, start) + CUT;
+    end = text.indexOf('"', start);
+    if (end === -1) throw new SyntaxError("a payload has no end");
+    payloads.push(text.slice(start, end));
+  }
+  return { skeleton: skeleton + text.slice(end), payloads };
+}
+
 /**
  * One record; undefined if it is not as every record is.
  *
@@ -81,18 +107,19 @@ export function takeRecords(
  */
 function toRecord(
   item: Readonly<Record<string, unknown>> | null,
+  payload: string | undefined,
   decoder: Base64Decoder,
 ): _Record | undefined {
   if (item === null) return undefined;
-  const { SequenceNumber, Data: base64, ApproximateArrivalTimestamp: seconds, PartitionKey } = item;
+  const { SequenceNumber, Data: cut, ApproximateArrivalTimestamp: seconds, PartitionKey } = item;
   const { EncryptionType, __type } = item;
   if (
-    typeof SequenceNumber !== "string" || typeof base64 !== "string" ||
+    typeof SequenceNumber !== "string" || cut !== CUT || payload === undefined ||
     typeof PartitionKey !== "string" || typeof seconds !== "number" || !Number.isFinite(seconds) ||
     // The SDK keeps fields that it does not know beside this one.
     __type !== undefined
   ) return undefined;
-  const Data = decoder.decode(base64);
+  const Data = decoder.decode(payload);
   if (Data === undefined) return undefined;
   const ApproximateArrivalTimestamp = new Date(Math.round(seconds * 1_000));
   const record: _Record = { SequenceNumber, Data, ApproximateArrivalTimestamp, PartitionKey };
@@ -136,20 +163,4 @@ export class Base64Decoder {
     this.#used += length;
     return room;
   }
-}
-
-/**
- * Piece by piece: putting megabytes of bytes together first would cost as much again; and by events, since each step of an
- * iterator has its price too.
- *
- * @throws What broke the stream, if it ends early.
- */
-async function readText(body: Readable): Promise<string> {
-  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-  let text = "";
-  body.on("data", (bytes: Uint8Array) => {
-    text += decoder.decode(bytes, { stream: true });
-  });
-  await finished(body);
-  return text + decoder.decode();
 }

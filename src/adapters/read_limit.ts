@@ -18,8 +18,8 @@ const UNKNOWN_LEAST_BYTES = 64 * 1024;
 /** At the tip of a shard no more than this is expected, or twice what the last read brought. */
 const TIP_RECORDS = 256;
 
-/** While an answer is on its way and taken apart, it takes so much more memory than its records: as bytes, text and JSON. Measured. */
-const DECODING_FACTOR = 4;
+/** While an answer is on its way and taken apart, it takes so much more memory than its records: as bytes, then text, then payloads, two of which are there at a time. */
+const DECODING_FACTOR = 3;
 
 /** How large the records of a shard are. */
 export class RecordSizes {

@@ -256,15 +256,23 @@ function handover(): Field<HandoverRequest | null> {
   const to = optional("HandoverTo", text());
   const id = optional("HandoverId", text());
   const isOrder = optional("HandoverIsOrder", flag());
+  const at = optional("HandoverAt", time());
   return {
     write: (request) => ({
       ...to.write(request?.to ?? null),
       ...id.write(request?.id ?? null),
       ...isOrder.write(request?.isOrder || null),
+      ...at.write(request?.at ?? null),
     }),
     read(item) {
       const request = both({ to: to.read(item), id: id.read(item) }, "HandoverTo and HandoverId");
-      return request === null || !isOrder.read(item) ? request : { ...request, isOrder: true };
+      if (request === null) return null;
+      const askedAt = at.read(item);
+      return {
+        ...request,
+        ...isOrder.read(item) && { isOrder: true },
+        ...askedAt !== null && { at: askedAt },
+      };
     },
   };
 }

@@ -15,6 +15,7 @@ import {
   CHECKPOINT_SET,
 } from "./commands/checkpoint_commands.ts";
 import { DEMO, LOCAL } from "./commands/local_commands.ts";
+import { COST, DOCTOR, IAM_PRINT, TABLE_PRINT } from "./commands/setup_commands.ts";
 import {
   SHARD_HANDOVER,
   SHARD_RELEASE,
@@ -41,6 +42,10 @@ export const COMMANDS: readonly Command[] = [
   REDRIVE,
   CONSUMER_LIST,
   CONSUMER_DEREGISTER,
+  DOCTOR,
+  COST,
+  IAM_PRINT,
+  TABLE_PRINT,
   LOCAL,
   DEMO,
 ];

@@ -13,6 +13,8 @@ import { messageOf, toEventError } from "../errors.ts";
 import type { AppFact } from "../events.ts";
 import { connection } from "./connection.ts";
 import { type EventLog, openJsonLog, openPrettyLog } from "./event_log.ts";
+import { httpAddress } from "./http/http_flags.ts";
+import type { WorkerServer, WorkerServerOptions } from "./http/worker_server.ts";
 import { LeftBehind } from "./left_behind.ts";
 import { fetchGraph } from "./load_processor/graph.ts";
 import { type LoadedProcessor, startProcessor } from "./load_processor/load_processor.ts";
@@ -31,7 +33,7 @@ import {
   stopsAtHangup,
   type StopSignals,
 } from "./stop_signals.ts";
-import { sayError, type Terminal } from "./terminal.ts";
+import { printable, sayError, type Terminal } from "./terminal.ts";
 import { planThreads } from "./thread_flags.ts";
 import { UsageError } from "./usage_error.ts";
 import type { Values } from "./values.ts";
@@ -63,7 +65,8 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
     const log = isJson ? openJsonLog(terminal) : await openPrettyLog(terminal);
     const workerId = values.text("worker-id");
     try {
-      return await runWorker({ signals, reloads, log, leftBehind, terminal, processing }, {
+      const http = { address: httpAddress(values), token: values.text("http-token") };
+      return await runWorker({ signals, reloads, log, leftBehind, terminal, processing, http }, {
         ...connection(values, terminal, ["kinesis", "dynamodb"]),
         ...workerId !== undefined && { workerId },
         appName: values.need("app"),
@@ -147,18 +150,30 @@ interface Surroundings {
   readonly leftBehind: LeftBehind;
   readonly terminal: Terminal;
   readonly processing: Processing;
+  readonly http: Http;
 }
 
+/** Where HTTP is answered, if anywhere, and the token of those who may change something. */
+type Http = Pick<WorkerServerOptions, "token"> & {
+  readonly address: WorkerServerOptions["address"] | undefined;
+};
+
 async function runWorker(
-  { signals, reloads, log, leftBehind, terminal, processing }: Surroundings,
+  { signals, reloads, log, leftBehind, terminal, processing, http }: Surroundings,
   options: AppOptions,
 ): Promise<number> {
   using strays = catchStrays();
+  const loaded = http.address && await import("./http/worker_server.ts");
   await using app = await startUnless(signals.signal, options);
   if (app === undefined) return 0;
   const { workerId } = app;
-  const tell = (fact: AppFact): void =>
-    log.onEvent({ ...fact, time: new Date().toISOString(), workerId });
+  await using server = loaded &&
+    openServer(loaded, app, { http, options, processing, terminal, look: () => watch?.lookNow() });
+  const tell = (fact: AppFact): void => {
+    const event = { ...fact, time: new Date().toISOString(), workerId };
+    log.onEvent(event);
+    server?.onEvent(event);
+  };
   processing.tellStray = (error) => {
     const told = toEventError(error);
     tell({ type: "processor_failed", shardId: null, operation: "background", error: told });
@@ -182,6 +197,32 @@ async function runWorker(
   // A failure while stopping is a failure of the run.
   await app.finished;
   return trouble === undefined ? 0 : 1;
+}
+
+/** Answers HTTP; in the same turn in which the worker runs, so that no event of its start is missed. */
+function openServer(
+  { WorkerServer }: typeof import("./http/worker_server.ts"),
+  app: ReactoKinesixApp,
+  { http, options, processing, terminal, look }: {
+    readonly http: Http;
+    readonly options: AppOptions;
+    readonly processing: Processing;
+    readonly terminal: Terminal;
+    readonly look: () => void;
+  },
+): WorkerServer | undefined {
+  if (http.address === undefined) return undefined;
+  const server = new WorkerServer({
+    app,
+    cluster: options,
+    address: http.address,
+    token: http.token,
+    lookForProcessor: processing.intervalMs === undefined ? undefined : look,
+    onOrder: (order) => terminal.say(printable(`ordered in the dashboard: ${order}`)),
+    onError: (error) => sayError(error, terminal),
+  });
+  terminal.say(`listening on ${server.url}`);
+  return server;
 }
 
 function watchUnlessNever(

@@ -86,6 +86,8 @@ export interface HandoverRequest {
   readonly id: string;
   /** Whether an operator wants it, so that it is granted whatever the loads are. */
   readonly isOrder?: boolean;
+  /** When it was asked for, by the clock of whoever asked, in milliseconds since the epoch. For people only. */
+  readonly at?: number;
 }
 
 /** A worker that says that it is alive. */

@@ -13,7 +13,13 @@
 import { decide, type ErrorHandlingMode } from "../core/policy.ts";
 import { toEventError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
-import type { KinesisRecord } from "../processor.ts";
+import type {
+  BrokeredProcessor,
+  BrokerOptions,
+  KinesisRecord,
+  LeftOff,
+  RecordProcessor,
+} from "../processor.ts";
 import { type Failed, failedOf } from "./batch_result.ts";
 import { placeOf } from "./delivered_record.ts";
 import { type BatchOutcome, tellRecordFailed } from "./record_attempts.ts";
@@ -40,7 +46,8 @@ interface Group {
 /** What became of a call. */
 type Result =
   | { readonly kind: "returned"; readonly failed: readonly Failed[] }
-  | { readonly kind: "threw"; readonly error: unknown };
+  | { readonly kind: "threw"; readonly error: unknown }
+  | { readonly kind: "leftOff" };
 
 class BatchAttempts {
   readonly #run: BatchRun;
@@ -77,6 +84,10 @@ class BatchAttempts {
     if (indexes.length === 0) return "done";
     const result = await this.#call(group);
     if (!lease.isHeld) return "lost";
+    if (result.kind === "leftOff") {
+      this.#groups.push(group);
+      return "done";
+    }
     if (result.kind === "threw" && bisectBatchOnError && indexes.length > 1) {
       this.#bisect(group, result.error);
     } else {
@@ -90,14 +101,19 @@ class BatchAttempts {
   }
 
   async #call({ indexes, attempt }: Group): Promise<Result> {
-    const { user, processor, millisBehindLatest } = this.#run;
+    const { user, lease, until, processor, millisBehindLatest } = this.#run;
     const records = this.#recordsAt(indexes);
+    const broker: BrokerOptions = { until, isHeld: () => lease.isHeld };
     try {
       const returned: unknown = await user.call(
         processor,
         { last: records.at(-1), attempt, millisBehindLatest },
-        (context) => processor.processBatch?.(records, context),
+        (context) =>
+          isBrokered(processor)
+            ? processor.processBatch(records, context, broker)
+            : processor.processBatch?.(records, context),
       );
+      if (isBrokered(processor) && isLeftOff(returned)) return { kind: "leftOff" };
       const failed = failedOf(records, returned);
       return {
         kind: "returned",
@@ -126,7 +142,7 @@ class BatchAttempts {
   /** Finishes what did not fail, gives up what failed too often; gives what is to be tried again, after a pause. */
   async #afterFailures(
     { indexes, attempt }: Group,
-    result: Result,
+    result: Exclude<Result, { readonly kind: "leftOff" }>,
   ): Promise<readonly number[] | Exclude<BatchOutcome, "done">> {
     const { user, processor, records, millisBehindLatest } = this.#run;
     const failed = result.kind === "returned"
@@ -224,4 +240,12 @@ class BatchAttempts {
       from = indexes[i + 1];
     }
   }
+}
+
+function isBrokered(processor: RecordProcessor): processor is BrokeredProcessor {
+  return "isBrokered" in processor;
+}
+
+function isLeftOff(returned: unknown): returned is LeftOff {
+  return typeof returned === "object" && returned !== null && "isLeftOff" in returned;
 }

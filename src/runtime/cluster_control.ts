@@ -153,7 +153,8 @@ export class ClusterControl implements AsyncDisposable {
       }
       if (row.owner === to) return null;
       if (row.holder === null) return passOn(row, to, "ordered");
-      return orderHandover(row, { to, id: this.#deps.random.uuid() });
+      const { random, clock } = this.#deps;
+      return orderHandover(row, { to, id: random.uuid(), at: clock.now() });
     });
     await this.#nudge([row.owner ?? to]);
     return row;

@@ -7,7 +7,13 @@
  */
 
 import { invariant } from "../errors.ts";
-import type { KinesisRecord, RecordProcessor, RunProcessor, RunResult } from "../processor.ts";
+import type {
+  KinesisRecord,
+  RecordProcessor,
+  RunOptions,
+  RunProcessor,
+  RunResult,
+} from "../processor.ts";
 import type { Lease } from "./lease_keeper.ts";
 import { Scope } from "./tasks.ts";
 import type { UserCode } from "./user_code.ts";
@@ -51,12 +57,17 @@ async function runElsewhere(run: Run, processor: RunProcessor): Promise<RunResul
   };
   const context = user.context({ ...run, last: records.at(-1) }, lease.signal);
   let hasTooOld = false;
-  const isTooOld = (record: KinesisRecord): boolean => hasTooOld = user.isTooOld(record);
-  const result = await processor.processRun(records, context, { lane, until, progressed, isTooOld })
+  let isLost = false;
+  const options: RunOptions = {
+    ...{ lane, until, progressed },
+    isTooOld: (record) => hasTooOld = user.isTooOld(record),
+    isHeld: () => !(isLost = !lease.isHeld),
+  };
+  const result = await processor.processRun(records, context, options)
     // The other thread broke down: the first record that it did not finish has failed.
     .catch((error) => ({ finished: sure, error }));
   const isOver = result.finished === records.length || "error" in result || until.aborted ||
-    hasTooOld;
+    hasTooOld || isLost;
   invariant(isOver, "a run ends with its last record, a failure, or because it was told to");
   return result;
 }

@@ -301,7 +301,7 @@ export class Survey {
     const wanted = shardsToAskFor(view, () => random.next());
     this.#isUneven = this.#watch.isOneOfMany && wanted.length > 0;
     const ask = (row: ShardRow): LeaseChange =>
-      requestHandover(row, { to: self, id: random.uuid() });
+      requestHandover(row, { to: self, id: random.uuid(), at: clock.now() });
     await this.#writeEach(wanted, ask, signal, (row) => {
       const from = row.owner ?? "";
       emit({ type: "handover_requested", shardId: row.id, from, to: self });

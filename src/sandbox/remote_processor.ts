@@ -94,6 +94,7 @@ class Remote implements RunProcessor {
       until: context.signal,
       progressed: () => {},
       isTooOld: () => false,
+      isHeld: () => true,
     });
     if ("error" in result) throw result.error;
     context.signal.throwIfAborted();

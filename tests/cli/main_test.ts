@@ -69,7 +69,7 @@ const WRONG_CALLS: readonly (readonly [string, readonly string[], RegExp])[] = [
   [
     "no command",
     [],
-    /without a command: there are run, status, shard, checkpoint, put, redrive, consumer, local, demo/,
+    /without a command: there are run, status, shard, checkpoint, put, redrive, consumer, doctor, cost, iam, table, local, demo/,
   ],
   ["unknown command", ["rnu"], /Cannot run "rnu": .* did you mean run\?/],
   ["a group alone", ["shard"], /"shard" alone: there are shard stop, .*\n.*shard --help/],

@@ -5,7 +5,7 @@ import { CliProcess } from "./cli_testing.ts";
 
 const QUICK = [
   "--heartbeat=300ms",
-  "--heartbeat-timeout=3s",
+  "--heartbeat-timeout=10s",
   "--empty-receive-delay=200ms",
   "--check-unprocessed-shards-frequency=60s",
   "--load-balance-frequency=60s",
@@ -43,43 +43,51 @@ async function result(
 
 Deno.test("shard commands: the cluster does what it is told, and what cannot be is refused", async () => {
   await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-  stack.createStream("S", 2);
+  stack.createStream("S", 4);
   await using w1 = worker(stack, "w1");
-  const claims = (process: CliProcess) =>
-    process.stdout.filter((line) => line.includes('"shard_claimed"')).length;
-  await w1.until(() => claims(w1) === 2);
+  const claimed = (process: CliProcess): readonly string[] =>
+    process.stdout.map((line) => JSON.parse(line))
+      .filter(({ type }) => type === "shard_claimed").map(({ shardId }) => shardId);
+  await w1.until(() => claimed(w1).length === 4);
   await using w2 = worker(stack, "w2");
-  await w2.until(() => claims(w2) === 1);
+  await w2.until(() => claimed(w2).length === 2);
 
-  const first = await result(stack, "handover", "0", "--to=w2");
-  assertEquals([first.shardId, first.owner, first.isDone], ["shardId-000000000000", "w2", true]);
-  const second = await result(stack, "handover", "1", "--to=w2");
-  assertEquals([second.owner, second.isDone], ["w2", true]);
-  const released = await result(stack, "release", "1");
+  // One that w1 has kept. By itself, w2 would not ask for it: then it had two more than w1.
+  const kept = claimed(w1).find((shardId) => !claimed(w2).includes(shardId)) ?? "";
+  const handed = await result(stack, "handover", kept, "--to=w2");
+  assertEquals([handed.shardId, handed.from, handed.owner, handed.isDone], [
+    kept,
+    "w1",
+    "w2",
+    true,
+  ]);
+  const released = await result(stack, "release", kept);
   assertEquals([released.from, released.owner, released.isDone], ["w2", "w1", true]);
 
-  const stopped = await result(stack, "stop", "0");
+  const [number] = /\d$/.exec(kept) ?? [""];
+  const stopped = await result(stack, "stop", number);
   assertEquals(stopped, {
-    shardId: "shardId-000000000000",
+    shardId: kept,
     order: "stop",
-    from: "w2",
+    from: "w1",
     owner: null,
     term: stopped.term,
     isDone: true,
   });
   assertMatch(
-    (await shard(stack, "handover", "0", "--to=w1")).stderr,
-    /Cannot hand shard "shardId-000000000000" over: it is stopped; start it first/,
+    (await shard(stack, "handover", kept, "--to=w2")).stderr,
+    /Cannot hand shard "shardId-00000000000\d" over: it is stopped; start it first/,
   );
-  const started = await shard(stack, "start", "0");
-  assertEquals(started.stdout, "shard shardId-000000000000 is processed");
-  const later = await shard(stack, "stop", "0", "--wait=0s");
+  const started = await shard(stack, "start", kept);
+  assertEquals(started.stdout, `shard ${kept} is processed`);
+  const later = await shard(stack, "stop", kept, "--wait=0s");
   assertStringIncludes(later.stdout, "will be stopped: the order is given; worker ");
 
   const wrong = await shard(stack, "stop", "7");
   assertEquals([wrong.code, wrong.stdout], [1, ""]);
   assertStringIncludes(wrong.stderr, 'shard "shardId-000000000007": the state table has no shard');
-  const nobody = await shard(stack, "handover", "1", "--to=zorro");
+  await shard(stack, "start", kept);
+  const nobody = await shard(stack, "handover", kept, "--to=zorro");
   assertStringIncludes(nobody.stderr, "there is no worker of that name");
   assertEquals(nobody.code, 1);
 });

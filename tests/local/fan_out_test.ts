@@ -158,7 +158,7 @@ Deno.test("over TLS it is HTTP/2, and each subscription has a connection of its 
   const script = new URL("./fan_out_over_tls.ts", import.meta.url).pathname;
   const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--quiet", script, `https://localhost:${server.addr.port}`],
-    env: { DENO_CERT: authority, NODE_EXTRA_CA_CERTS: authority },
+    env: { DENO_CERT: authority },
   }).output();
   assertEquals(new TextDecoder().decode(stderr), "");
   assertEquals(JSON.parse(new TextDecoder().decode(stdout)), { records: 40 });

@@ -76,6 +76,8 @@ export class MemoryBudget implements Checker {
 
   onFact(process: SimProcess, fact: AppFact): void {
     if (fact.type === "record_skipped") this.#finished(process, fact.shardId, 1);
+    // What the filter left out is in nobody's hands.
+    if (fact.type === "batch_processed") this.#finished(process, fact.shardId, fact.filtered ?? 0);
   }
 
   /** The last turns may end a while after the worker, when the user's code comes back. */

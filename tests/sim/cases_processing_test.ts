@@ -72,7 +72,10 @@ Deno.test("B4: from changeProcessor on, every next record goes to the new one; n
     const mode = { kind: "retryAndSkip", retries: 2 } as const;
     let isDisposed = false;
     void worker.worker.changeProcessor(
-      worker.makeProcessor({ ...processor, partial: 0, mode, behaviour: named("new") }),
+      worker.makeProcessor({
+        ...processor,
+        ...{ partial: 0, pulled: "none", mode, behaviour: named("new") },
+      }),
     ).then(() => isDisposed = true);
     await stage.advance(MINUTE);
     assertEquals(seen.slice(0, before).filter(({ by }) => by === "new").length, 0);

@@ -422,4 +422,10 @@ export const MUTANTS: readonly Mutant[] = [
     to:
       "return subSequenceNumber === undefined || isLastOfAggregate(record) || subSequenceNumber === 0",
   },
+  {
+    name: "a reader: a record is finished when a loop takes it",
+    file: "pull/delivery.ts",
+    from: "this.#holder = holder.add(this);",
+    to: "this.#holder = holder.add(this);\n    queueMicrotask(this.ack);",
+  },
 ];

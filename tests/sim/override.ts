@@ -20,6 +20,7 @@ type Members = Readonly<Record<string, unknown>>;
 const COUNTS: readonly string[] = ["workers", "shards", "shardsMax", "keys"];
 const CHOICES: Readonly<Record<string, readonly unknown[]>> = {
   "processor.kind": ["record", "batch", "factory"],
+  "processor.pulled": ["none", "auto", "manual"],
   "processor.mode.kind": ["retryAndSkip", "retryAndStop"],
 };
 

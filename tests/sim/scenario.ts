@@ -84,6 +84,8 @@ export interface ProcessorHabits {
   readonly throws: number;
   /** Probability that a batch that fails does not throw, but says which records failed. */
   readonly partial: number;
+  /** Whether loops ask for the records, instead of being called: `none`, `auto` or `manual` is how they say what is finished. */
+  readonly pulled: "none" | "auto" | "manual";
   readonly mode: { readonly kind: "retryAndSkip" | "retryAndStop"; readonly retries: number };
   /** What a directed case has instead of chance. */
   readonly behaviour?: Behaviour;
@@ -299,9 +301,14 @@ function drawBatches(scenario: Scenario): Scenario {
       throws: isBatch && !isGentle && random.chance(0.7)
         ? random.between(0.05, 0.4)
         : processor.throws,
+      pulled: drawLoops(new Prng(scenario.seed ^ 0x2545f491)),
     },
     filtered: random.chance(0.2) ? random.between(0.1, 0.9) : 0,
   };
+}
+
+function drawLoops(random: Prng): ProcessorHabits["pulled"] {
+  return random.chance(0.15) ? random.pick(["auto", "manual"]) : "none";
 }
 
 function drawCallFaults(random: Prng, isGentle: boolean): CallFaults {
@@ -378,6 +385,7 @@ function drawProcessor(
       : random.between(1_000, random.chance(0.4) ? 60 * heartbeat : 4 * heartbeat),
     throws,
     partial: 0,
+    pulled: "none",
     mode: {
       kind: random.chance(0.7) ? "retryAndSkip" : "retryAndStop",
       retries: random.whole(0, 3),

@@ -19,6 +19,7 @@ import type {
 import { Worker } from "../../src/runtime/worker.ts";
 import { type Delivery, neverMs, type Outcome } from "./checker.ts";
 import type { ProcessorHabits, Scenario } from "./scenario.ts";
+import { pulledBy } from "./sim_loops.ts";
 import type { SimNetwork } from "./sim_network.ts";
 import {
   type ClockError,
@@ -164,7 +165,11 @@ export class SimProcess implements PortHost {
 
   /** A user's processor, or a factory of them. */
   makeProcessor(habits: ProcessorHabits = this.#options.habits): ProcessorSource {
-    const { random } = this.#options;
+    const { random, config } = this.#options;
+    if (habits.pulled !== "none") {
+      const processor = this.#processor(habits);
+      return pulledBy(processor, { clock: this.#clock, config, ack: habits.pulled });
+    }
     if (habits.kind !== "factory") return this.#processor(habits);
     return async (shardId) => {
       habits.behaviour?.onMake?.(shardId);

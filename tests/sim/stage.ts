@@ -77,6 +77,7 @@ const QUIET: Scenario = {
     slowMsMax: 0,
     throws: 0,
     partial: 0,
+    pulled: "none",
     mode: { kind: "retryAndSkip", retries: 2 },
   },
 };

@@ -7,7 +7,6 @@ import {
 import { HttpResponse } from "@smithy/core/protocols";
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import fc from "fast-check";
-import { Readable } from "node:stream";
 import { connectAws } from "../../src/adapters/aws_calls.ts";
 import { classify } from "../../src/adapters/aws_errors.ts";
 import { readRecordsFast } from "../../src/adapters/fast_get_records.ts";
@@ -32,8 +31,6 @@ interface Answer {
   readonly body: string | Uint8Array;
   readonly status?: number;
   readonly type?: string;
-  /** The size of the pieces in which it comes. */
-  readonly piece?: number;
 }
 
 /** What one of the two decoders makes of an answer. */
@@ -79,14 +76,13 @@ const usual = {
   }, { requiredKeys: [] }),
 };
 
-Deno.test("any usual answer is read as the SDK reads it, in whatever pieces it comes", async () => {
+Deno.test("any usual answer is read as the SDK reads it", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(usual.record, { maxLength: 5 }),
       usual.rest,
-      fc.integer({ min: 1, max: 100 }),
-      async (records, rest, piece) => {
-        const answer = { body: JSON.stringify({ Records: records, ...rest }), piece };
+      async (records, rest) => {
+        const answer = { body: JSON.stringify({ Records: records, ...rest }) };
         assertEquals(await read(answer, "fast"), await read(answer, "sdk"));
       },
     ),
@@ -141,6 +137,19 @@ Deno.test("odd answers, by name", async () => {
     JSON.stringify({ Records: [RECORD, { ...RECORD, Data: "SGVsbG8" }] }),
     JSON.stringify({ Records: [{ ...RECORD, Data: "" }] }),
     JSON.stringify({ Records: [{ ...RECORD, EncryptionType: "ROT13" }] }),
+    JSON.stringify({ Records: [RECORD] }, null, 1),
+    JSON.stringify({ Records: [RECORD, { ...RECORD, Data: "SGk=" }] }).replaceAll("=", "\\u003d"),
+    JSON.stringify({ Records: [{ ...RECORD, Data: "//8=" }] }).replaceAll("/", "\\/"),
+    JSON.stringify({ Records: [{ ...RECORD, PartitionKey: '{"Data":"SGk=",' }] }),
+    JSON.stringify({ Records: [{ ...RECORD, PartitionKey: '",\\"Data":"SGk=' }, RECORD] }),
+    JSON.stringify({ Records: [{ ...RECORD, 'x"Data': "SGk=" }] }),
+    JSON.stringify({ Records: [{ Odd: { Data: "SGk=" }, ...RECORD }] }),
+    JSON.stringify({ Odd: { Data: "SGk=" }, Records: [RECORD], Data: "SGk=" }),
+    JSON.stringify({ Records: [{ Odd: { Data: "SGk=" }, ...RECORD }] }).replace('"SGVs', ' "SGVs'),
+    `{"Records":[${'{"Data":"SGk=",'}${JSON.stringify(RECORD).slice(1)}]}`,
+    JSON.stringify({ Records: [{ ...RECORD, Data: "#" }] }),
+    JSON.stringify({ Records: [RECORD, { ...RECORD, Data: undefined }] }),
+    JSON.stringify({ Records: [RECORD] }).slice(0, -40),
   ];
   for (const body of bodies) {
     assertEquals(await read({ body }, "fast"), await read({ body }, "sdk"), body);
@@ -279,12 +288,7 @@ function getRecords(): GetRecordsCommand {
 }
 
 function clientFor(answer: Answer, how: "fast" | "sdk"): KinesisClient {
-  const { status = 200, type = JSON_TYPE, piece = 1_000, body } = answer;
-  const bytes = typeof body === "string" ? new TextEncoder().encode(body) : body;
-  const pieces = Array.from(
-    { length: Math.ceil(bytes.length / piece) },
-    (_, i) => bytes.slice(i * piece, (i + 1) * piece),
-  );
+  const { status = 200, type = JSON_TYPE, body } = answer;
   const client = new KinesisClient({
     ...AWS,
     requestHandler: {
@@ -293,7 +297,8 @@ function clientFor(answer: Answer, how: "fast" | "sdk"): KinesisClient {
           response: new HttpResponse({
             statusCode: status,
             headers: { "content-type": type, "x-amzn-RequestId": "request-1" },
-            body: Readable.from(pieces, { objectMode: false }),
+            // What is read may be gone afterwards.
+            body: typeof body === "string" ? new TextEncoder().encode(body) : body.slice(),
           }),
         }),
     },

@@ -44,7 +44,7 @@ const shardRow: fc.Arbitrary<ShardRow> = fc.record({
   hashKeyRange: fc.option(fc.record({ start: decimal, end: decimal })),
   stoppedBy: fc.array(name),
   handover: fc.option(
-    fc.record({ to: name, id: name, isOrder: fc.constant(true) }, {
+    fc.record({ to: name, id: name, isOrder: fc.constant(true), at: moment }, {
       requiredKeys: ["to", "id"],
     }),
   ),
@@ -97,7 +97,7 @@ Deno.test("an item is for people to read", () => {
     parents: ["shardId-000000000000"],
     hashKeyRange: { start: "0", end: "9" },
     stoppedBy: [],
-    handover: { to: "bert", id: "1", isOrder: true },
+    handover: { to: "bert", id: "1", isOrder: true, at: 1_700_000_000_000 },
     because: "balance",
     order: { kind: "start", id: "2", at: 1_700_000_000_000 },
   };
@@ -116,6 +116,7 @@ Deno.test("an item is for people to read", () => {
     HandoverTo: { S: "bert" },
     HandoverId: { S: "1" },
     HandoverIsOrder: { BOOL: true },
+    HandoverAt: { S: "2023-11-14T22:13:20.000Z" },
     Because: { S: "balance" },
     Order: { S: "start" },
     OrderId: { S: "2" },

@@ -21,6 +21,7 @@ import {
 } from "../common_flags.ts";
 import { FAILURE_PLACE } from "../failure_flags.ts";
 import { matching, oneOf } from "../flags.ts";
+import { HTTP_FLAGS } from "../http/http_flags.ts";
 import { FILTER } from "../pattern_filter.ts";
 import { PROCESSOR_FLAGS } from "../processor_flags.ts";
 import { THREAD_FLAGS } from "../thread_flags.ts";
@@ -51,6 +52,7 @@ export const RUN: Command = {
     },
     FILTER,
     ...THREAD_FLAGS,
+    ...HTTP_FLAGS,
     {
       name: "on-failure",
       placeholder: "PLACE",
