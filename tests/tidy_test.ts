@@ -27,6 +27,7 @@ const SOURCES: readonly SourceFile[] = await Promise.all([
   ...await Array.fromAsync(pathsUnder("src/")),
   "mod.ts",
   "cli.ts",
+  "testing.ts",
 ].map(read));
 const TESTS: readonly SourceFile[] = await Promise.all(
   await Array.fromAsync(pathsUnder("tests/"), read),
@@ -87,6 +88,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   adapters: ["adapters", "core", "src/ports.ts", "src/events.ts", "src/errors.ts"],
   local: ["local"],
   sandbox: ["sandbox", "runtime", "core", "src/ports.ts", "src/errors.ts", "src/processor.ts"],
+  testing: [
+    "testing",
+    "src/app.ts",
+    "adapters",
+    "runtime",
+    "core",
+    "src/ports.ts",
+    "src/events.ts",
+    "src/errors.ts",
+    "src/processor.ts",
+  ],
   pull: ["pull", "runtime", "src/ports.ts", "src/errors.ts", "src/processor.ts"],
   "src/reader.ts": ["src/app.ts", "pull", "adapters", "src/processor.ts"],
   "src/app.ts": [
@@ -103,7 +115,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** The rooms whose imports the table does not list: they are at the edge. */
-const EDGE = ["cli", "mod.ts", "cli.ts"];
+const EDGE = ["cli", "mod.ts", "cli.ts", "testing.ts"];
 
 Deno.test("tidy: every room imports only what it may", () => {
   const wrong = IMPORTS.filter(({ from, to }) => {
@@ -149,10 +161,19 @@ Deno.test("tidy: only the app's types reach the command line from the runtime, a
   assertEquals(wrong, []);
 });
 
-Deno.test("tidy: mod.ts contains no code", () => {
-  const { text } = find("mod.ts");
-  const rest = codeOf(text).replaceAll(/^export (type )?\{[^}]*\} from "";$/gm, "");
-  assertEquals(rest.trim(), "");
+Deno.test("tidy: mod.ts and testing.ts contain no code", () => {
+  for (const path of ["mod.ts", "testing.ts"]) {
+    const { text } = find(path);
+    const rest = codeOf(text).replaceAll(/^export (type )?\{[^}]*\} from "";$/gm, "");
+    assertEquals(rest.trim(), "");
+  }
+});
+
+Deno.test("tidy: nothing of the package but testing.ts uses the test kit", () => {
+  const wrong = IMPORTS.filter(({ from, to }) =>
+    roomOf(to) === "testing" && !["testing", "testing.ts"].includes(roomOf(from))
+  );
+  assertEquals(wrong, []);
 });
 
 /** What reads the machine's time, chance or output. */
@@ -160,6 +181,8 @@ const AMBIENT =
   /\b(Date\.now|new Date\(\)|performance\.now|Math\.random|crypto\.(randomUUID|getRandomValues)|setTimeout|setInterval|setImmediate|AbortSignal\.timeout|console\.)/;
 const MAY_BE_AMBIENT = [
   /^src\/adapters\/(system|worker_identity)\.ts$/,
+  // A turn of the event loop is no time.
+  /^src\/testing\/virtual_clock\.ts$/,
   /^src\/(cli|local)\//,
   /^cli\.ts$/,
 ];
@@ -224,7 +247,7 @@ Deno.test("tidy: exports are named", () => {
 
 Deno.test("tidy: every file begins by saying what it owns", () => {
   const silent = SOURCES.filter(({ path, text }) =>
-    !path.endsWith(".d.ts") && path !== "mod.ts" && path !== "cli.ts" &&
+    !path.endsWith(".d.ts") && !["mod.ts", "cli.ts", "testing.ts"].includes(path) &&
     !/^(#!.*\n)?(\/\*\*\n \* |\/\/ )Owns: /.test(text)
   );
   assertEquals(silent.map(({ path }) => path), []);
@@ -256,7 +279,7 @@ Deno.test("tidy: a note of what is left to do names its issue", () => {
 });
 
 Deno.test("tidy: no file of src is out of reach", () => {
-  const reached = new Set(["mod.ts", "cli.ts", "src/adapters/memory.ts"]);
+  const reached = new Set(["mod.ts", "cli.ts", "testing.ts"]);
   for (let before = 0; before < reached.size;) {
     before = reached.size;
     for (const { from, to } of IMPORTS) if (reached.has(from)) reached.add(to);

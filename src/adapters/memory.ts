@@ -1,7 +1,7 @@
 /**
  * Owns: a state table and a stream in memory, for tests of processors without network, permissions or waiting.
  * Must not: be used by more than one process; keep timers.
- * Called by: users, as `@reacto/kinesix/testing`; the contract tests.
+ * Called by: users, as `@reacto/kinesix/testing`; `testing/test_kit.ts`; the contract tests.
  *
  * @module
  */
@@ -28,34 +28,6 @@ import type {
 import { type Item, rangeKey, readRow, writeFields } from "./row_codec.ts";
 import { systemClock } from "./system.ts";
 
-// What the types of this module are made of, for those who name them.
-export type { Checkpoint } from "../core/checkpoint.ts";
-export type {
-  HandoverRequest,
-  MoveReason,
-  Row,
-  RowChange,
-  RowFields,
-  ShardOrder,
-  ShardRow,
-  StreamRow,
-  WorkerRow,
-} from "../core/lease.ts";
-export type { FailureKind, FailureOptions } from "../errors.ts";
-export { SourceError } from "../errors.ts";
-export type {
-  Batch,
-  Clock,
-  LeaseStore,
-  ReadBudget,
-  RowKinds,
-  RowListing,
-  ShardInfo,
-  SourceRecord,
-  StreamSource,
-  WriteResult,
-} from "../ports.ts";
-
 /**
  * A state table in memory. Apps that are given the same one, and the same stream, work together.
  *
@@ -81,12 +53,14 @@ export class MemoryLeaseStore implements LeaseStore {
 
   /** All rows of a kind. */
   list<K extends Row["kind"]>(kind: K, signal: AbortSignal): Promise<RowListing<RowKinds[K]>> {
-    return answer(signal, () => ({
-      rows: [...this.#rows.values()]
-        .filter((row) => row.kind === kind)
-        .map(({ id, item }) => readRow(kind, id, item)),
-      malformed: [],
-    }));
+    return answer(signal, () => ({ rows: this.rows(kind), malformed: [] }));
+  }
+
+  /** All rows of a kind, as they are at this moment; for tests that do not want to wait. */
+  rows<K extends Row["kind"]>(kind: K): readonly RowKinds[K][] {
+    return [...this.#rows.values()]
+      .filter((row) => row.kind === kind)
+      .map(({ id, item }) => readRow(kind, id, item));
   }
 
   /** One row; null if there is none. */
@@ -247,11 +221,21 @@ export class MemoryStream implements StreamSource {
 
   /** Every shard, open and closed. */
   listShards(signal: AbortSignal): Promise<readonly ShardInfo[]> {
-    return answer(signal, () =>
-      [...this.#shards.values()].map((shard) => ({
-        ...toChild(shard),
-        isClosed: shard.children !== null,
-      })));
+    return answer(signal, () => this.shards());
+  }
+
+  /** Every shard, open and closed, as they are at this moment; for tests that do not want to wait. */
+  shards(): readonly ShardInfo[] {
+    return [...this.#shards.values()].map((shard) => ({
+      ...toChild(shard),
+      isClosed: shard.children !== null,
+    }));
+  }
+
+  /** Whether the shard has records after a position; false for a shard that there is not. */
+  hasRecordsAfter(shardId: string, position: Checkpoint): boolean {
+    const last = this.#shards.get(shardId)?.records.at(-1);
+    return last !== undefined && isAfter(last, position);
   }
 
   /** The records of a shard after a position. */

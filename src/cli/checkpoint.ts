@@ -21,6 +21,7 @@ import { type Change, type Control, setCheckpoints } from "./checkpoints/set_che
 import { StreamBounds } from "./checkpoints/stream_bounds.ts";
 import { connection } from "./connection.ts";
 import { count } from "./event_text.ts";
+import { openProgress } from "./progress.ts";
 import { shardIdOf } from "./shard.ts";
 import { listenForStop } from "./stop_signals.ts";
 import { tableText } from "./table_text.ts";
@@ -131,6 +132,7 @@ interface Tools {
   readonly control: Control;
   readonly bounds: StreamBounds;
   readonly clients: Awaited<ReturnType<typeof connectAws>>;
+  readonly terminal: Terminal;
   readonly signal: AbortSignal;
 }
 
@@ -146,7 +148,7 @@ async function withCluster(
   const { signal } = signals;
   try {
     const bounds = new StreamBounds(clients.kinesis, cluster.streamName, signal);
-    return await work({ cluster, control, bounds, clients, signal });
+    return await work({ cluster, control, bounds, clients, terminal, signal });
   } finally {
     clients.close();
   }
@@ -179,12 +181,16 @@ function change(
 
 async function set(
   values: Values,
-  { cluster, control, signal }: Tools,
+  { cluster, control, terminal, signal }: Tools,
   targets: ReadonlyMap<string, Checkpoint>,
 ): Promise<readonly Change[]> {
   const { workers } = await ReactoKinesixApp.clusterStatus({ ...cluster, config: values.config });
   const alive = new Set(workers.filter(({ alive }) => alive).map(({ workerId }) => workerId));
+  const isHidden = values.isOn("json") || values.isOn("dry-run");
+  using board = await openProgress(terminal, { isHidden });
+  const progress = board.add("set", targets.size);
   return await setCheckpoints(control, targets, {
+    onProgress: (set) => progress.update(set),
     stopsFirst: values.isOn("stop-first"),
     isForced: values.isOn("force"),
     isDryRun: values.isOn("dry-run"),

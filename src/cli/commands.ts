@@ -14,7 +14,7 @@ import {
   CHECKPOINT_REWIND,
   CHECKPOINT_SET,
 } from "./commands/checkpoint_commands.ts";
-import { DEMO, LOCAL } from "./commands/local_commands.ts";
+import { COMPLETIONS, DEMO, LOCAL } from "./commands/local_commands.ts";
 import { COST, DOCTOR, IAM_PRINT, TABLE_PRINT } from "./commands/setup_commands.ts";
 import {
   SHARD_HANDOVER,
@@ -23,12 +23,14 @@ import {
   SHARD_STOP,
 } from "./commands/shard_commands.ts";
 import { CONSUMER_DEREGISTER, CONSUMER_LIST, PUT, REDRIVE } from "./commands/stream_commands.ts";
+import { EXPLAIN, REPLAY, TAIL } from "./commands/watch_commands.ts";
 import { RUN, STATUS } from "./commands/worker_commands.ts";
 
 /** Every command. */
 export const COMMANDS: readonly Command[] = [
   RUN,
   STATUS,
+  EXPLAIN,
   SHARD_STOP,
   SHARD_START,
   SHARD_HANDOVER,
@@ -38,6 +40,8 @@ export const COMMANDS: readonly Command[] = [
   CHECKPOINT_REWIND,
   CHECKPOINT_EXPORT,
   CHECKPOINT_IMPORT,
+  TAIL,
+  REPLAY,
   PUT,
   REDRIVE,
   CONSUMER_LIST,
@@ -48,4 +52,5 @@ export const COMMANDS: readonly Command[] = [
   TABLE_PRINT,
   LOCAL,
   DEMO,
+  COMPLETIONS,
 ];

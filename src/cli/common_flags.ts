@@ -8,7 +8,15 @@
 
 import { type ReactoKinesixConfig, SETTINGS } from "../core/config.ts";
 import type { Setting } from "../core/setting.ts";
-import { type Argument, type Flag, HTTP_URL, matching, timeFrom, wholeNumber } from "./flags.ts";
+import {
+  type Accepts,
+  type Argument,
+  type Flag,
+  HTTP_URL,
+  matching,
+  timeFrom,
+  wholeNumber,
+} from "./flags.ts";
 
 /** Which stream. */
 export const STREAM: Flag = {
@@ -70,11 +78,17 @@ export const TABLE_SETTINGS: readonly Setting<keyof ReactoKinesixConfig>[] = SET
   { name },
 ) => name === "dynamoDBTableSuffix");
 
+/** Accepts the id of a shard, or its number. */
+export const SHARD_NAME: Accepts = matching(
+  /^[a-zA-Z0-9_.-]{1,128}$/,
+  "1 to 128 letters, digits, _, - or .",
+);
+
 /** Which shard. */
 export const SHARD: Argument = {
   name: "SHARD",
   doc: "a shard id, or the number at its end: 3 is shardId-000000000003",
-  accepts: matching(/^[a-zA-Z0-9_.-]{1,128}$/, "1 to 128 letters, digits, _, - or ."),
+  accepts: SHARD_NAME,
 };
 
 /** How long to wait for the cluster. */

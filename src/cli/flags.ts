@@ -38,6 +38,8 @@ export interface Flag {
 export interface Accepts {
   /** Completes "it must be ". */
   readonly words: string;
+  /** All good values, if there are only a few. */
+  readonly choices?: readonly string[];
   /** Whether a value is good. */
   test(text: string): boolean;
 }
@@ -71,12 +73,15 @@ export const COMMON_FLAGS: readonly Flag[] = [
 
 /** The flag of a setting. */
 export function settingFlag(setting: Setting): Flag {
+  const { type } = setting;
+  const choices = type.kind === "choice" ? type.choices : ["true", "false"];
   return {
     name: setting.flag,
     placeholder: setting.type.kind === "duration" ? "TIME" : setting.type.kind.toUpperCase(),
     doc: setting.doc,
     accepts: {
       words: describeRange(setting),
+      ...(type.kind === "choice" || type.kind === "boolean") && { choices },
       test: (text) => settingProblem(setting, text) === undefined,
     },
     defaultValue: describeDefault(setting),
@@ -105,7 +110,7 @@ export function timeFrom(min: number, max: number): Accepts {
 
 /** Accepts some words. */
 export function oneOf(...choices: readonly string[]): Accepts {
-  return { words: choices.join(" or "), test: (text) => choices.includes(text) };
+  return { words: choices.join(" or "), choices, test: (text) => choices.includes(text) };
 }
 
 /** Accepts what a pattern matches. */

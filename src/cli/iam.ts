@@ -41,7 +41,7 @@ function checkNeeds({ purpose, isFanOut, createsTable, failureStream, kclTable }
   const misplaced = [
     ["--fan-out", isFanOut, ["run", "doctor"]],
     ["--create-table", createsTable, ["run", "steer"]],
-    ["--on-failure", failureStream !== undefined, ["run", "doctor", "redrive"]],
+    ["--on-failure", failureStream !== undefined, ["run", "replay", "doctor", "redrive"]],
     ["--from-kcl", kclTable !== undefined, ["steer"]],
   ] as const;
   for (const [flag, isGiven, purposes] of misplaced) {

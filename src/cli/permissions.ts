@@ -13,6 +13,7 @@ export type Purpose =
   | "steer"
   | "put"
   | "tail"
+  | "replay"
   | "redrive"
   | "consumer"
   | "doctor";
@@ -20,10 +21,11 @@ export type Purpose =
 /** Every purpose, and what it stands for. */
 export const PURPOSES: { readonly [P in Purpose]: string } = {
   run: "a worker",
-  status: "kinesix status",
+  status: "kinesix status, kinesix explain",
   steer: "kinesix shard, kinesix checkpoint",
   put: "kinesix put",
-  tail: "reading a stream without state",
+  tail: "kinesix tail",
+  replay: "kinesix replay",
   redrive: "kinesix redrive",
   consumer: "kinesix consumer",
   doctor: "kinesix doctor, which also tries those of a worker",
@@ -132,6 +134,7 @@ function streamActions({ purpose, isFanOut }: Needs): readonly string[] {
     case "doctor":
       return [...READ_STREAM, SUMMARY];
     case "steer":
+    case "replay":
       return [...READ_STREAM, SUMMARY];
     case "tail":
       return READ_STREAM;
@@ -156,7 +159,7 @@ function consumerActions({ purpose, isFanOut }: Needs): readonly string[] {
 
 function failureActions({ purpose, failureStream }: Needs): readonly string[] {
   if (failureStream === undefined) return [];
-  if (purpose === "run") return ["kinesis:PutRecord", SUMMARY];
+  if (purpose === "run" || purpose === "replay") return ["kinesis:PutRecord", SUMMARY];
   if (purpose === "redrive") return READ_STREAM;
   return purpose === "doctor" ? [SUMMARY] : [];
 }
@@ -179,6 +182,7 @@ function tableActions({ purpose, createsTable }: Needs): readonly string[] {
       return ["dynamodb:Query"];
     case "put":
     case "tail":
+    case "replay":
     case "redrive":
     case "consumer":
       return [];

@@ -1,7 +1,7 @@
 /**
  * Owns: the progress bars that a person sees on stderr, and lines that appear above them.
  * Must not: show a bar where no person looks.
- * Called by: `put.ts`, `demo.ts`, and the program that runs the simulator.
+ * Called by: `put.ts`, `redrive.ts`, `replay.ts`, `checkpoint.ts`, `demo.ts`, and the program that runs the simulator.
  *
  * @module
  */
@@ -16,7 +16,7 @@ export interface Progress {
 
 /** Progress bars, one below the other. */
 export interface ProgressBoard extends Disposable {
-  /** Adds a bar, or a counter when nobody knows the total. */
+  /** Adds a bar, or a counter when nobody knows the total. A bar shows how much of it is done, unless that is a share of 1 alone. */
   add(label: string, total?: number): Progress;
   /** Writes a line above the bars. */
   say(line: string): void;
@@ -61,7 +61,7 @@ export async function openProgress(
       const bar = bars.create(total ?? Number.MAX_SAFE_INTEGER, 0, { note: "" }, {
         format: total === undefined
           ? `${label} {value} records in {duration_formatted}`
-          : `${label} {bar} {percentage}% {value}/{total} {note}`,
+          : `${label} {bar} {percentage}% ${total === 1 ? "" : "{value}/{total} "}{note}`,
       });
       return { update: (done, note = "") => bar.update(done, { note }) };
     },

@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix run`: one worker from its start to its clean stop.
  * Must not: know how records are read or shards are shared.
- * Called by: `main.ts`.
+ * Called by: `main.ts`; `replay.ts` uses its parts.
  *
  * @module
  */
@@ -59,6 +59,7 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
   const processing = await startProcessing(values, terminal, {
     signal: signals.signal,
     onLeftBehind,
+    isConsoleOnStderr: isJson,
   });
   if (processing === undefined) return 0;
   try {
@@ -89,7 +90,7 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
 }
 
 /** Where records go that are given up, if anywhere. */
-function onFailureOf(values: Values): OnFailure | undefined {
+export function onFailureOf(values: Values): OnFailure | undefined {
   const onFailure = values.text("on-failure") as OnFailure | undefined;
   try {
     checkOnFailure(onFailure, values.need("stream"));
@@ -100,7 +101,7 @@ function onFailureOf(values: Values): OnFailure | undefined {
 }
 
 /** The processor, and how to go on to the next version of it. */
-interface Processing {
+export interface Processing {
   readonly first: LoadedProcessor;
   readonly options: LoadOptions;
   readonly intervalMs: number | undefined;
@@ -112,10 +113,14 @@ interface Processing {
 }
 
 /** Loads the processor; undefined if the process was told to stop in the meantime. */
-async function startProcessing(
+export async function startProcessing(
   values: Values,
   terminal: Terminal,
-  { signal, onLeftBehind }: { readonly signal: AbortSignal; readonly onLeftBehind: () => void },
+  { signal, onLeftBehind, isConsoleOnStderr }: {
+    readonly signal: AbortSignal;
+    readonly onLeftBehind: () => void;
+    readonly isConsoleOnStderr: boolean;
+  },
 ): Promise<Processing | undefined> {
   const options = { ...loadOptions(values), signal };
   const intervalMs = watchInterval(values);
@@ -125,7 +130,7 @@ async function startProcessing(
     plan === undefined
       ? startProcessor(graph, { ...options, signal })
       : startInThreads(graph, plan, {
-        isConsoleOnStderr: values.need("log") === "json",
+        isConsoleOnStderr,
         loadTimeoutMs: options.limits?.timeoutMs ?? LOAD_LIMITS.timeoutMs,
         signal,
         onStray: (error) => strays.tellStray(error),
@@ -258,7 +263,7 @@ async function startUnless(
  * Catches what would end the process in the middle of a batch: a promise of the processor that fails unseen. The worker
  * stops cleanly instead, so that others go on at once with the right checkpoint.
  */
-function catchStrays(): Disposable & { readonly first: Promise<Error> } {
+export function catchStrays(): Disposable & { readonly first: Promise<Error> } {
   const { promise, resolve } = Promise.withResolvers<Error>();
   const tell = (cause: unknown) =>
     resolve(new Error(`Cannot go on: a failure was not handled: ${messageOf(cause)}`, { cause }));

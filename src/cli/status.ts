@@ -13,12 +13,11 @@ import type { ClusterStatus, ShardState } from "../core/status.ts";
 import { connection } from "./connection.ts";
 import { count, shortPosition } from "./event_text.ts";
 import { aborted, listenForStop } from "./stop_signals.ts";
+import { WATCH_MS, watchStatus } from "./status_watch.ts";
 import { tableText } from "./table_text.ts";
 import { printable, sayError, type Terminal, wantsColor } from "./terminal.ts";
 import type { Values } from "./values.ts";
-
-const WATCH_MS = 2_000;
-const CLEAR_SCREEN = "\x1b[H\x1b[2J\x1b[3J";
+import { ago, shortShard, spanText } from "./words.ts";
 
 /** Shows the cluster, once or until a signal. */
 export async function status(values: Values, terminal: Terminal): Promise<number> {
@@ -34,9 +33,13 @@ export async function status(values: Values, terminal: Terminal): Promise<number
     const text = values.isOn("json")
       ? JSON.stringify(cluster)
       : await statusText(cluster, options, terminal);
-    const isRedrawn = values.isOn("watch") && !values.isOn("json") && terminal.isStdoutInteractive;
-    await terminal.write(`${isRedrawn ? CLEAR_SCREEN : ""}${text}\n`);
+    await terminal.write(`${text}\n`);
   };
+  const hasScreen = terminal.isStdoutInteractive && terminal.env("TERM") !== "dumb";
+  if (values.isOn("watch") && !values.isOn("json") && hasScreen) {
+    await watchStatus({ ...options, config }, terminal);
+    return 0;
+  }
   await show();
   if (values.isOn("watch")) await watch(show, terminal);
   return 0;
@@ -111,20 +114,8 @@ function shardRows(cluster: ClusterStatus, paint: Ansis): readonly (readonly str
     `${shortPosition(shard.checkpoint)}${
       shard.checkpointAt === null ? "" : `, ${ago(shard.checkpointAt)}`
     }`,
-    shard.millisBehindLatest === null ? "-" : seconds(shard.millisBehindLatest),
+    shard.millisBehindLatest === null ? "-" : spanText(shard.millisBehindLatest),
     printable(shard.handoverTo ?? "-"),
     printable(shard.parents.map(shortShard).join(", ")) || "-",
   ]);
-}
-
-function shortShard(shardId: string): string {
-  return shardId.replace(/^shardId-0*(?=\d)/, "");
-}
-
-function ago(time: string): string {
-  return `${seconds(Math.max(0, Date.now() - Date.parse(time)))} ago`;
-}
-
-function seconds(ms: number): string {
-  return ms < 120_000 ? `${(ms / 1_000).toFixed(1)}s` : `${Math.round(ms / 60_000)}m`;
 }

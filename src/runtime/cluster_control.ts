@@ -86,6 +86,11 @@ export class ClusterControl implements AsyncDisposable {
     return (await this.#deps.store.list("shard", this.#signal)).rows;
   }
 
+  /** The rows of all workers, as they are now. */
+  async workers(): Promise<readonly WorkerRow[]> {
+    return (await this.#deps.store.list("worker", this.#signal)).rows;
+  }
+
   /**
    * The row of a shard as it is now.
    *

@@ -52,6 +52,12 @@ Deno.test("--help lists every command, and the help of a command its flags and s
   assertEquals(COMMANDS.find((command) => command.name === "run")?.settings, SETTINGS);
 });
 
+Deno.test("every command prints JSON for programs", () => {
+  const without = COMMANDS.filter(({ flags }) => !flags.some(({ name }) => name === "json"));
+  // The first has --log json, the second prints nothing else, the last one prints for shells.
+  assertEquals(without.map(({ name }) => name), ["run", "checkpoint export", "completions"]);
+});
+
 Deno.test("help needs no permission and no time", async () => {
   const cli = new URL("../../cli.ts", import.meta.url).href;
   const startedMs = performance.now();
@@ -69,7 +75,7 @@ const WRONG_CALLS: readonly (readonly [string, readonly string[], RegExp])[] = [
   [
     "no command",
     [],
-    /without a command: there are run, status, shard, checkpoint, put, redrive, consumer, doctor, cost, iam, table, local, demo/,
+    /without a command: there are run, status, explain, shard, checkpoint, tail, replay, put, redrive, consumer, doctor, cost, iam, table, local, demo, completions/,
   ],
   ["unknown command", ["rnu"], /Cannot run "rnu": .* did you mean run\?/],
   ["a group alone", ["shard"], /"shard" alone: there are shard stop, .*\n.*shard --help/],

@@ -1,5 +1,6 @@
 // Owns: records that are collected for `processBatch`: how many, for how long, and what ends it before.
 import { assert, assertEquals } from "@std/assert";
+import { heldBytesOf } from "../../src/core/byte_size.ts";
 import { retryAndStop } from "../../src/core/policy.ts";
 import type { RecordProcessor } from "../../src/processor.ts";
 import { BufferBudget } from "../../src/runtime/buffer_budget.ts";
@@ -120,7 +121,8 @@ Deno.test("window: what is collected is given away when somebody waits for its m
     const { bench, runner, lease, log } = await collecting(deps);
     using other = budget.open();
     await runner.run(batch(1, 8));
-    runner.budget.arrived(7_000);
+    // What it holds beside the nine records.
+    runner.budget.arrived(7_000 + heldBytesOf([...batch(1, 9).records]));
     await settled();
     assertEquals(log, []);
     const options = { least: 6_000, signal: bench.signal };

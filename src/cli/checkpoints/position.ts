@@ -17,11 +17,17 @@ const WORDS =
   "trim-horizon, latest, a time ago such as 2h, an ISO time, or a sequence number (with :N in an aggregate)";
 const ISO_TIME = /^\d{4}-\d{2}-\d{2}(T[\d:.]+(Z|[+-]\d{2}:\d{2})?)?$/;
 
+/** Accepts a position. */
+export const ANY_POSITION: Accepts = {
+  words: WORDS,
+  test: (text) => parsePosition(text, 0) !== undefined,
+};
+
 /** The argument that names a position. */
 export const POSITION: Argument = {
   name: "POSITION",
   doc: "after which to go on: " + WORDS,
-  accepts: { words: WORDS, test: (text) => parsePosition(text, 0) !== undefined } satisfies Accepts,
+  accepts: ANY_POSITION,
 };
 
 /**

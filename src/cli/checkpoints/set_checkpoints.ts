@@ -28,6 +28,8 @@ export interface SetOptions {
   /** The workers that seem alive. */
   readonly alive: ReadonlySet<string>;
   readonly signal: AbortSignal;
+  /** Is told how many are set by now. */
+  readonly onProgress?: (set: number) => void;
 }
 
 /** What was set. */
@@ -67,8 +69,9 @@ export async function setCheckpoints(
   const stopped: string[] = [];
   try {
     if (options.stopsFirst) await stopAll(control, rows, stopped, options);
-    for (const [shardId, checkpoint] of targets) {
+    for (const [i, [shardId, checkpoint]] of [...targets].entries()) {
       await control.setCheckpoint(shardId, checkpoint, { isForced: options.isForced });
+      options.onProgress?.(i + 1);
     }
   } finally {
     for (const shardId of stopped) await control.start(shardId);

@@ -1,7 +1,7 @@
 /**
  * Owns: what a stream still holds: its shards, and whether a position lies within its retention.
  * Must not: know the state table.
- * Called by: the commands about checkpoints.
+ * Called by: the commands about checkpoints, and `replay.ts`.
  *
  * @module
  */
@@ -62,7 +62,7 @@ export class StreamBounds {
     if (position.kind === "trimHorizon") return;
     if (position.kind === "timestamp") {
       const now = systemClock.now();
-      const retentionMs = await this.#retentionMs();
+      const retentionMs = await this.retentionMs();
       if (position.timestamp > now + AHEAD_MAX_MS) throw refused("that is in the future");
       if (position.timestamp >= now - retentionMs) return;
       throw refused(
@@ -77,7 +77,8 @@ export class StreamBounds {
     throw refused(`the oldest record that the shard holds has the sequence number ${oldest}`);
   }
 
-  #retentionMs(): Promise<number> {
+  /** How long the stream holds its records, in milliseconds. */
+  retentionMs(): Promise<number> {
     this.#retention ??= this.#describe();
     return this.#retention;
   }

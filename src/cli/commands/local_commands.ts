@@ -8,7 +8,7 @@
 
 import type { Command } from "../command.ts";
 import { JSON_SWITCH, numberFlag, STREAM } from "../common_flags.ts";
-import { type Flag, wholeNumber } from "../flags.ts";
+import { type Flag, oneOf, wholeNumber } from "../flags.ts";
 
 /** `kinesix local`. */
 export const LOCAL: Command = {
@@ -52,6 +52,22 @@ export const DEMO: Command = {
   ],
   settings: [],
   load: () => import("../demo.ts").then((module) => module.demo),
+};
+
+/** `kinesix completions`. */
+export const COMPLETIONS: Command = {
+  name: "completions",
+  summary: "print what a shell needs to complete commands, flags and values at the tab key",
+  details: [],
+  args: [{ name: "SHELL", doc: "bash, zsh or fish", accepts: oneOf("bash", "zsh", "fish") }],
+  examples: [
+    "source <(kinesix completions bash)   # in ~/.bashrc",
+    "source <(kinesix completions zsh)    # in ~/.zshrc, after compinit",
+    "kinesix completions fish > ~/.config/fish/completions/kinesix.fish",
+  ],
+  flags: [],
+  settings: [],
+  load: () => import("../completions.ts").then((module) => module.completions),
 };
 
 function portFlag(name: string, defaultValue: string): Flag {

@@ -139,7 +139,9 @@ const COMMAND: Flag = {
   name: "command",
   placeholder: "C",
   doc: "run (a worker), status, steer (shard, checkpoint), put, tail, redrive, consumer or doctor",
-  accepts: oneOf("run", "status", "steer", "put", "tail", "redrive", "consumer", "doctor"),
+  accepts: oneOf(
+    ...["run", "status", "steer", "put", "tail", "replay", "redrive", "consumer", "doctor"],
+  ),
   defaultValue: "run",
 };
 

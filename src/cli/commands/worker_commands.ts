@@ -19,7 +19,7 @@ import {
   STREAM,
   TABLE_SETTINGS,
 } from "../common_flags.ts";
-import { FAILURE_PLACE } from "../failure_flags.ts";
+import { ON_FAILURE } from "../failure_flags.ts";
 import { matching, oneOf } from "../flags.ts";
 import { HTTP_FLAGS } from "../http/http_flags.ts";
 import { FILTER } from "../pattern_filter.ts";
@@ -53,14 +53,7 @@ export const RUN: Command = {
     FILTER,
     ...THREAD_FLAGS,
     ...HTTP_FLAGS,
-    {
-      name: "on-failure",
-      placeholder: "PLACE",
-      doc:
-        "put records that are given up here, whole, for kinesix redrive: file:PATH or kinesis:STREAM",
-      accepts: FAILURE_PLACE,
-      isInEnvironment: true,
-    },
+    ON_FAILURE,
     REGION,
     ENDPOINT,
     KINESIS_ENDPOINT,
