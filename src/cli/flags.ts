@@ -144,7 +144,7 @@ export async function parseArguments(
   const switches = flags.filter((flag) => flag.placeholder === undefined);
   const unknown: string[] = [];
   const stray: string[] = [];
-  const parsed = parseArgs(args, {
+  const parsed: Readonly<Record<string, unknown>> = parseArgs([...args], {
     string: withValue.map((flag) => flag.name),
     // Collected, so that a flag that is given twice is seen: the last one winning silently hides a mistake.
     collect: withValue.map((flag) => flag.name),

@@ -1,4 +1,4 @@
-// The types of jsr:@std/async/retry, over the same code from npm: see CONTRIBUTING in README, "Why std/".
+// The types of jsr:@std/async/retry, over the same code from npm: CONTRIBUTING.md says why.
 import * as impl from "npm:deno-std@1.4.0/async/retry.js";
 
 export interface RetryOptions {

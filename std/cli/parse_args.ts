@@ -14,5 +14,5 @@ export interface ParseOptions {
 
 export type Args = { readonly _: readonly (string | number)[] } & Readonly<Record<string, unknown>>;
 
-export const parseArgs: (args: readonly string[], options?: ParseOptions) => Args = impl
+export const parseArgs: (args: string[], options?: ParseOptions) => Args = impl
   .parseArgs as never;
