@@ -15,7 +15,7 @@ const ROOT = new URL("../", import.meta.url);
 
 const ENTRY = "cli.ts";
 
-/** What it may do on every platform; the README says what for. */
+/** What it may do on every platform; `docs/shipping.md` says what for. */
 const PERMISSIONS: readonly string[] = [
   "--no-prompt",
   "--allow-net",

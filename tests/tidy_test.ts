@@ -1,6 +1,5 @@
 // Owns: the rules of this code base that no compiler knows: who imports whom, what is ambient, how long is too long.
 import { assert, assertEquals } from "@std/assert";
-import { SETTINGS } from "../src/core/config.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const LINES_MAX = 400;
@@ -262,14 +261,6 @@ Deno.test("tidy: every file of the core has a unit test", () => {
     !tests.has(path.replace("src/core/", "tests/unit/").replace(".ts", "_test.ts"))
   );
   assertEquals(untested.map(({ path }) => path), []);
-});
-
-Deno.test("tidy: every setting is named in the README, with its flag", async () => {
-  const { text } = await read("README.md");
-  const missing = SETTINGS.filter(({ name, flag }) =>
-    !text.includes(`\`${name}\``) || !text.includes(`--${flag}`)
-  );
-  assertEquals(missing.map(({ name }) => name), []);
 });
 
 Deno.test("tidy: a note of what is left to do names its issue", () => {

@@ -1,7 +1,7 @@
 /**
  * Owns: which permission each command needs, on what, and the IAM policy of them.
  * Must not: call AWS, or print.
- * Called by: `iam.ts`, `doctor/access_checks.ts`; a test holds the policy in the README equal to it.
+ * Called by: `iam.ts`, `doctor/access_checks.ts`; a test holds the policy in `docs/security.md` equal to it.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Owns: every setting, once: its default, unit, range and meaning. Code, flags, environment, `--help` and README read it here.
+ * Owns: every setting, once: its default, unit, range and meaning. Code, flags, environment, `--help` and `docs/settings.md` read it here.
  * Must not: read flags or the environment; it is given values.
  * Called by: `app.ts` and the command line.
  *

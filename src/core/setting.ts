@@ -26,7 +26,7 @@ export interface Setting<Name extends string = string> {
   readonly flag: string;
   readonly type: SettingType;
   readonly defaultValue: string | number | boolean;
-  /** One line for `--help` and the README. */
+  /** One line for `--help` and `docs/settings.md`. */
   readonly doc: string;
 }
 
@@ -128,7 +128,7 @@ export function describeRange(setting: Setting): string {
   }
 }
 
-/** The default of a setting as `--help` and the README show it. */
+/** The default of a setting as `--help` and `docs/settings.md` show it. */
 export function describeDefault(setting: Setting): string {
   switch (setting.type.kind) {
     case "duration":

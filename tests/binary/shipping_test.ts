@@ -1,5 +1,5 @@
 /**
- * What ships the executable: the examples for systemd and Docker, the release, and what the README says of all that.
+ * What ships the executable: the examples for systemd and Docker, the release, and what its guide says of all that.
  */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { compile, permissionFlags } from "../../.ci/compile.ts";
@@ -17,10 +17,10 @@ async function assertCall(args: readonly string[], env: Readonly<Record<string, 
   assertEquals(call.kind, "command");
 }
 
-Deno.test("the README says what each permission of the executable is for", async () => {
-  const readme = await read("README.md");
+Deno.test("the guide says what each permission of the executable is for", async () => {
+  const guide = await read("docs/shipping.md");
   for (const flag of permissionFlags("x86_64-unknown-linux-gnu")) {
-    assert(readme.includes(`\`${flag}\``), flag);
+    assert(guide.includes(`\`${flag}\``), flag);
   }
 });
 
@@ -98,9 +98,9 @@ Deno.test("the release writes no more than it needs to, and has an executable fo
   // To publish on jsr.io takes an identity; the release itself writes, and proves where its files were made.
   const writes = [...workflow.matchAll(/^ +([a-z-]+): write\b/gm)].map(([, right]) => right);
   assertEquals(writes, ["id-token", "attestations", "contents", "id-token"]);
-  const readme = await read("README.md");
+  const guide = await read("docs/shipping.md");
   const names = [...workflow.matchAll(/^ +[\w-]+-(?:linux|apple|windows)[\w-]* (kinesix-\S+)$/gm)]
     .map(([, name = ""]) => name);
   assertEquals(names.length, 5);
-  for (const name of names) assert(readme.includes(name), name);
+  for (const name of names) assert(guide.includes(name), name);
 });

@@ -116,14 +116,14 @@ Deno.test("iam print: every purpose has a policy without repetitions, and a tail
   }
 });
 
-/** The first block of a language after a heading of the README. */
-async function readmeBlock(heading: string, language: string): Promise<string> {
-  const text = await Deno.readTextFile(new URL("../../README.md", import.meta.url));
+/** The first block of a language after a heading of the guide to security. */
+async function guideBlock(heading: string, language: string): Promise<string> {
+  const text = await Deno.readTextFile(new URL("../../docs/security.md", import.meta.url));
   const section = text.slice(text.indexOf(`\n## ${heading}\n`));
   return new RegExp(`\`\`\`${language}\n([^]*?)\`\`\``).exec(section)?.[1] ?? "";
 }
 
-Deno.test("iam print: the policy in the README is the one that it prints", async () => {
+Deno.test("iam print: the policy in docs/security.md is the one that it prints", async () => {
   const place = {
     region: "REGION",
     account: "ACCOUNT",
@@ -131,7 +131,7 @@ Deno.test("iam print: the policy in the README is the one that it prints", async
     tableName: `APP${resolveConfig().dynamoDBTableSuffix}`,
   };
   const needs: Needs = { purpose: "run", isFanOut: false, createsTable: true };
-  assertEquals(JSON.parse(await readmeBlock("Permissions", "json")), policyFor(needs, place));
+  assertEquals(JSON.parse(await guideBlock("Permissions", "json")), policyFor(needs, place));
 });
 
 Deno.test("iam print: a worker's policy has every operation that a worker uses, with polling and fan-out", async () => {

@@ -18,6 +18,8 @@ const REST: Readonly<Record<string, string>> = {
   app: "orders-billing",
   stream: "orders",
   processor: "./processor.ts",
+  region: "us-east-1",
+  account: "123456789012",
 };
 
 /** The commands of a script, as words. */

@@ -166,7 +166,7 @@ const WATCHES_MAX = 20;
 /** Looks that were due or under way at either end of the calm. */
 const EDGE = 4;
 
-/** At rest each worker writes one heartbeat per `heartbeat` and nothing else, and reads no more than the README says. */
+/** At rest each worker writes one heartbeat per `heartbeat` and nothing else, and reads no more than `docs/performance.md` says. */
 export class CostAtRest implements Checker {
   readonly #truth: Truth;
   #costs: Map<string, Cost> | null = null;

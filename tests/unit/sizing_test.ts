@@ -14,7 +14,7 @@ import {
 
 const CONFIG = resolveConfig();
 
-Deno.test("sizing: at rest, as measured in the simulator (README, Sizing)", () => {
+Deno.test("sizing: at rest, as measured in the simulator (docs/performance.md, Sizing)", () => {
   // Workers, shards, read units a minute, writes a minute; the simulator takes a shard's row for 350 bytes.
   const measured = [[10, 200, 212, 20], [100, 2_000, 2_060, 200], [1_000, 10_000, 30_802, 1_999]];
   for (const [workers = 0, shards = 0, units = 0, writes = 0] of measured) {
