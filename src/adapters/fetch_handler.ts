@@ -11,6 +11,7 @@
 
 import { buildQueryString, type HttpRequest, HttpResponse } from "@smithy/core/protocols";
 import type { Clock } from "../ports.ts";
+import { directConnection } from "./direct_connection.ts";
 import { systemClock } from "./system.ts";
 
 /** How calls are made. */
@@ -39,7 +40,8 @@ const TRUSTED_BODY_BYTES = 32 * 1024 * 1024;
 export class FetchHandler {
   readonly metadata = { handlerProtocol: "http/1.1" };
   readonly #options: Required<FetchHandlerOptions>;
-  #kept: Deno.HttpClient | undefined;
+  /** By the address on this machine, or `elsewhere`. */
+  readonly #kept = new Map<string, Deno.HttpClient>();
 
   constructor(options: FetchHandlerOptions) {
     this.#options = { clock: systemClock, ...options };
@@ -73,8 +75,8 @@ export class FetchHandler {
 
   /** Closes the connections that are kept. Calls that are under way go on, and later ones connect again. */
   destroy(): void {
-    this.#kept?.close();
-    this.#kept = undefined;
+    for (const client of this.#kept.values()) client.close();
+    this.#kept.clear();
   }
 
   /** Nothing can be changed later. */
@@ -96,16 +98,24 @@ export class FetchHandler {
       redirect: "manual",
       signal,
     };
+    const url = new URL(urlOf(request));
+    const direct = directConnection(url);
     if (this.#options.connections === "kept") {
-      this.#kept ??= Deno.createHttpClient({
-        http2: false,
-        poolMaxIdlePerHost: IDLE_CONNECTIONS_MAX,
-      });
-      return await fetch(urlOf(request), { ...init, client: this.#kept });
+      return await fetch(url, { ...init, client: this.#keptFor(url, direct) });
     }
     // Once it is closed it goes on with what is under way, and keeps no connection for later.
-    using client = Deno.createHttpClient({});
-    return await fetch(urlOf(request), { ...init, client });
+    using client = Deno.createHttpClient({ ...direct });
+    return await fetch(url, { ...init, client });
+  }
+
+  #keptFor(url: URL, direct: ReturnType<typeof directConnection>): Deno.HttpClient {
+    const key = direct === undefined ? "elsewhere" : url.host;
+    const known = this.#kept.get(key);
+    if (known !== undefined) return known;
+    const pool = { http2: false, poolMaxIdlePerHost: IDLE_CONNECTIONS_MAX };
+    const client = Deno.createHttpClient({ ...pool, ...direct });
+    this.#kept.set(key, client);
+    return client;
   }
 }
 

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { directConnection } from "../../adapters/direct_connection.ts";
 import { messageOf } from "../../errors.ts";
 import { LoadError, naming } from "./load_error.ts";
 import type { ModuleCache } from "./module_cache.ts";
@@ -135,19 +136,13 @@ async function ask(url: URL, context: FetchContext, etag: string | null): Promis
   headers.set("accept", "application/typescript, text/javascript, application/json, */*;q=0.1");
   if (etag !== null) headers.set("if-none-match", etag);
   try {
-    using client = directClient(url);
+    const connection = directConnection(url);
+    using client = connection && Deno.createHttpClient(connection);
     const { signal } = context;
     return await fetch(url, { headers, redirect: "manual", signal, ...client && { client } });
   } catch (error) {
     throw unreachable(url, error, context);
   }
-}
-
-/** For this machine: `HTTP_PROXY` must not lead what is not encrypted to another one. Undefined for other machines. */
-function directClient({ protocol, hostname, port }: URL): Deno.HttpClient | undefined {
-  if (protocol !== "http:") return undefined;
-  const address = { hostname: hostname.replace(/^\[|\]$/g, ""), port: Number(port || 80) };
-  return Deno.createHttpClient({ proxy: { transport: "tcp", ...address } });
 }
 
 function unreachable(url: URL, error: unknown, { signal, limits }: FetchContext): LoadError {
