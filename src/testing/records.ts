@@ -56,11 +56,12 @@ const FIRST_SHARD = "shardId-000000000000";
  *
  * @example
  * ```ts
+ * import type { RecordProcessor } from "@reacto/kinesix";
  * import { processContext, record } from "@reacto/kinesix/testing";
  *
  * const texts: string[] = [];
- * const processor = { process: (record: { text(): string }) => void texts.push(record.text()) };
- * processor.process(record({ partitionKey: "customer-1", data: { total: 3 } }), processContext());
+ * const processor: RecordProcessor = { process: (record) => void texts.push(record.text()) };
+ * processor.process?.(record({ partitionKey: "customer-1", data: { total: 3 } }), processContext());
  * if (texts[0] !== '{"total":3}') throw new Error("an object is put as JSON");
  * ```
  */

@@ -36,7 +36,7 @@ processTest(
         if (record.text() === "loop") for (;;);
         await new Promise((done) => setTimeout(done, 1));
         if (record.text() === "wait") for (;;); }, ${SKIP} }`,
-      ["--sandbox", "--process-timeout=500ms"],
+      ["--sandbox", "--process-timeout=2s"],
     );
     assertEquals((await childrenWhenProcessed(worker, 5)).length, 1);
     const events = eventsOf(worker.stdout);
