@@ -231,10 +231,20 @@ export class LiveThread {
     this.#onEnd(suspects);
   }
 
-  /** The same, when its code does not wait: it may go on. */
-  #giveUp(reason: Error, toBlame: readonly Pending[] = []): void {
-    this.end(reason, toBlame);
+  /** Ends it for what its code does, and does not wait: it may go on. */
+  #giveUp(reason: Error, running: readonly Pending[] = []): void {
+    this.#endFor(running, reason);
     if (!this.#port.endsLoops) this.#deps.onLeftBehind();
+  }
+
+  /**
+   * Ends it for what some code does: that of the call that runs. After a wait nobody knows whose code goes on; then no record may fail,
+   * and perhaps be skipped, for another one: all are done again one by one, and what is alone is to blame.
+   */
+  #endFor(running: readonly Pending[], reason: Error): void {
+    const calls = [...this.#calls.values()];
+    const toBlame = running.length > 0 ? running : calls.length === 1 ? calls : [];
+    this.#end(reason, { toBlame, suspects: toBlame.length > 0 ? 0 : calls.length });
   }
 
   #send(message: ToThread): void {
@@ -296,12 +306,12 @@ export class LiveThread {
     }
   }
 
-  /** What ends a thread from within is the doing of the code that ran, or else of any that was under way. */
+  /** What ends a thread from within is the doing of the code that ran. */
   #broke(message: string): void {
     const reason = new Error(`Cannot go on in the thread of the processor: it ended: ${message}`);
     const calls = [...this.#calls.values()];
     const running = calls.filter((call) => call.id === Atomics.load(this.#running, 0));
-    this.end(reason, running.length > 0 ? running : calls);
+    this.#endFor(running, reason);
     if (calls.length === 0) this.#tell(reason);
   }
 
@@ -355,8 +365,7 @@ export class LiveThread {
       const running = overdue.filter((call) => call.id === id);
       // A short record of another shard may keep the thread from answering; it has a time of its own.
       if (running.length === 0 && this.#calls.has(id)) continue;
-      const toBlame = running.length > 0 ? running : overdue;
-      if (toBlame.length > 0) this.#giveUp(new ProcessTimeoutError(processTimeout), toBlame);
+      if (overdue.length > 0) this.#giveUp(new ProcessTimeoutError(processTimeout), running);
     }
   }
 
