@@ -142,10 +142,7 @@ export class Lease {
     this.#moved.ring();
   }
 
-  /**
-   * Says that there is nothing after what is finished, neither in hand nor waiting for a checkpoint by hand. A row that shows that
-   * as far behind would worry people for ever.
-   */
+  /** Nothing is after what is finished, in hand or not checkpointed by hand. A row that shows a lag would worry people for ever. */
   caughtUp(): void {
     this.#millisBehindLatest = 0;
     if (!this.#isWritten()) this.#due.ring();
