@@ -339,7 +339,7 @@ export class ReactoKinesixApp implements AsyncDisposable {
   }
 }
 
-/** Every shard reads on a connection of its own; the handler opens no more than are used. */
+/** Of DynamoDB: each shard may write its checkpoint at the same time; the handler opens no more than are used. */
 const SOCKETS_MAX = 10_000;
 
 interface World extends Required<Ports> {
