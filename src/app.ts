@@ -160,7 +160,10 @@ export class ReactoKinesixApp implements AsyncDisposable {
       emit({ type: "listener_failed", eventType, error: toEventError(error) });
     const hub = new EventHub(onListenerError, options.onEvent);
     const failures = await openFailureDestination(onFailure, options);
-    const world = await connect(options, config, { clock, random, emit });
+    const world = await connect(options, config, { clock, random, emit }).catch((error) => {
+      failures.close();
+      throw error;
+    });
     const { version } = manifest;
     const given = { ...names, workerId, version, config, processor, filter };
     const worker = new Worker({ ...world, ...given, failureDestination: failures.destination });
@@ -173,6 +176,8 @@ export class ReactoKinesixApp implements AsyncDisposable {
       hub.close();
     });
     finished.catch(() => {}); // As long as this start is under way, it is thrown here.
+    // An abort before this was told to nobody.
+    if (options.signal?.aborted) stop();
     try {
       await worker.start();
     } catch (error) {
@@ -334,7 +339,7 @@ export class ReactoKinesixApp implements AsyncDisposable {
   }
 }
 
-/** Every shard reads on a connection of its own; the handler opens no more than are used. */
+/** Of DynamoDB: each shard may write its checkpoint at the same time; the handler opens no more than are used. */
 const SOCKETS_MAX = 10_000;
 
 interface World extends Required<Ports> {

@@ -42,8 +42,8 @@ export interface OpenDestination {
   close(): void;
 }
 
-/** One for each shard that gives a record up, and some of those wait. */
-const SOCKETS_MAX = 100;
+/** Of DynamoDB, which is not used here. */
+const SOCKETS_MAX = 1;
 
 /**
  * Checks what a user says.

@@ -72,6 +72,8 @@ export class Lease {
   #wroteAt = -Infinity;
   #waiting: PromiseWithResolvers<void> | undefined;
   #isParting = false;
+  /** The last position that the processor was given: what a filter leaves out it cannot finish. */
+  given: Checkpoint;
   /** Since when the oldest read that is not finished is in hand, on the monotonic clock. */
   inHandSince: number | undefined;
 
@@ -82,7 +84,7 @@ export class Lease {
     this.#row = row;
     this.#deps = deps;
     this.#finished = row.checkpoint;
-    this.#readTo = row.checkpoint;
+    this.#readTo = this.given = row.checkpoint;
     this.#millisBehindLatest = row.millisBehindLatest ?? 0;
     deps.tasks.start(`checkpoint ${row.id}`, () => this.#writeWhenDue());
   }
@@ -140,15 +142,15 @@ export class Lease {
     this.#moved.ring();
   }
 
-  /** Says that there is nothing after what is finished. A row that shows that as far behind would worry people for ever. */
+  /** Nothing is after what is finished, in hand or not checkpointed by hand. A row that shows a lag would worry people for ever. */
   caughtUp(): void {
     this.#millisBehindLatest = 0;
-    this.#due.ring();
+    if (!this.#isWritten()) this.#due.ring();
   }
 
   /** Whether everything that was given to the processor is finished. In the manual mode that is for the user to say. */
   get isAllFinished(): boolean {
-    return compareCheckpoints(this.#finished, this.#readTo) >= 0;
+    return compareCheckpoints(this.#finished, this.given) >= 0;
   }
 
   /** Resolves when everything that was given to the processor is finished; rejects with the signal's reason. */
@@ -234,10 +236,11 @@ export class Lease {
   }
 
   /** Ends the turn without a write: somebody else has the shard, or may have it soon. */
-  lose(reason: string): void {
-    if (this.#over.signal.aborted) return;
+  lose(reason: string): "lost" {
+    if (this.#over.signal.aborted) return "lost";
     this.#deps.emit({ type: "lease_lost", shardId: this.shardId, term: this.term, reason });
     this.#finish(new LeaseLostError(this.shardId, reason));
+    return "lost";
   }
 
   /** Checkpoints are written here, at most one per `checkpointFrequency`, until the turn is over. */
@@ -301,7 +304,7 @@ export class Lease {
     for (let conflicts = 0; conflicts < CONFLICTS_MAX;) {
       const change = makeChange(this.#row);
       if (change === null) return "withdrawn";
-      if (signal.aborted || !fence.isUp) return this.#lost("no heartbeat was acknowledged in time");
+      if (signal.aborted || !fence.isUp) return this.lose("no heartbeat was acknowledged in time");
       try {
         const { kind, row } = await store.write(change, signal);
         if (kind === "written") {
@@ -321,7 +324,7 @@ export class Lease {
           this.#row = row;
           return "written";
         }
-        return this.#lost(`the row says that ${describeOwner(row)}`);
+        return this.lose(`the row says that ${describeOwner(row)}`);
       } catch (error) {
         if (signal.aborted) return "lost";
         if (!(error instanceof StoreError)) throw error;
@@ -332,7 +335,7 @@ export class Lease {
         await clock.sleep(retryInMs, signal).catch(() => {}); // An abort is seen by the next write.
       }
     }
-    return this.#lost(`its row changed ${CONFLICTS_MAX} times while it was written`);
+    return this.lose(`its row changed ${CONFLICTS_MAX} times while it was written`);
   }
 
   /** Tells those who wait that everything is written, if it is. */
@@ -350,11 +353,6 @@ export class Lease {
   ): void {
     const checkpoint = formatCheckpoint(this.#row.checkpoint);
     this.#deps.emit({ ...fact, shardId: this.shardId, term: this.term, checkpoint });
-  }
-
-  #lost(reason: string): "lost" {
-    this.lose(reason);
-    return "lost";
   }
 
   #finish(reason: LeaseLostError): void {

@@ -172,6 +172,8 @@ export class RecordRunner {
   }
 
   #share(stretch: Stretch): void {
+    const last = stretch.records.at(-1);
+    if (last !== undefined) this.#lease.given = positionAfter(last);
     this.#lanes.add(stretch);
     this.#window.added();
   }
@@ -286,13 +288,12 @@ export class RecordRunner {
     const stretches = taken.filter((stretch) => stretch !== undefined);
     const last = stretches.at(-1);
     if (last === undefined) return "done";
-    const { millisBehindLatest } = last.read;
     return await processBatch({
       user: this.#user,
       lease: this.#lease,
       processor,
       records: stretches.length === 1 ? last.records : stretches.flatMap(({ records }) => records),
-      millisBehindLatest,
+      millisBehindLatest: last.read.millisBehindLatest,
       until: this.until,
       bisectBatchOnError,
       onFinished: (from, until) => {
@@ -356,6 +357,7 @@ export class RecordRunner {
   #tellBatch(read: Read): void {
     const { finished, filtered, finishedBytes, millisBehindLatest, takenAt } = read;
     const isTip = finished === 0 && millisBehindLatest === 0;
+    if (isTip && this.#reads.size === 0 && this.#lease.isAllFinished) this.#lease.caughtUp();
     if (isTip && this.#isTipTold) return;
     this.#isTipTold = isTip;
     this.#deps.emit({
@@ -367,7 +369,6 @@ export class RecordRunner {
       millisBehindLatest,
       processMs: this.#deps.clock.monotonic() - takenAt,
     });
-    if (isTip) this.#lease.caughtUp();
   }
 
   #tellInHand(): void {
@@ -394,7 +395,6 @@ export class RecordRunner {
     const { concurrency, batchSize } = this.#deps;
     const collected = this.#window.isOpen ? (this.#isShared ? 1 : concurrency) * batchSize : 0;
     const enough = Math.max(concurrency, this.#largestRead / 2) + collected;
-    if (this.until.aborted) return true;
-    return unfinished <= enough && span <= SPAN_MAX;
+    return this.until.aborted || unfinished <= enough && span <= SPAN_MAX;
   }
 }

@@ -166,6 +166,7 @@ export class Worker {
     const { store, source, version, streamName, emit } = this.#deps;
     const { signal } = this.#closing;
     try {
+      signal.throwIfAborted();
       // The stream first: a name with a typo must not leave a table behind.
       await source.listShards(signal);
       await store.prepare(signal);

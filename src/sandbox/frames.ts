@@ -68,8 +68,8 @@ async function fill(room: Uint8Array<ArrayBuffer>, read: ReadInto): Promise<bool
 /** What POSIX writes to a pipe at once, everywhere but on macOS, where it is 512. */
 const PIECE_BYTES_MAX = 512;
 const PIECE_HEAD_BYTES = 3;
-/** Errors with their stacks are the longest that a thread says, and bounded. */
-const MESSAGE_BYTES_MAX = 4_194_304;
+/** Errors with their stacks are the longest that a thread says, and bounded (`packed_error.ts`), also those of a whole batch. */
+const MESSAGE_BYTES_MAX = 8_388_608;
 
 /** How many bytes a marker has. */
 export const MARKER_BYTES = 16;

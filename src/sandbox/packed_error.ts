@@ -28,6 +28,9 @@ export type PackedError =
 const MESSAGE_LENGTH_MAX = 8_192;
 const STACK_LENGTH_MAX = 16_384;
 const CAUSES_MAX = 4;
+/** In characters, of all errors of one message: beyond that the rest are cut short, since a batch may have 10,000 of them. */
+const TOGETHER_LENGTH_MAX = 1_000_000;
+const BRIEF_LENGTH_MAX = 100;
 
 /** What a name of an error stands for in any thread. */
 const BUILT_IN: ReadonlyMap<string, ErrorConstructor> = new Map(
@@ -48,6 +51,29 @@ export function packError(error: unknown, causes: number = CAUSES_MAX): PackedEr
     ...typeof stack === "string" && { stack: shorten(stack, STACK_LENGTH_MAX) },
     ...cause !== undefined && { cause: packError(cause, causes - 1) },
   };
+}
+
+/** Packs what the records of a batch failed with: whole as long as there is room in one message, then the first words of each. */
+export function packErrors(errors: readonly unknown[]): readonly PackedError[] {
+  let length = 0;
+  return errors.map((error) => {
+    const packed = length < TOGETHER_LENGTH_MAX ? packError(error) : briefly(error);
+    length += lengthOf(packed);
+    return packed;
+  });
+}
+
+function briefly(error: unknown): PackedError {
+  const packed = packError(error, 0);
+  const cut = (text: string): string => shorten(text, BRIEF_LENGTH_MAX);
+  if (!("value" in packed)) return { name: cut(packed.name), message: cut(packed.message) };
+  return { value: typeof packed.value === "string" ? cut(packed.value) : packed.value };
+}
+
+function lengthOf(packed: PackedError): number {
+  if ("value" in packed) return String(packed.value).length;
+  const { name, message, stack = "", cause } = packed;
+  return name.length + message.length + stack.length + (cause === undefined ? 0 : lengthOf(cause));
 }
 
 /** The simple value again, or an error with the name, message, stack and cause of what was thrown. */

@@ -18,7 +18,7 @@ import { failedOf } from "../runtime/batch_result.ts";
 import { DeliveredRecord, isLastOfAggregate } from "../runtime/delivered_record.ts";
 import { withTimeout } from "../runtime/tasks.ts";
 import { checkByHand } from "../runtime/user_code.ts";
-import { type PackedError, packError, unpackError } from "./packed_error.ts";
+import { type PackedError, packError, packErrors, unpackError } from "./packed_error.ts";
 import { unpackRecords } from "./packing.ts";
 import {
   type FromThread,
@@ -204,7 +204,10 @@ export class ThreadSide {
       () => processor.processBatch?.(records, context),
     );
     const failed = failedOf(records, returned);
-    return { failed: failed.map(({ index, error }) => ({ index, error: this.#keep(error) })) };
+    const errors = packErrors(failed.map(({ error }) => error));
+    return {
+      failed: failed.map(({ index, error }, i) => ({ index, error: this.#keep(error, errors[i]) })),
+    };
   }
 
   /** Runs code of the user's, and waits for it. */
@@ -302,12 +305,12 @@ export class ThreadSide {
     else done?.reject(unpackError(error));
   }
 
-  #keep(error: unknown): PackedError {
+  #keep(error: unknown, packed: PackedError = packError(error)): PackedError {
     const kept = this.#lastNumber += 1;
     this.#errors.set(kept, error);
     const [oldest] = this.#errors.keys();
     if (this.#errors.size > ERRORS_KEPT_MAX && oldest !== undefined) this.#errors.delete(oldest);
-    return { ...packError(error), kept };
+    return { ...packed, kept };
   }
 
   /** The very thing that was thrown here, so that `instanceof` says the same as in one thread; else what is known of it. */

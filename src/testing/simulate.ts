@@ -30,7 +30,7 @@ export interface SimulateOptions {
    * does not.
    */
   readonly processor: ProcessorSource;
-  /** How many seeds, from 1 on; or which ones. */
+  /** How many seeds, from 1 on; or which ones. One at least, or it would pass whatever the processor does. */
   readonly seeds: number | readonly number[];
   /** The settings. */
   readonly config?: ReactoKinesixConfig;
@@ -95,6 +95,7 @@ const SLOW_MAX_MS = 2_000;
  * lost its shard.
  *
  * @throws {SimulationError} At the first seed that fails.
+ * @throws {RangeError} If an option is not acceptable; it is named.
  *
  * @example
  * ```ts
@@ -116,6 +117,13 @@ export async function simulate(options: SimulateOptions): Promise<void> {
   if (!Number.isInteger(records) || records < 1 || records > RECORDS_MAX) {
     throw new RangeError(
       `Cannot put ${records} records: it must be a whole number from 1 to ${RECORDS_MAX}`,
+    );
+  }
+  if (typeof seeds === "number" ? !Number.isInteger(seeds) || seeds < 1 : seeds.length === 0) {
+    throw new RangeError(
+      `Cannot simulate ${
+        typeof seeds === "number" ? seeds : "no"
+      } seeds: it must be a whole number from 1 on, or a list of seeds with one at least`,
     );
   }
   const all = typeof seeds === "number" ? Array.from({ length: seeds }, (_, i) => i + 1) : seeds;

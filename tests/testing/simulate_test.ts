@@ -138,6 +138,9 @@ Deno.test("simulate: records are the user's own, and a record that is never fini
     RangeError,
     "0 records",
   );
+  for (const seeds of [0, -1, 1.5, NaN, []]) {
+    await assertRejects(() => simulate({ seeds, processor: { process: () => {} } }), RangeError);
+  }
 });
 
 Deno.test("record book: a record before an earlier one of its key is told, unless order is not promised", () => {

@@ -183,6 +183,16 @@ Deno.test("app: a start that is called off ends with the reason, and leaves noth
   assertEquals(await cluster.store.read("worker", "A", new AbortController().signal), null);
 });
 
+Deno.test("app: a start that is called off before it has connected ends with the reason, and sends nothing", async () => {
+  const cluster = new Cluster(1);
+  const abort = new AbortController();
+  const options = cluster.options("A", { process: () => {} }, { signal: abort.signal });
+  const started = ReactoKinesixApp.createNew(options);
+  abort.abort(new Error("called off"));
+  await assertRejects(() => cluster.clock.until(started), Error, "called off");
+  assertEquals(cluster.store.sent, []);
+});
+
 Deno.test("app: a running app stops when its signal is aborted", async () => {
   const cluster = new Cluster(1);
   const abort = new AbortController();

@@ -27,6 +27,31 @@ Deno.test("a row that shows a shard as far behind is put right once, when the sh
   await runner.close();
 });
 
+Deno.test("a shard has not caught up while a record is in hand, or waits for its checkpoint by hand", async () => {
+  const gate = Promise.withResolvers<void>();
+  const waiting = await running(
+    { process: (record) => record.text() === "2" ? gate.promise : undefined },
+    { concurrency: 2, orderBy: "none" },
+  );
+  const byHand = await running(
+    { process: (record, context) => record.text() === "1" ? context.checkpoint() : undefined },
+    { checkpointMode: "manual" },
+  );
+  for (const { bench, runner } of [waiting, byHand]) {
+    await bench.clock.until(runner.run({ ...batch(1, 2), millisBehindLatest: 7_200_000 }));
+    await settled();
+    await bench.clock.until(runner.run(TIP));
+    await settled();
+    assertEquals((await bench.store.shard("s")).millisBehindLatest, 7_200_000);
+  }
+  gate.resolve();
+  await settled();
+  await waiting.runner.run(TIP);
+  await settled();
+  assertEquals((await waiting.bench.store.shard("s")).millisBehindLatest, 0);
+  for (const { runner } of [waiting, byHand]) await runner.close();
+});
+
 Deno.test("a lag that is not worth a write stays in the row", async () => {
   const { bench, runner } = await running({ process: () => {} });
   await runner.run({ ...batch(1, 2), millisBehindLatest: 9_999 });

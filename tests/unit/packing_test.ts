@@ -2,7 +2,8 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import fc from "fast-check";
 import { DeliveredRecord } from "../../src/runtime/delivered_record.ts";
-import { packError, unpackError } from "../../src/sandbox/packed_error.ts";
+import { packError, packErrors, unpackError } from "../../src/sandbox/packed_error.ts";
+import { encodePieces, MARKER_BYTES, PieceReader } from "../../src/sandbox/frames.ts";
 import { packRecords, unpackRecords } from "../../src/sandbox/packing.ts";
 
 const SOURCE = fc.record({
@@ -76,4 +77,25 @@ Deno.test("packing: whatever is thrown, what is sent of it is small and can be s
   for (const simple of ["text", 5, 5n, null, undefined, true, NaN]) {
     assertEquals(unpackError(structuredClone(packError(simple))), simple);
   }
+});
+
+Deno.test("packing: what a whole batch failed with fits into one message, however long the errors are", () => {
+  const usual = Array.from({ length: 10_000 }, (_, i) => new Error(`record ${i} failed`));
+  const long = Array.from({ length: 10_000 }, () => {
+    const text = "\u{1f4a5}".repeat(10_000);
+    return new Error(text, { cause: new Error(text, { cause: text }) });
+  });
+  const marker = new Uint8Array(MARKER_BYTES).fill(255);
+  for (const errors of [usual, long]) {
+    const failed = packErrors(errors).map((error, index) => ({ index, error, kept: index }));
+    const reader = new PieceReader(marker);
+    const outputs = [...encodePieces({ kind: "reply", id: 1, failed }, marker)]
+      .flatMap((piece) => [...reader.push(piece)]);
+    assertEquals(outputs.length, 1);
+  }
+  const [first, last] = [packErrors(usual).at(0), packErrors(usual).at(-1)];
+  assertEquals(unpackError(first ?? { value: "" }), usual[0]);
+  const cutShort = unpackError(last ?? { value: "" });
+  assertInstanceOf(cutShort, Error);
+  assertEquals([cutShort.name, cutShort.message], ["Error", "record 9999 failed"]);
 });

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { ReactoKinesixApp } from "../../src/app.ts";
 import { TRIM_HORIZON } from "../../src/core/checkpoint.ts";
-import type { KinesisRecord, RecordFilter } from "../../src/processor.ts";
+import type { KinesisRecord, RecordFilter, RecordProcessor } from "../../src/processor.ts";
 import { settled } from "../virtual_clock.ts";
 import { Cluster } from "./app_testing.ts";
 import { at, batch, longestWait, type Running, running } from "./runner_testing.ts";
@@ -34,6 +34,15 @@ Deno.test("filter: a read of which nothing is left moves the checkpoint on", asy
   const told = bench.told("batch_processed").map((b) => [b.records, b.filtered, b.bytes]);
   assertEquals(told, [[0, 3, 0]]);
   assertEquals(await runner.shardEnded(), "done");
+});
+
+Deno.test("filter: with checkpoints by hand a shard ends when all that was given is finished", async () => {
+  const process: RecordProcessor["process"] = (record, context) => context.checkpoint(record);
+  const more = { filter: isOdd, checkpointMode: "manual" } as const;
+  const { bench, runner } = await running({ process }, more);
+  assertEquals(await bench.clock.until(runner.run(batch(1, 4))), "done");
+  assertEquals(await bench.clock.until(runner.shardEnded()), "done");
+  assertEquals(bench.told("shard_end_waiting"), []);
 });
 
 Deno.test("filter: the checkpoint does not pass a record in hand because of those that are left out after it", async () => {
