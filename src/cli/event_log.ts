@@ -1,7 +1,7 @@
 /**
  * Owns: what becomes of the events: a line of JSON each for programs, or sentences and a throughput now and then for people.
  * Must not: hold up the worker; lines wait in a queue.
- * Called by: `run.ts`.
+ * Called by: `run.ts` and `replay_watch.ts`.
  *
  * @module
  */
