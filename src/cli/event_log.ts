@@ -1,7 +1,7 @@
 /**
  * Owns: what becomes of the events: a line of JSON each for programs, or sentences and a throughput now and then for people.
  * Must not: hold up the worker; lines wait in a queue.
- * Called by: `run.ts`.
+ * Called by: `run.ts` and `replay_watch.ts`.
  *
  * @module
  */
@@ -71,6 +71,8 @@ export async function openPrettyLog(
 }
 
 const TICK_MS = 1_000;
+/** As wide as a time. */
+const INDENT = " ".repeat(9);
 
 /** While records flow, a line tells the throughput this often; when they stop it does at the next tick. */
 const SUMMARY_MS = 10_000;
@@ -171,7 +173,9 @@ export class PrettyLog {
   }
 
   #say(time: string, { tone, text }: EventText): void {
-    this.#line(new Date(time), TONES[tone](this.#options.paint, printable(text)));
+    // What a record made a processor say must not pass for a line of the log, which begins with a time.
+    const lines = printable(text).replaceAll("\n", `\n${INDENT}`);
+    this.#line(new Date(time), TONES[tone](this.#options.paint, lines));
   }
 
   #tellHeldBack(heldBack: ReadonlyMap<string, number>): void {

@@ -186,7 +186,7 @@ export function checkValue(flag: Flag, value: string, source: string): string {
 }
 
 /** Why a text is not a value of a setting; undefined when it is one. */
-export function settingProblem(setting: Setting, text: string): string | undefined {
+function settingProblem(setting: Setting, text: string): string | undefined {
   try {
     parseSetting(setting, text);
     return undefined;

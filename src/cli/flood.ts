@@ -1,7 +1,7 @@
 /**
  * Owns: how many sentences of one kind a person is told before the rest is only counted.
  * Must not: hold back anything that is read by programs.
- * Called by: `event_log.ts`.
+ * Called by: `event_log.ts` and `dashboard/activity.ts`.
  *
  * @module
  */

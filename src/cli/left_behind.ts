@@ -1,7 +1,7 @@
 /**
  * Owns: when so many threads were given up, whose code goes on for ever, that a fresh process had better go on.
  * Must not: stop anything.
- * Called by: `run.ts`.
+ * Called by: `run.ts` and `replay.ts`.
  *
  * @module
  */

@@ -105,7 +105,7 @@ export function policyFor(needs: Needs, place: Place): Policy {
 }
 
 /** The ARN of what a permission is on. */
-export function resourceOf(target: Target, needs: Needs, place: Place): string {
+function resourceOf(target: Target, needs: Needs, place: Place): string {
   const { region, account, streamName, tableName } = place;
   const arn = (service: string, rest: string): string =>
     `arn:${partitionOf(region)}:${service}:${region}:${account}:${rest}`;

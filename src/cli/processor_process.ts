@@ -153,5 +153,10 @@ function environment(allowed: readonly string[]): Record<string, string> {
 /** What the processor prints is not to be lost, and not to be waited for. */
 function print(bytes: Uint8Array, isConsoleOnStderr: boolean): void {
   const target = isConsoleOnStderr ? Deno.stderr : Deno.stdout;
-  for (let at = 0; at < bytes.byteLength;) at += target.writeSync(bytes.subarray(at));
+  try {
+    for (let at = 0; at < bytes.byteLength;) at += target.writeSync(bytes.subarray(at));
+  } catch (error) {
+    // As with `console` in this process: that nobody reads it any more is no reason to end the processor.
+    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+  }
 }

@@ -1,7 +1,7 @@
 /**
  * Owns: what runs in a thread of the user's processor: the way from the first message to a processor that answers.
  * Must not: be imported; it is loaded by its address, as the main module of a Worker.
- * Called by: `processor_threads.ts`.
+ * Called by: `thread_worker.ts`, as the main module of a Worker.
  *
  * @module
  */

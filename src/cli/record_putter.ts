@@ -1,7 +1,7 @@
 /**
  * Owns: putting records into a stream in as few requests as the order of each partition key allows.
  * Must not: know where the records come from.
- * Called by: `put.ts` and `demo.ts`.
+ * Called by: `put.ts`, `redrive.ts` and `demo.ts`.
  *
  * @module
  */

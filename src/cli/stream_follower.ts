@@ -170,7 +170,12 @@ export class StreamFollower implements AsyncDisposable {
       children = shards.filter(({ parents }) => parents.includes(shardId));
     }
     this.#lanes.delete(shardId);
-    if (children === undefined) return;
+    this.#life.signal.throwIfAborted();
+    if (children === undefined) {
+      // The tip of a closed shard may be told before its end; what waited for it must not be left out.
+      this.#add([]);
+      return;
+    }
     onEnd(shardId, children.map(({ id }) => id));
     if (hasChildren) this.#add(children);
   }
@@ -196,6 +201,8 @@ export class StreamFollower implements AsyncDisposable {
   /** Gives records to whoever reads, and waits until they are taken. */
   async #hand(lane: Lane, records: readonly SourceRecord[], isBehind: boolean): Promise<void> {
     const { shardId } = lane;
+    // Nobody would wake what begins to wait after the end.
+    this.#life.signal.throwIfAborted();
     lane.records = records.map((record) => ({ ...record, shardId }));
     lane.at = 0;
     lane.isBehind = isBehind;

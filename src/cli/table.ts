@@ -23,7 +23,7 @@ export interface TablePlan {
 }
 
 /** The ways to print it. */
-export const TABLE_FORMATS: { readonly [format: string]: (plan: TablePlan) => string } = {
+const TABLE_FORMATS: { readonly [format: string]: (plan: TablePlan) => string } = {
   cloudformation,
   terraform,
   json: createTableInput,
@@ -59,7 +59,7 @@ export function tableNameOf(values: Values): string {
 }
 
 /** Tags as people write them: `team=orders,stage=live`. */
-export function tagsOf(text: string): readonly (readonly [string, string])[] {
+function tagsOf(text: string): readonly (readonly [string, string])[] {
   return text.split(",").filter((pair) => pair !== "").map((pair) => {
     const at = pair.indexOf("=");
     return [pair.slice(0, at), pair.slice(at + 1)];

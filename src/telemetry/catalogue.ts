@@ -1,7 +1,7 @@
 /**
  * Owns: the table of metrics: names, units, what they mean, and where in the numbers they stand.
  * Must not: know how they leave the process.
- * Called by: the ways out in this folder; the README lists it.
+ * Called by: the ways out in this folder; `docs/operating.md` lists it.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * Owns: the numbers in the text that Prometheus reads.
  * Must not: serve it.
- * Called by: `cli/http/telemetry_routes.ts`, and users.
+ * Called by: `cli/http/worker_server.ts`, and users.
  *
  * @module
  */

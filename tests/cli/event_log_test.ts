@@ -47,6 +47,18 @@ Deno.test("the JSON log writes one event a line, the common fields first", async
   assertEquals(terminal.stderr(), "");
 });
 
+Deno.test("the pretty log: an error of several lines passes for one event only", () => {
+  const lines: string[] = [];
+  const pretty = new PrettyLog({
+    push: (line) => lines.push(line),
+    paint: new Ansis(0),
+    nowMs: () => 0,
+  });
+  const error = { name: "Error", message: "no JSON:\n12:00:00 took shardId-9" };
+  pretty.onEvent({ type: "read_failed", shardId: "shardId-1", error, ...STAMP });
+  assertMatch(lines.join(), /^\d\d:\d\d:\d\d cannot read .*no JSON:\n {9}12:00:00 took shardId-9$/);
+});
+
 Deno.test("the pretty log writes sentences to stderr and a summary instead of batches", async () => {
   const terminal = fakeTerminal();
   const log = await openPrettyLog(terminal);

@@ -109,6 +109,38 @@ Deno.test("follower: without following it ends at the tip, and where what came a
   assertEquals(times.toSorted((a, b) => a - b), [1, 2, 4, 400_000]);
 });
 
+Deno.test("follower: without following, the children of a closed shard are read that tells its tip before its end", async () => {
+  const source = streamOf({ a: [batch([1]), ended([])], b: [batch([2])], c: [batch([3])] });
+  const shards = [info("a"), info("b", "a"), info("c", "b")];
+  assertEquals(await timesOf(source, shards, { isFollowing: false }), [1, 2, 3]);
+});
+
+Deno.test("follower: a batch that comes at the very end is not waited for", async () => {
+  const late = Promise.withResolvers<void>();
+  const source: StreamSource = {
+    listShards: () => Promise.resolve([]),
+    async *open(_shardId, _after, signal) {
+      await new Promise<void>((resolve) => {
+        signal.addEventListener("abort", () => resolve(), { once: true });
+        late.resolve();
+      });
+      yield batch([1]);
+    },
+  };
+  const follower = new StreamFollower({
+    ...{ source, shards: [info("a")], from: { kind: "trimHorizon" }, isFollowing: true },
+    ...{ hasChildren: true, startedAt: 0, onEnd: () => {} },
+  });
+  await late.promise;
+  const timer = new AbortController();
+  const ended = await Promise.race([
+    follower[Symbol.asyncDispose]().then(() => true),
+    delay(2_000, { signal: timer.signal }).catch(() => {}).then(() => false),
+  ]);
+  timer.abort();
+  assert(ended, "it waits for ever");
+});
+
 Deno.test("follower: it reads no more than is taken", async () => {
   const source = streamOf({ a: Array.from({ length: 50 }, (_, i) => batch([i])) });
   await using follower = new StreamFollower({

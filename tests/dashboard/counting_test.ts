@@ -70,10 +70,20 @@ Deno.test("activity: rates tell only what changed", () => {
   const activity = new Activity(0);
   activity.follow(batch("a", 10, 5), 500);
   activity.follow(batch("b", 0), 500);
-  assertEquals(activity.takeRates(1_000), [["a", 10, 5]]);
+  assertEquals(activity.takeRates(1_000), [["a", 10, 5], ["b", 0, 0]]);
   assertEquals(activity.takeRates(2_000), [["a", 0, 5]]);
   assertEquals(activity.takeRates(3_000), []);
   assertEquals(activity.rates(), [["a", 0, 5], ["b", 0, 0]]);
+});
+
+Deno.test("activity: of a shard that comes back the pages are told, however still it is", () => {
+  const activity = new Activity(0);
+  activity.follow(batch("a", 10), 500);
+  assertEquals(activity.takeRates(1_000), [["a", 10, 0]]);
+  activity.follow(event({ type: "lease_lost", shardId: "a", term: 1, reason: "taken" }), 1_500);
+  activity.follow(batch("a", 0), 1_600);
+  assertEquals(activity.rates(), []);
+  assertEquals(activity.takeRates(2_000), [["a", 0, 0]]);
 });
 
 Deno.test("activity: a flood of one event does not wash the others away", () => {

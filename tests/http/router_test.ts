@@ -42,6 +42,19 @@ Deno.test("http: a path is answered, with headers that keep others out", async (
   assertEquals([head.status, await head.text()], [200, ""]);
 });
 
+Deno.test("http: a stream that is asked for by HEAD is let go of, since nobody reads it", async () => {
+  let isLetGo = false;
+  const body = new ReadableStream({
+    cancel() {
+      isLetGo = true;
+    },
+  });
+  const live: Route = { path: "/live", method: "GET", handle: () => new Response(body) };
+  const answer = router({ routes: [live], isLoopback: false, onError: () => {} });
+  const head = await answer(new Request("http://x/live", { method: "HEAD" }));
+  assertEquals([head.status, head.body, isLetGo], [200, null, true]);
+});
+
 Deno.test("http: what is not there, and what may not be done there", async () => {
   assertEquals((await ask("/b")).status, 404);
   const wrong = await ask("/a", { method: "DELETE" });

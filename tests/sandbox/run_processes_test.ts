@@ -1,6 +1,6 @@
 // Owns: what is left of a worker's threads and processes while it runs, and when it ended: nothing that burns, nothing that lives.
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import type { CliProcess } from "../cli/cli_testing.ts";
+import { CliProcess } from "../cli/cli_testing.ts";
 import { coresUsedBy, descendantsOf, HAS_PROC, isAlive } from "./process_tree.ts";
 import { eventsOf, processed, runWorker, startStack } from "./run_testing.ts";
 
@@ -47,6 +47,29 @@ processTest(
     assertEquals(await worker.ended(), 0, worker.stderr.join("\n"));
   },
 );
+
+Deno.test("run --sandbox: what is printed is no reason to end the processor when nobody reads it any more", async () => {
+  await using stack = await startStack(["1"]);
+  const code = `export default { async process(record) {
+    console.log("got", record.text());
+    await new Promise((done) => setTimeout(done, 500));
+    console.error("done", record.text()); } }`;
+  await using worker = new CliProcess([
+    ...["run", "--app=A", "--stream=S", "--log=pretty", "--sandbox", "--empty-receive-delay=200ms"],
+    `--processor=data:text/javascript,${encodeURIComponent(code)}`,
+    `--kinesis-endpoint=${stack.kinesisEndpoint}`,
+    `--dynamodb-endpoint=${stack.dynamoDBEndpoint}`,
+  ]);
+  await until("the first record", () => worker.stderr.includes("done 1"));
+  assertEquals(worker.stdout, ["got 1"]);
+  await worker.closeStdout();
+  await using put = new CliProcess(
+    ["put", "--stream=S", `--endpoint-url=${stack.kinesisEndpoint}`],
+    { stdin: "2\n" },
+  );
+  assertEquals(await put.ended(), 0);
+  await until("the second record", () => worker.stderr.includes("done 2"));
+});
 
 for (
   const [how, signals] of [

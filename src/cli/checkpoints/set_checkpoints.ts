@@ -11,6 +11,7 @@ import type { ReactoKinesixApp } from "../../app.ts";
 import { formatCheckpoint } from "../../core/checkpoint.ts";
 import { isHalted, type ShardRow } from "../../core/lease.ts";
 import type { Checkpoint } from "../../core/checkpoint.ts";
+import { messageOf } from "../../errors.ts";
 
 /** A control of the cluster. */
 export type Control = Awaited<ReturnType<typeof ReactoKinesixApp.control>>;
@@ -74,9 +75,24 @@ export async function setCheckpoints(
       options.onProgress?.(i + 1);
     }
   } finally {
-    for (const shardId of stopped) await control.start(shardId);
+    await startAgain(control, stopped);
   }
   return changes;
+}
+
+/** One that cannot be started must not keep the others from it. */
+async function startAgain(control: Control, stopped: readonly string[]): Promise<void> {
+  const failures: { readonly shardId: string; readonly error: unknown }[] = [];
+  for (const shardId of stopped) {
+    await control.start(shardId).catch((error) => failures.push({ shardId, error }));
+  }
+  const [first] = failures;
+  if (first === undefined) return;
+  const names = failures.map(({ shardId }) => `"${shardId}"`).join(", ");
+  throw new Error(
+    `Cannot start what was stopped: ${names}: ${messageOf(first.error)}; use kinesix shard start`,
+    { cause: first.error },
+  );
 }
 
 async function rowsOf(

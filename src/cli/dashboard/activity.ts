@@ -25,8 +25,8 @@ interface OwnShard {
   lag: number;
   /** Since the rates were taken last. */
   records: number;
-  /** As it was taken last. */
-  rate: ShardRate;
+  /** As it was taken last; null before that: a page may know one from an earlier turn. */
+  rate: ShardRate | null;
 }
 
 /** Counts. */
@@ -51,8 +51,7 @@ export class Activity {
   follow(event: AppEvent, now: number): void {
     this.#closePoints(now);
     if (event.type === "batch_processed") {
-      const shard = this.#shards.get(event.shardId) ??
-        { lag: 0, records: 0, rate: [event.shardId, 0, 0] };
+      const shard = this.#shards.get(event.shardId) ?? { lag: 0, records: 0, rate: null };
       this.#shards.set(event.shardId, shard);
       shard.lag = event.millisBehindLatest;
       shard.records += event.records;
@@ -94,7 +93,7 @@ export class Activity {
 
   /** The shards of this worker, as they were at the last {@linkcode Activity.takeRates}. */
   rates(): readonly ShardRate[] {
-    return Array.from(this.#shards.values(), ({ rate }) => rate);
+    return [...this.#shards.values()].flatMap(({ rate }) => rate === null ? [] : [rate]);
   }
 
   /** The shards of this worker whose rate, or lag, is another one than at the last call. */
@@ -103,7 +102,7 @@ export class Activity {
     this.#ratesSince = now;
     return [...this.#shards].flatMap(([id, shard]) => {
       const rate = Math.round(shard.records / seconds);
-      const [, rateBefore, lagBefore] = shard.rate;
+      const [, rateBefore, lagBefore] = shard.rate ?? [];
       shard.records = 0;
       if (rate === rateBefore && shard.lag === lagBefore) return [];
       shard.rate = [id, rate, shard.lag];

@@ -1,7 +1,7 @@
 /**
  * Owns: the dashboard of a worker: what it looks at while somebody looks at it, and when the pages are told.
  * Must not: do anything but count while nobody looks.
- * Called by: `run.ts`.
+ * Called by: `http/worker_server.ts`.
  *
  * @module
  */

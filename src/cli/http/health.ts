@@ -1,7 +1,7 @@
 /**
  * Owns: what the server answers about the health of this worker and of the cluster, and the metrics for Prometheus.
  * Must not: decide what is healthy in a cluster; that is `telemetry/cluster_health.ts`.
- * Called by: `run.ts`.
+ * Called by: `worker_server.ts`.
  *
  * @module
  */

@@ -50,7 +50,10 @@ export function router(options: RouterOptions): (request: Request) => Promise<Re
     for (const [name, value] of SECURITY_HEADERS) {
       if (!response.headers.has(name)) response.headers.set(name, value);
     }
-    return request.method === "HEAD" ? new Response(null, response) : response;
+    if (request.method !== "HEAD") return response;
+    // A stream that nobody reads must not go on waiting for its reader.
+    await response.body?.cancel();
+    return new Response(null, response);
   };
 }
 

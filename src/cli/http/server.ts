@@ -1,7 +1,7 @@
 /**
  * Owns: the HTTP server of a worker: where it listens, and its end.
  * Must not: know any route.
- * Called by: `run.ts`.
+ * Called by: `worker_server.ts`.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * Owns: one module from its URL to its bytes: redirects, limits, headers, cache.
  * Must not: look into the bytes.
- * Called by: `graph.ts`, `jsr.ts` and `new_version.ts`.
+ * Called by: `module_source.ts` and `new_version.ts`.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * Owns: from `jsr:@scope/name@range/path` to the URL of a module, and the checksums that the registry publishes.
  * Must not: fetch by itself.
- * Called by: `graph.ts`.
+ * Called by: `module_source.ts`.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * Owns: the file of `--lock`: what each module from elsewhere must hash to, and where redirects must lead.
  * Must not: fetch anything.
- * Called by: `graph.ts`.
+ * Called by: `module_source.ts`.
  *
  * @module
  */

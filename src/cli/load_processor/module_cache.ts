@@ -1,7 +1,7 @@
 /**
  * Owns: the folder of `--cache-dir`: the modules of the last version of a place that was whole, each with its hash.
  * Must not: decide when to use it.
- * Called by: `fetch_module.ts` and `graph.ts`.
+ * Called by: `fetch_module.ts` and `module_source.ts`.
  *
  * @module
  */

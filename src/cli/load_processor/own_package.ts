@@ -1,7 +1,7 @@
 /**
  * Owns: giving a processor the very package that runs it, so that `instanceof` and the retry functions mean the same.
  * Must not: be loaded before a processor asks for it.
- * Called by: `graph.ts` and `instantiate.ts`.
+ * Called by: `graph_builder.ts`, `module_place.ts` and `instantiate.ts`.
  *
  * @module
  */

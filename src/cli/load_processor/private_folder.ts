@@ -1,7 +1,7 @@
 /**
  * Owns: the folder that one version of a processor runs from: nobody else can read it, and it is gone afterwards.
  * Must not: know what is in the files.
- * Called by: `instantiate.ts`.
+ * Called by: `module_place.ts`.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * Owns: finding the imports of a module, and making them name the files that they lead to.
  * Must not: decide what they lead to.
- * Called by: `graph.ts`.
+ * Called by: `graph_builder.ts` and `instantiate.ts`.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * Owns: from the bytes of a module to JavaScript or JSON, line by line as it was written.
  * Must not: change what the imports name.
- * Called by: `graph.ts`.
+ * Called by: `graph_builder.ts`.
  *
  * @module
  */
