@@ -128,7 +128,8 @@ Deno.test("process: a record that uses up the memory fails, and no other one; th
 Deno.test("process: whatever the processor writes to stdout, and however, disturbs nothing", async () => {
   await using rig = await Rig.start({
     code: `import { writeSync } from "node:fs";
-      const junk = new Uint8Array(3_000).fill(10);
+      const junk = new Uint8Array(3_000).fill(120);
+      junk[2_999] = 10;
       export default { process(record) {
         Deno.stdout.writeSync(junk);
         writeSync(1, junk);

@@ -62,7 +62,7 @@ Deno.test("health routes: what a probe is told of a worker in each state", async
     [200, 503, ["notRunning"]],
     [200, 503, ["notRunning"]],
     [503, 503, ["notRunning"]],
-    [503, 503, ["fenced"]],
+    [200, 503, ["fenced"]],
     [503, 503, ["loopEnded"]],
   ]);
 });

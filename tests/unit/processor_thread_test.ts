@@ -128,15 +128,17 @@ Deno.test("thread: of the calls that stand still the one whose code runs is to b
   assertEquals(stage.leftBehind, 1, "what blocks it may go on");
 });
 
-Deno.test("thread: if nobody knows whose code runs, all that stand still are to blame", async () => {
-  const stage = new Stage();
-  const thread = await stage.live();
-  const slow = fate(thread.call(0, DISPOSE));
-  stage.worker.isBlocked = true;
-  await stage.clock.advance(1_000);
-  const late = fate(thread.call(0, DISPOSE));
-  await stage.clock.advance(600);
-  assertEquals(await Promise.all([slow, late]), ["to blame 0", "ended 0"]);
+Deno.test("thread: if nobody knows whose code runs, it is that of the only call, and of several nobody is to blame", async () => {
+  for (const [others, fates] of [[0, ["to blame 0"]], [1, ["ended 0", "ended 0"]]] as const) {
+    const stage = new Stage();
+    const thread = await stage.live();
+    const calls = [fate(thread.call(0, DISPOSE))];
+    stage.worker.isBlocked = true;
+    await stage.clock.advance(1_000);
+    for (let i = 0; i < others; i++) calls.push(fate(thread.call(0, DISPOSE)));
+    await stage.clock.advance(600);
+    assertEquals(await Promise.all(calls), [...fates]);
+  }
 });
 
 Deno.test("thread: a thread that answers is left alone, and one whose code has some time left is too", async () => {

@@ -57,7 +57,7 @@ export function healthRoutes(options: HealthRoutesOptions): readonly Route[] {
     {
       path: "/readyz",
       method: "GET",
-      handle: () => answer(app, [...phaseProblems(app), ...workerProblems(app)]),
+      handle: () => answer(app, [...passingProblems(app), ...workerProblems(app)]),
     },
     {
       path: "/metrics",
@@ -85,16 +85,12 @@ function answer(
   }, { status: problems.length === 0 ? 200 : 503 });
 }
 
+/** What does not pass by itself. */
 function workerProblems(app: HealthRoutesOptions["app"]): readonly Problem[] {
-  const { phase, isFenced, loops } = app.health();
+  const { phase, loops } = app.health();
   const problems: Problem[] = [];
   if (phase === "stopped") {
     problems.push({ kind: "notRunning", shardId: null, reason: "the worker has stopped" });
-  }
-  if (isFenced) {
-    const reason = "no heartbeat was acknowledged for so long that others may have its shards; " +
-      "it processes nothing until one is";
-    problems.push({ kind: "fenced", shardId: null, reason });
   }
   const ended = phase === "running" ? LOOPS.filter((loop) => !loops.includes(loop)) : [];
   for (const loop of ended) {
@@ -103,11 +99,19 @@ function workerProblems(app: HealthRoutesOptions["app"]): readonly Problem[] {
   return problems;
 }
 
-function phaseProblems(app: HealthRoutesOptions["app"]): readonly Problem[] {
-  const { phase } = app.health();
-  return phase === "starting" || phase === "stopping"
-    ? [{ kind: "notRunning", shardId: null, reason: `the worker is ${phase}` }]
-    : [];
+/** What passes: a new process would be no better off, least of all while the state table cannot be reached. */
+function passingProblems(app: HealthRoutesOptions["app"]): readonly Problem[] {
+  const { phase, isFenced } = app.health();
+  const problems: Problem[] = [];
+  if (phase === "starting" || phase === "stopping") {
+    problems.push({ kind: "notRunning", shardId: null, reason: `the worker is ${phase}` });
+  }
+  if (isFenced) {
+    const reason = "no heartbeat was acknowledged for so long that others may have its shards; " +
+      "it processes nothing until one is";
+    problems.push({ kind: "fenced", shardId: null, reason });
+  }
+  return problems;
 }
 
 /** The health of the cluster, looked at when somebody asks and the last look is old. */
