@@ -81,6 +81,28 @@ Deno.test("health routes: however often they are asked, the state table is read 
   assertEquals(reads(), 2, "the health of the worker reads nothing");
 });
 
+Deno.test("health routes: a look that takes longer than five seconds is shared, and not begun again beside it", async () => {
+  const gates: PromiseWithResolvers<ClusterStatus>[] = [];
+  const { get, reads, advance } = routes({}, () => {
+    const gate = Promise.withResolvers<ClusterStatus>();
+    gates.push(gate);
+    return gate.promise;
+  });
+  const asked = [get("/healthz?scope=cluster")];
+  for (let i = 0; i < 3; i++) {
+    advance(6_000);
+    asked.push(get("/healthz?scope=cluster"));
+  }
+  assertEquals(reads(), 1);
+  const worker = { workerId: "w", alive: true, shards: 0, lastHeartbeatAt: "", version: "1" };
+  gates[0]?.resolve({ workers: [worker], shards: [] });
+  assertEquals((await Promise.all(asked)).map(({ code }) => code), [200, 200, 200, 200]);
+  const next = get("/healthz?scope=cluster");
+  assertEquals(reads(), 2, "what was seen 18 seconds ago is old");
+  gates[1]?.reject(new Error("no"));
+  assertEquals((await next).code, 503);
+});
+
 Deno.test("health routes: a state table that cannot be read is a failure, and not an error", async () => {
   const { get } = routes({}, () => Promise.reject(new Error("Cannot read the state table: no")));
   const { code, body } = await get("/healthz?scope=cluster");

@@ -119,6 +119,8 @@ class CachedHealth {
   readonly #options: HealthRoutesOptions;
   readonly #health: ClusterHealth;
   #last: { readonly at: number; readonly problems: Promise<readonly Problem[]> } | undefined;
+  /** Two looks at the same time would read twice, and the older one could be judged after the newer one. */
+  #isLooking = false;
 
   constructor(options: HealthRoutesOptions) {
     this.#options = options;
@@ -127,10 +129,14 @@ class CachedHealth {
 
   problems(): Promise<readonly Problem[]> {
     const at = this.#options.nowMs();
-    if (this.#last === undefined || at - this.#last.at >= CACHED_MS) {
-      this.#last = { at, problems: this.#look() };
-    }
-    return this.#last.problems;
+    const isOld = this.#last === undefined || at - this.#last.at >= CACHED_MS;
+    if (this.#last !== undefined && (this.#isLooking || !isOld)) return this.#last.problems;
+    this.#isLooking = true;
+    const problems = this.#look().finally(() => {
+      this.#isLooking = false;
+    });
+    this.#last = { at, problems };
+    return problems;
   }
 
   async #look(): Promise<readonly Problem[]> {
