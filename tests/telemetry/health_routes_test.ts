@@ -11,13 +11,16 @@ const SOUND: WorkerHealth = {
 };
 
 /** The routes of a worker that a test makes ill, and how often they read the state table. */
-function routes(changes: Partial<WorkerHealth> = {}, status?: () => Promise<ClusterStatus>) {
+function routes(
+  changes: Partial<WorkerHealth> | "not joined" = {},
+  status?: () => Promise<ClusterStatus>,
+) {
   let reads = 0;
   let nowMs = 0;
   const worker = { workerId: "w", alive: true, shards: 0, lastHeartbeatAt: "", version: "1" };
   const app = {
     workerId: "w",
-    health: () => ({ ...SOUND, ...changes }),
+    health: () => ({ ...SOUND, ...changes !== "not joined" && changes }),
     shards: () => [],
     status: () => {
       reads += 1;
@@ -25,7 +28,7 @@ function routes(changes: Partial<WorkerHealth> = {}, status?: () => Promise<Clus
     },
   };
   const options: HealthRoutesOptions = {
-    app,
+    app: () => changes === "not joined" ? undefined : app,
     limits: { maxStallMs: 1_000, maxUnownedMs: 1_000 },
     prometheus: { text: () => Promise.resolve("x 1\n"), contentType: "text/plain" },
     nowMs: () => nowMs,
@@ -65,6 +68,21 @@ Deno.test("health routes: what a probe is told of a worker in each state", async
     [200, 503, ["fenced"]],
     [503, 503, ["loopEnded"]],
   ]);
+});
+
+Deno.test("health routes: a worker that has not joined its cluster yet lives, and is not ready", async () => {
+  const { get, reads } = routes("not joined");
+  const body = { workerId: null, phase: "starting", heartbeatAgeMs: null, shards: 0 };
+  const health = await get("/healthz");
+  assertEquals(health, { code: 200, body: { status: "ok", ...body, problems: [] } });
+  for (const path of ["/readyz", "/healthz?scope=cluster"]) {
+    const { code, body: { problems, status, ...rest } } = await get(path);
+    assertEquals([code, status, rest], [503, "failing", body], path);
+    assertEquals(problems, [
+      { kind: "notRunning", shardId: null, reason: "the worker is starting" },
+    ]);
+  }
+  assertEquals(reads(), 0);
 });
 
 Deno.test("health routes: however often they are asked, the state table is read once in five seconds", async () => {
