@@ -148,15 +148,3 @@ async function put(stack: LocalStack, signal: AbortSignal): Promise<void> {
     clients.close();
   }
 }
-
-Deno.test("worker: an address that cannot be had is said, and ends the run", async () => {
-  await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-  stack.createStream("S", 1);
-  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  await using process = worker(stack, "w1", [`--http=127.0.0.1:${taken.addr.port}`]);
-  assertEquals(await process.ended(), 1);
-  assertMatch(
-    process.stderr.join("\n"),
-    /Cannot listen on --http .* another program listens there/,
-  );
-});
