@@ -1,8 +1,8 @@
 // Owns: the shards of a worker: a turn that ends by itself, since the stream or the processor does not go on.
 import { assert, assertEquals } from "@std/assert";
 import { retryAndStop } from "../../src/core/policy.ts";
-import { SourceError } from "../../src/errors.ts";
-import type { StreamSource } from "../../src/ports.ts";
+import { type FailureKind, SourceError } from "../../src/errors.ts";
+import type { Batch, StreamSource } from "../../src/ports.ts";
 import { Processors } from "../../src/runtime/processors.ts";
 import { settled, VirtualClock } from "../virtual_clock.ts";
 import { build, put, SHARD } from "./roster_testing.ts";
@@ -75,55 +75,53 @@ Deno.test("B7: a reader that fails again and again goes on after the last finish
 });
 
 Deno.test("roster: a defect in the middle of a turn ends the worker, not only the shard", async () => {
-  const broken: StreamSource = {
-    listShards: () => Promise.resolve([]),
-    open: () => {
-      throw new TypeError("a defect");
-    },
-  };
-  const { bench, roster, row, log } = await build(() => {}, { source: broken });
+  const { bench, roster, row, log } = await build(() => {}, {
+    source: thenAfterTwo(() => NO_BATCH),
+  });
   await roster.take(row, bench.signal);
   await settled();
-  assertEquals(log, ["fatal TypeError: a defect"]);
+  assertEquals(log.map((line) => line.slice(0, 15)), ["fatal TypeError"]);
   assertEquals(roster.isHere(SHARD), false);
 });
 
-/** A stream that gives two records of one key, and fails from then on. */
-function failingAfterTwo(makeError: () => Error): StreamSource {
-  let isFirst = true;
+/** What no source gives. */
+const NO_BATCH = {} as unknown as Batch;
+
+/** A stream that gives two records of one key, and what the test says from then on. */
+function thenAfterTwo(makeNext: () => Batch): StreamSource {
+  const records = ["1", "2"].map((text) => ({
+    sequenceNumber: text,
+    partitionKey: "key",
+    data: new TextEncoder().encode(text),
+    approximateArrivalTimestamp: 0,
+  }));
+  const batches: Batch[] = [{ records, millisBehindLatest: 0 }];
   return {
     listShards: () => Promise.resolve([]),
     open: async function* () {
-      if (!isFirst) throw await Promise.resolve(makeError());
-      isFirst = false;
-      const records = ["1", "2"].map((text) => ({
-        sequenceNumber: text,
-        partitionKey: "key",
-        data: new TextEncoder().encode(text),
-        approximateArrivalTimestamp: 0,
-      }));
-      yield { records, millisBehindLatest: 0 };
+      yield* batches.splice(0);
+      yield await Promise.resolve(makeNext());
     },
   };
 }
 
-const ENDS: Readonly<Record<string, { readonly error: () => Error; readonly told: string }>> = {
-  "cannot be read": {
-    error: () => new SourceError("Cannot read: no answer", { kind: "unavailable" }),
-    told: "stopped unreadable",
-  },
-  "left the stream": {
-    error: () => new SourceError("Cannot read: no such shard", { kind: "missing" }),
-    told: "ended",
-  },
-  "meets a defect": { error: () => new TypeError("a defect"), told: "fatal" },
+function failing(kind: FailureKind): () => Batch {
+  return () => {
+    throw new SourceError("Cannot read: a test", { kind });
+  };
+}
+
+const ENDS: Readonly<Record<string, { readonly next: () => Batch; readonly told: string }>> = {
+  "cannot be read": { next: failing("unavailable"), told: "stopped unreadable" },
+  "left the stream": { next: failing("missing"), told: "ended" },
+  "meets a defect": { next: () => NO_BATCH, told: "fatal" },
 };
 
-for (const [what, { error, told }] of Object.entries(ENDS)) {
+for (const [what, { next, told }] of Object.entries(ENDS)) {
   Deno.test(`roster: a shard that ${what} while other lanes are at work waits for the records in hand`, async () => {
     const gate = Promise.withResolvers<void>();
     const { bench, roster, row, log, seen } = await build(() => gate.promise, {
-      source: failingAfterTwo(error),
+      source: thenAfterTwo(next),
       concurrency: 16,
     });
     const ends = (): readonly string[] => [
@@ -150,7 +148,7 @@ Deno.test("roster: a record that stops the shard counts more than that it cannot
     getErrorHandlingMode: () => retryAndStop(0),
   }, { clock: new VirtualClock(), emit: () => {}, processTimeout: 0 });
   const { bench, roster, row } = await build(() => {}, {
-    source: failingAfterTwo(() => new SourceError("Cannot read", { kind: "unavailable" })),
+    source: thenAfterTwo(failing("unavailable")),
     concurrency: 16,
     processors,
   });
