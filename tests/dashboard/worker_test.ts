@@ -97,10 +97,10 @@ Deno.test({
     const stopping = new AbortController();
     const putting = put(stack, stopping.signal);
     await using browser = await TestBrowser.open();
-    const windowMs = 8_000;
+    const windowMs = 4_000;
     const costs = { shut: 0, open: 0 };
     const rounds = 3;
-    await sleep(5_000);
+    await sleep(3_000);
     // In turns, so that whatever else the machine does falls on both.
     for (let round = 0; round < rounds; round++) {
       for (const kind of ["shut", "open"] as const) {
