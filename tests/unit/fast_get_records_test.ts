@@ -244,10 +244,10 @@ Deno.test("an SDK that is built otherwise reads by itself", async () => {
 Deno.test("a client of the user's is left as it is, ours are fast", async () => {
   const kinesis = clientFor({ body: "{}" }, "sdk");
   const { protocol } = kinesis.config;
-  await connectAws({ kinesis }, { maxSockets: 1 });
+  await connectAws({ kinesis }).kinesis();
   assert(!Object.hasOwn(protocol, "deserializeResponse"));
-  const ours = await connectAws({ ...AWS }, { maxSockets: 1 });
-  assert(Object.hasOwn(ours.kinesis.config.protocol, "deserializeResponse"));
+  const ours = connectAws({ ...AWS });
+  assert(Object.hasOwn((await ours.kinesis()).config.protocol, "deserializeResponse"));
   ours.close();
 });
 
@@ -262,8 +262,9 @@ Deno.test("an answer that is cut off is a failure that may be tried again", asyn
     }
   })();
   const kinesisEndpoint = `http://127.0.0.1:${listener.addr.port}`;
-  const clients = await connectAws({ ...AWS, kinesisEndpoint }, { maxSockets: 1 });
-  const error = await assertRejects(() => clients.kinesis.send(getRecords()));
+  const clients = connectAws({ ...AWS, kinesisEndpoint });
+  const client = await clients.kinesis();
+  const error = await assertRejects(() => client.send(getRecords()));
   assertEquals(classify(error).kind, "unavailable");
   clients.close();
   listener.close();
