@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix checkpoint list`, `set`, `rewind`, `export` and `import`.
  * Must not: know how a checkpoint gets into the state table.
- * Called by: `main.ts`.
+ * Called by: `commands/checkpoint_commands.ts`.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix consumer list` and `kinesix consumer deregister`: the registered consumers of a stream.
  * Must not: read records.
- * Called by: `main.ts`.
+ * Called by: `commands/stream_commands.ts`.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix cost`: what a cluster costs a month, from flags or from one that runs.
  * Must not: know prices or arithmetic.
- * Called by: `main.ts`.
+ * Called by: `commands/setup_commands.ts`.
  *
  * @module
  */

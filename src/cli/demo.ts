@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix demo`: the story of the demo, and what it says about it.
  * Must not: look into the workers; it sees what they report.
- * Called by: `main.ts`.
+ * Called by: `commands/local_commands.ts`.
  *
  * @module
  */

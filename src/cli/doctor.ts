@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix doctor`: looks at a set-up, changes nothing, and tells what is wrong with it.
  * Must not: know what is looked at.
- * Called by: `main.ts`.
+ * Called by: `commands/setup_commands.ts`.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix put`: lines of stdin become records.
  * Must not: know how records are sent.
- * Called by: `main.ts`.
+ * Called by: `commands/stream_commands.ts`.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix redrive`: which failure records are put back into their stream, and what is told about it.
  * Must not: know how they are read, sent or remembered.
- * Called by: `main.ts`.
+ * Called by: `commands/stream_commands.ts`.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix replay`: a range of a stream through a processor, once: what is run, when it is done, and what is told of it.
  * Must not: touch a state table, or process records in another way than a worker does.
- * Called by: `main.ts`.
+ * Called by: `commands/watch_commands.ts`.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix tail`: the records of a stream as they come, as text or JSON.
  * Must not: touch a state table, or read more than whoever reads the output takes.
- * Called by: `main.ts`.
+ * Called by: `commands/watch_commands.ts`.
  *
  * @module
  */
