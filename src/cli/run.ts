@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix run`: one worker from its start to its clean stop.
  * Must not: know how records are read or shards are shared.
- * Called by: `main.ts`; `replay.ts` uses its parts.
+ * Called by: `commands/worker_commands.ts`; `replay.ts` uses its parts.
  *
  * @module
  */

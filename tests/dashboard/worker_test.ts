@@ -126,14 +126,14 @@ Deno.test({
 
 /** Puts records at an even pace. */
 async function put(stack: LocalStack, signal: AbortSignal): Promise<void> {
-  const clients = await connectAws({
+  const clients = connectAws({
     region: "us-east-1",
     credentials: { accessKeyId: "local", secretAccessKey: "local" },
     kinesisEndpoint: stack.kinesisEndpoint,
-  }, { maxSockets: 1 });
+  });
   try {
     const putter = new RecordPutter({
-      kinesis: clients.kinesis,
+      kinesis: await clients.kinesis(),
       streamName: "S",
       onProgress: () => {},
       signal: new AbortController().signal,
