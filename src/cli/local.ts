@@ -6,6 +6,8 @@
  * @module
  */
 
+import { relative } from "node:path";
+import { fileURLToPath } from "node:url";
 import { count } from "./event_text.ts";
 import { type LocalStack, startLocalStack } from "./local_stack.ts";
 import { aborted, listenForStop } from "./stop_signals.ts";
@@ -66,5 +68,5 @@ async function welcome(
 function programName(): string {
   return Deno.build.standalone || !Deno.mainModule.startsWith("file:")
     ? "kinesix"
-    : "deno run -A cli.ts";
+    : `deno run -A ${relative(Deno.cwd(), fileURLToPath(Deno.mainModule))}`;
 }

@@ -27,7 +27,7 @@ async function urlOf(worker: CliProcess): Promise<string> {
     (line) => line !== undefined,
     20_000,
   );
-  return line?.replace("listening on ", "") ?? "";
+  return /^listening on (\S+): /.exec(line ?? "")?.[1] ?? "";
 }
 
 async function healthAt(url: string): Promise<Health> {
