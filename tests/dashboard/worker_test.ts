@@ -19,7 +19,7 @@ function worker(stack: LocalStack, workerId: string, more: readonly string[] = [
 
 async function urlOf(process: CliProcess): Promise<string> {
   for (let waited = 0; waited < 20_000; waited += 50) {
-    const url = process.stderr.map((line) => /^listening on (\S+)$/.exec(line)?.[1]).find(Boolean);
+    const url = process.stderr.map((line) => /^listening on (\S+): /.exec(line)?.[1]).find(Boolean);
     if (url !== undefined) return url;
     await sleep(50);
   }
