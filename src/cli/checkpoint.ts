@@ -1,13 +1,13 @@
 /**
  * Owns: `kinesix checkpoint list`, `set`, `rewind`, `export` and `import`.
  * Must not: know how a checkpoint gets into the state table.
- * Called by: `main.ts`.
+ * Called by: `commands/checkpoint_commands.ts`.
  *
  * @module
  */
 
 import { delay } from "@std/async/delay";
-import { connectAws } from "../adapters/aws_calls.ts";
+import { type AwsClients, connectAws } from "../adapters/aws_calls.ts";
 import { type ClusterOptions, ReactoKinesixApp } from "../app.ts";
 import { type Checkpoint, formatCheckpoint } from "../core/checkpoint.ts";
 import { parseDuration } from "../core/duration.ts";
@@ -136,7 +136,7 @@ interface Tools {
   readonly cluster: ClusterOptions;
   readonly control: Control;
   readonly bounds: StreamBounds;
-  readonly clients: Awaited<ReturnType<typeof connectAws>>;
+  readonly clients: AwsClients;
   readonly terminal: Terminal;
   readonly signal: AbortSignal;
 }
@@ -149,10 +149,10 @@ async function withCluster(
   using signals = listenForStop();
   const cluster = clusterOf(values, terminal, ["kinesis", "dynamodb"]);
   await using control = await ReactoKinesixApp.control({ ...cluster, config: values.config });
-  const clients = await connectAws(cluster, { maxSockets: 10 });
+  const clients = connectAws(cluster);
   const { signal } = signals;
   try {
-    const bounds = new StreamBounds(clients.kinesis, cluster.streamName, signal);
+    const bounds = new StreamBounds(await clients.kinesis(), cluster.streamName, signal);
     return await work({ cluster, control, bounds, clients, terminal, signal });
   } catch (error) {
     if (!signal.aborted || error !== signal.reason) throw error;
@@ -272,7 +272,8 @@ async function quietLeases(
   { clients, cluster: { streamName }, signal }: Tools,
   tableName: string,
 ): Promise<readonly KclLease[]> {
-  const read = () => readKclLeases(clients.dynamoDB, { tableName, streamName, signal });
+  const client = await clients.dynamoDB();
+  const read = () => readKclLeases(client, { tableName, streamName, signal });
   const before = await read();
   if (before.length === 0) {
     throw new Error(

@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix redrive`: which failure records are put back into their stream, and what is told about it.
  * Must not: know how they are read, sent or remembered.
- * Called by: `main.ts`.
+ * Called by: `commands/stream_commands.ts`.
  *
  * @module
  */
@@ -62,9 +62,8 @@ export async function redrive(values: Values, terminal: Terminal): Promise<numbe
   using signals = listenForStop();
   const { signal } = signals;
   const marks = await RedriveMarks.open(values.text("marks") ?? marksPath(place), streamName);
-  const { kinesis, ...clients } = await connectAws(connection(values, terminal, ["kinesis"]), {
-    maxSockets: 2,
-  });
+  const clients = connectAws(connection(values, terminal, ["kinesis"]));
+  const kinesis = await clients.kinesis();
   const board = await openProgress(terminal, { isHidden: isJson });
   const counts: Counts = {
     ...{ read: 0, put: 0, putBefore: 0, fromOtherStreams: 0, notAskedFor: 0, unreadable: 0 },

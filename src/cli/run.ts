@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix run`: one worker from its start to its clean stop.
  * Must not: know how records are read or shards are shared.
- * Called by: `main.ts`; `replay.ts` uses its parts.
+ * Called by: `commands/worker_commands.ts`; `replay.ts` uses its parts.
  *
  * @module
  */
@@ -238,7 +238,7 @@ async function openServer({ http, options, processing, terminal, look }: {
     onOrder: (order) => terminal.say(printable(`ordered in the dashboard: ${order}`)),
     onError: (error) => sayError(error, terminal),
   });
-  terminal.say(`listening on ${server.url}`);
+  terminal.say(`listening on ${server.url}: the dashboard, /metrics, /healthz, /readyz`);
   if (!isLoopbackAddress(http.address)) {
     terminal.say(
       "note: other machines reach this address too; everything but changes is open to them",

@@ -216,12 +216,10 @@ export class TestBrowser implements AsyncDisposable {
 
   /** Opens a page. */
   async look(url: string, options: LookOptions = {}): Promise<Page> {
-    const { scheme = "light", width = 1440, height = 900 } = options;
     const page = await this.#browser.newPage();
     page.on("console", (message) => this.complaints.push(`${message.type()}: ${message.text()}`));
     page.on("pageerror", (error) => this.complaints.push(String(error)));
-    await page.setViewport({ width, height });
-    await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
+    await showAs(page, options);
     await page.goto(url);
     await page.waitForSelector("#connection[data-state=live]");
     return page;
@@ -230,6 +228,13 @@ export class TestBrowser implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#browser.close();
   }
+}
+
+/** Has a page look otherwise. */
+export async function showAs(page: Page, options: LookOptions = {}): Promise<void> {
+  const { scheme = "light", width = 1440, height = 900 } = options;
+  await page.setViewport({ width, height });
+  await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
 }
 
 /** Keeps a picture of a page. */

@@ -27,7 +27,7 @@ async function urlOf(worker: CliProcess): Promise<string> {
     (line) => line !== undefined,
     20_000,
   );
-  const url = line?.replace("listening on ", "") ?? "";
+  const url = /^listening on (\S+): /.exec(line ?? "")?.[1] ?? "";
   await eventually(() => healthAt(`${url}/readyz`), ({ phase }) => phase !== "starting", 20_000);
   return url;
 }

@@ -20,7 +20,7 @@ Deno.test("starting: whoever probes a worker whose state table does not answer y
     (line) => line !== undefined,
     20_000,
   );
-  const url = line?.replace("listening on ", "") ?? "";
+  const url = /^listening on (\S+): /.exec(line ?? "")?.[1] ?? "";
   const codes: number[] = [];
   for (
     const path of [
