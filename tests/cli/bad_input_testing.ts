@@ -129,11 +129,12 @@ export class Ward implements AsyncDisposable {
     const isOfStream = ["tail", "replay", "put", "redrive", "consumer"].includes(first);
     const isOfTable = ["status", "explain", "shard"].includes(first) ||
       first === "checkpoint" && ["list", "export"].includes(second);
+    const isCalling = second !== "print" && !args.some((arg) => arg.startsWith("--shards="));
     const wanted = [
-      "--stream=S",
-      ...isOfStream ? [] : ["--app=A"],
-      ...isOfTable ? [] : [kinesis],
-      ...isOfStream ? [] : [dynamoDB],
+      ...first === "table" || !isCalling && first === "cost" ? [] : ["--stream=S"],
+      ...isOfStream || !isCalling && first === "cost" ? [] : ["--app=A"],
+      ...isOfTable || !isCalling ? [] : [kinesis],
+      ...isOfStream || !isCalling ? [] : [dynamoDB],
     ];
     const names = args.map((arg) => arg.split("=")[0]);
     return wanted.filter((flag) => !names.includes(flag.split("=")[0] ?? ""));
