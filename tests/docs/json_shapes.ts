@@ -7,6 +7,7 @@
  */
 
 import { assertEquals } from "@std/assert";
+import { describedEvents } from "../../.ci/events_doc.ts";
 import { codeBlocks, readText } from "./markdown.ts";
 
 /** A field in a table. */
@@ -60,6 +61,22 @@ export async function shapeOf(command: string): Promise<Shape> {
 export async function assertDocumented(command: string, output: unknown): Promise<void> {
   const { problems } = compare(await shapeOf(command), output);
   assertEquals(problems, [], `${command}: ${JSON.stringify(output)}`);
+}
+
+/** Makes sure that events have the fields that the document lists, and no others. */
+export async function assertEventsDocumented(events: readonly object[]): Promise<void> {
+  const described = new Map((await describedEvents()).map((event) => [event.type, event.fields]));
+  for (const event of events) {
+    const { type, time: _, workerId: __, ...rest } = event as Record<string, unknown>;
+    const fields = described.get(String(type));
+    assertEquals(fields === undefined, false, `docs/json.md says nothing of ${type}`);
+    const names = (fields ?? []).map(([name]) => name);
+    const unknown = Object.keys(rest).filter((name) =>
+      !names.includes(name) && !names.includes(`${name}?`)
+    );
+    const missing = names.filter((name) => !name.endsWith("?") && !(name in rest));
+    assertEquals([unknown, missing], [[], []], JSON.stringify(event));
+  }
 }
 
 /** What of a value is not as it is documented, and the paths that it has. */
