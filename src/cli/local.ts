@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix local`: a local stack until a signal.
  * Must not: know how the stack works.
- * Called by: `main.ts`.
+ * Called by: `commands/local_commands.ts`.
  *
  * @module
  */

@@ -327,8 +327,7 @@ export class Lease {
         return this.lose(`the row says that ${describeOwner(row)}`);
       } catch (error) {
         if (signal.aborted) return "lost";
-        if (!(error instanceof StoreError)) throw error;
-        if (error.maybeApplied) inDoubt = change;
+        if (!(error instanceof StoreError) || error.maybeApplied) inDoubt = change;
         failures += 1;
         const retryInMs = backoffMs(failures, WRITE_BACKOFF, random.next());
         tellWriteFailure(this.#deps, change, error, retryInMs);
