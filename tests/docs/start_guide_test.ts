@@ -7,10 +7,11 @@ import { codeBlocks, readText } from "./markdown.ts";
 
 const GUIDE = "docs/start.md";
 const CLONE = fileURLToPath(new URL("../../", import.meta.url));
-/** What the alias of the guide does; no two tests may want the same ports. */
-const COMMAND = `#!/bin/sh
+/** What is installed, with no more permissions than the guide gives it; no two tests may want the same ports. */
+const commandWith = (permissions: string): string =>
+  `#!/bin/sh
 [ "$1" = local ] && set -- "$@" --kinesis-port 0 --dynamodb-port 0
-exec deno run --allow-all ../kinesix/cli.ts "$@"
+exec deno run --no-prompt ${permissions} ../kinesix/cli.ts "$@"
 `;
 const WAIT_MAX_MS = 20_000;
 
@@ -32,7 +33,8 @@ Deno.test("the guide for newcomers can be walked from an empty folder", { ignore
   await Deno.mkdir(`${folder}/bin`);
   await Deno.symlink(CLONE, `${folder}/kinesix`);
 
-  await Deno.writeTextFile(`${folder}/bin/kinesix`, COMMAND, { mode: 0o755 });
+  const [permissions = ""] = /(--allow-\S+ )+/.exec(blockWith("deno install --global")) ?? [];
+  await Deno.writeTextFile(`${folder}/bin/kinesix`, commandWith(permissions), { mode: 0o755 });
 
   // 1. A processor, and its test.
   const processor = blockWith("const processor: RecordProcessor");
