@@ -136,7 +136,7 @@ function startWorker(workerId: string, aws: AwsOptions): Promise<ReactoKinesixAp
     streamName: "orders",
     workerId,
     processor: { process() {} },
-    config: { heartbeat: 200, heartbeatTimeout: 2_000, emptyReceiveDelay: 200 },
+    config: { heartbeat: 200, heartbeatTimeout: 30_000, emptyReceiveDelay: 200 },
   });
 }
 
