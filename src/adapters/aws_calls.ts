@@ -10,7 +10,6 @@ import type { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import type { KinesisClient } from "@aws-sdk/client-kinesis";
 import { retry, RetryError } from "@std/async/retry";
 import { classify, explain, type FailedCall, type Failure, isRetriable } from "./aws_errors.ts";
-import { readRecordsFast } from "./fast_get_records.ts";
 
 /** A client of the AWS SDK v3. Its class is checked by what it says of itself, since the SDK's types differ between versions. */
 export interface SdkClient {
@@ -200,11 +199,12 @@ function clientFor<C extends SdkClient>(service: string, option: string, client:
 async function newKinesisClient(options: AwsOptions): Promise<KinesisClient> {
   const { KinesisClient } = await import("@aws-sdk/client-kinesis");
   const { FetchHandler } = await import("./fetch_handler.ts");
+  const { callGetRecordsLean } = await import("./lean_get_records.ts");
   const client = new KinesisClient({
     ...commonConfig(options, options.kinesisEndpoint),
     requestHandler: new FetchHandler({ silenceMaxMs: SILENCE_MAX_MS, connections: "kept" }),
   });
-  readRecordsFast(client);
+  callGetRecordsLean(client);
   // It goes through every field of every answer, for a log that nobody has asked for.
   client.middlewareStack.remove("loggerMiddleware");
   return client;

@@ -10,6 +10,7 @@ import type { _Record, ChildShard, GetShardIteratorInput, Shard } from "@aws-sdk
 import type { Checkpoint } from "../core/checkpoint.ts";
 import { SourceError } from "../errors.ts";
 import type { ShardInfo, SourceRecord } from "../ports.ts";
+import { ReadRecord } from "./fast_get_records.ts";
 
 /** A shard of a listing. */
 export function toShardInfo(shard: Shard): ShardInfo {
@@ -33,6 +34,7 @@ export function toChild(child: ChildShard): Omit<ShardInfo, "isClosed"> {
 
 /** A record. */
 export function toSourceRecord(record: _Record): SourceRecord {
+  if (record instanceof ReadRecord) return record;
   return {
     sequenceNumber: required(record.SequenceNumber, "SequenceNumber"),
     partitionKey: required(record.PartitionKey, "PartitionKey"),

@@ -150,6 +150,10 @@ async function withCluster(
   try {
     const bounds = new StreamBounds(await clients.kinesis(), cluster.streamName, signal);
     return await work({ cluster, control, bounds, clients, terminal, signal });
+  } catch (error) {
+    if (!signal.aborted || error !== signal.reason) throw error;
+    // What is read is given up at a signal, and all of it comes before the first write.
+    throw new Error(`Cannot go on: stopped by ${signal.reason}; nothing was set`, { cause: error });
   } finally {
     clients.close();
   }
@@ -213,7 +217,7 @@ async function take(
     readonly fresh: readonly string[];
   },
 ): Promise<number> {
-  const { control, cluster } = tools;
+  const { control, cluster, signal } = tools;
   const isDryRun = values.isOn("dry-run");
   const hasTable = await isThere(() => control.shards());
   const known = new Set(hasTable?.map(({ id }) => id) ?? []);
@@ -224,6 +228,7 @@ async function take(
     ? []
     : await set(values, tools, new Map(others.map(({ id, checkpoint }) => [id, checkpoint])));
   if (!isDryRun) {
+    if (signal.aborted && changes.length === 0) throw signal.reason;
     const late = await control.create(cluster.streamName, created);
     if (late.length > 0) {
       throw new Error(

@@ -68,7 +68,8 @@ export async function replay(values: Values, terminal: Terminal): Promise<number
     const seconds = Math.round(performance.now() - startedMs) / 1_000;
     return await tell(result, { ...range, values, seconds, terminal, signal: signals.signal });
   } catch (error) {
-    if (!signals.signal.aborted) throw error;
+    // A failure while it stops is a failure.
+    if (!signals.signal.aborted || error !== signals.signal.reason) throw error;
     terminal.say(`error: Cannot replay: stopped by ${signals.signal.reason} before it began`);
     return 1;
   } finally {

@@ -13,7 +13,7 @@ import { KinesisFanOutSource } from "../../src/adapters/kinesis_fan_out.ts";
 import { KinesisPollingSource } from "../../src/adapters/kinesis_polling.ts";
 import { MemoryStream } from "../../src/adapters/memory.ts";
 import { resolveConfig } from "../../src/core/config.ts";
-import { createInMemoryKinesis } from "../../src/local/kinesis_in_memory.ts";
+import { createInMemoryKinesis } from "../kinesis_in_memory.ts";
 import { serveLocalKinesis } from "../../src/local/kinesis_server.ts";
 import type { StreamSource } from "../../src/ports.ts";
 import { LeapingClock } from "../leaping_clock.ts";

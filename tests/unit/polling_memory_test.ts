@@ -5,7 +5,7 @@ import { KinesisPollingSource } from "../../src/adapters/kinesis_polling.ts";
 import { type Checkpoint, TRIM_HORIZON } from "../../src/core/checkpoint.ts";
 import { resolveConfig } from "../../src/core/config.ts";
 import { KinesisError } from "../../src/local/kinesis_error.ts";
-import { createInMemoryKinesis } from "../../src/local/kinesis_in_memory.ts";
+import { createInMemoryKinesis } from "../kinesis_in_memory.ts";
 import type { Batch, ReadBudget } from "../../src/ports.ts";
 import { LeapingClock } from "../leaping_clock.ts";
 
