@@ -142,12 +142,12 @@ async function write(output: Uint8Array): Promise<void> {
 
 async function main(args: readonly string[]): Promise<readonly Result[]> {
   if (args.some((arg) => arg.startsWith("-"))) return [await run(["--doc", ...args], "inherit")];
-  // Once for all processes.
-  await check(args);
   // What is not among the tests has examples that run.
   const isTest = (path: string): boolean => /^(\.\/)?tests(\/|$)/.test(path);
   const others = args.length === 0 ? ["--ignore=tests"] : args.filter((path) => !isTest(path));
   const files = await groupsOf(args.length === 0 ? ["tests"] : args.filter(isTest));
+  // Once for all processes.
+  if (files.length > 0) await check(files.flat());
   const groups = [
     ...others.length > 0 ? [["--doc", ...others]] : [],
     ...files.map((group) => ["--no-check", ...group]),
