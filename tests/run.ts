@@ -5,6 +5,8 @@
 
 /** So many files share a process: to start one takes as long as many a file. */
 const FILES_MAX = 4;
+/** The folder whose files have a process each: threads with endless loops go on until their process ends. */
+const ALONE = "tests/sandbox";
 /** What goes on for longer hangs, in milliseconds. */
 const GROUP_MS_MAX = 600_000;
 /** A processor works while another process waits; more than these would measure each other. */
@@ -58,12 +60,14 @@ async function groupsOf(paths: readonly string[]): Promise<Group[]> {
     return found < 0 ? ORDER.indexOf("cli") : found;
   };
   const folders = Map.groupBy([...files].sort(), (file) => file.replace(/\/[^/]*$/, ""));
-  return [...folders].sort(([a], [b]) => place(a) - place(b)).flatMap(([, files]) =>
-    Array.from(
-      { length: Math.ceil(files.length / FILES_MAX) },
-      (_, i) => files.slice(i * FILES_MAX, (i + 1) * FILES_MAX),
-    )
+  return [...folders].sort(([a], [b]) => place(a) - place(b)).flatMap(
+    ([folder, files]) => cut(files, folder === ALONE ? 1 : FILES_MAX),
   );
+}
+
+function cut(files: readonly string[], length: number): readonly Group[] {
+  const count = Math.ceil(files.length / length);
+  return Array.from({ length: count }, (_, i) => files.slice(i * length, (i + 1) * length));
 }
 
 /** Tests in a process of its own. */
@@ -116,7 +120,10 @@ async function runAll(groups: readonly Group[]): Promise<readonly Result[]> {
       if (group === undefined) return;
       const result = await run(group, "piped");
       results.push(result);
-      if (result.code === 0) await write(result.output);
+      const isWell = result.code === 0;
+      await write(
+        isWell ? result.output : bytes(`FAILED, as told at the end: ${group.join(" ")}\n`),
+      );
     }
   };
   await Promise.all(Array.from({ length: TOGETHER }, worker));
