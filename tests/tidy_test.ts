@@ -257,6 +257,24 @@ Deno.test("tidy: every file begins by saying what it owns", () => {
   assertEquals(silent.map(({ path }) => path), []);
 });
 
+Deno.test("tidy: whoever is said to call a file imports it", () => {
+  const imports = [...IMPORTS, ...TESTS.flatMap(importsOf)];
+  const callersOf = (path: string): ReadonlySet<string> =>
+    new Set(imports.filter(({ to }) => to === path).map(({ from }) => from));
+  const named = SOURCES.flatMap(({ path, text }) => {
+    const line =
+      /^(?: \*|\/\/) Called by: ([\s\S]*?)(?:\n \*\n| \*\/|\n(?!\/\/))/m.exec(text)?.[1] ?? "";
+    return [...line.matchAll(/`([\w/.]+\.ts)`/g)].map(([, name = ""]) => ({ path, name }));
+  });
+  const wrong = named.filter(({ path, name }) => {
+    const callers = callersOf(path);
+    const beside = new URL(name, new URL(path, ROOT)).href.slice(ROOT.href.length);
+    return ![beside, `src/${name}`, `src/cli/${name}`, name].some((place) => callers.has(place));
+  });
+  assert(named.length > 200, `${named.length} callers are found`);
+  assertEquals(wrong.map(({ path, name }) => `${path}: ${name}`), []);
+});
+
 Deno.test("tidy: every file of the core has a unit test", () => {
   const tests = new Set(TESTS.map(({ path }) => path));
   const untested = SOURCES.filter(({ path }) =>

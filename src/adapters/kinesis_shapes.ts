@@ -1,7 +1,7 @@
 /**
  * Owns: what Kinesis answers, as the types of the port.
  * Must not: call Kinesis.
- * Called by: `kinesis_polling.ts`, `shard_reader.ts`.
+ * Called by: `shard_reader.ts`, `shard_subscriber.ts`, `event_subscription.ts`, `stream_calls.ts`, and the doctor.
  *
  * @module
  */

@@ -22,12 +22,23 @@ import type {
 } from "../ports.ts";
 import { Scope } from "../runtime/tasks.ts";
 
-/** A call to the state table (`list`, `read`, `write` of rows) or to the stream (`listShards`, `open` a shard, its `nextBatch`). */
+/**
+ * A call to the state table (`list`, `read`, `write` of rows) or to the stream (`listShards`, `retentionMs` if it has that, `open` a
+ * shard, its `nextBatch`).
+ */
 export interface PortCall {
   /** The worker that makes it. */
   readonly workerId: string;
   /** What it does. */
-  readonly operation: "prepare" | "list" | "read" | "write" | "listShards" | "open" | "nextBatch";
+  readonly operation:
+    | "prepare"
+    | "list"
+    | "read"
+    | "write"
+    | "listShards"
+    | "retentionMs"
+    | "open"
+    | "nextBatch";
   /** The kind of the rows; null for a call to the stream, and for `prepare`. */
   readonly rowKind: Row["kind"] | null;
   /** The row or the shard; null if there is none. */
@@ -127,8 +138,12 @@ export class FaultyPorts {
       sleep: (ms, signal) => this.#sleep(ms, signal),
     };
     this.store = this.#storeOver(store);
+    const retentionMs = source.retentionMs?.bind(source);
     this.source = {
       listShards: (signal) => this.#ask("listShards", { signal }, () => source.listShards(signal)),
+      ...retentionMs && {
+        retentionMs: (signal) => this.#ask("retentionMs", { signal }, () => retentionMs(signal)),
+      },
       open: (...args) => this.#open(...args),
     };
   }
@@ -233,7 +248,7 @@ export class FaultyPorts {
     this.#numbers.set(operation, number);
     const fault = faults({ workerId, operation, rowKind, id, number });
     if (this.isCrashed) return await never(); // The rule may have done that.
-    const isOfStream = ["listShards", "open", "nextBatch"].includes(operation);
+    const isOfStream = ["listShards", "retentionMs", "open", "nextBatch"].includes(operation);
     const fail = (kind: "throttled" | "unavailable", maybeApplied = false): Error => {
       const message = `Cannot ${operation} ${id ?? rowKind ?? "it"}: the test says "${fault}"`;
       return isOfStream

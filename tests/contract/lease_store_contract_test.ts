@@ -41,11 +41,12 @@ testLeaseStore(
 );
 
 async function backend(server: AsyncDisposable & { url: string }): Promise<LeaseStoreBackend> {
-  const clients = await connectAws({ ...AWS, dynamoDBEndpoint: server.url }, { maxSockets: 30 });
+  const clients = connectAws({ ...AWS, dynamoDBEndpoint: server.url });
+  const client = await clients.dynamoDB();
   return {
     store: (streamName) =>
       new DynamoLeaseStore({
-        client: clients.dynamoDB,
+        client,
         tableName: TABLE,
         streamName,
         config: resolveConfig(),
@@ -53,7 +54,7 @@ async function backend(server: AsyncDisposable & { url: string }): Promise<Lease
       }),
     async putItem(streamName, rowKey, item) {
       const Item = { Stream: { S: streamName }, Row: { S: rowKey }, ...item };
-      await clients.dynamoDB.send(new PutItemCommand({ TableName: TABLE, Item }));
+      await client.send(new PutItemCommand({ TableName: TABLE, Item }));
     },
     async [Symbol.asyncDispose]() {
       clients.close();

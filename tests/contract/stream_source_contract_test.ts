@@ -54,10 +54,8 @@ for (const [name, makeSource] of [["polling", polling], ["fan-out", fanOut]] as 
   testStreamSource(`${name}, over HTTP`, async (shards) => {
     const clock = new SilentClock();
     const server = serveLocalKinesis({ port: 0, now: () => clock.now() });
-    const { kinesis: client, eventStreams, close } = await connectAws(
-      { ...AWS, kinesisEndpoint: server.url },
-      { maxSockets: 4 },
-    );
+    const { kinesis, eventStreams, close } = connectAws({ ...AWS, kinesisEndpoint: server.url });
+    const client = await kinesis();
     const source = makeSource({ client, eventStreams: await eventStreams(), clock });
     return await backend({
       client,

@@ -207,8 +207,9 @@ Deno.test("an answer that is cut off is a failure that may be tried again", asyn
     }
   })();
   const kinesisEndpoint = `http://127.0.0.1:${listener.addr.port}`;
-  const clients = await connectAws({ ...AWS, kinesisEndpoint }, { maxSockets: 1 });
-  const error = await assertRejects(() => clients.kinesis.send(getRecords()));
+  const clients = connectAws({ ...AWS, kinesisEndpoint });
+  const client = await clients.kinesis();
+  const error = await assertRejects(() => client.send(getRecords()));
   assertEquals(classify(error).kind, "unavailable");
   clients.close();
   listener.close();
