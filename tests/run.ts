@@ -25,6 +25,8 @@ const ORDER = [
 ];
 
 const ROOT = new URL("../", import.meta.url);
+/** One for all processes: what it is given it writes in that order, each as a whole. */
+const OUT = Deno.stdout.writable.getWriter();
 /** No test may find real credentials, or ask the network who this machine is. */
 const ENV = {
   AWS_EC2_METADATA_DISABLED: "true",
@@ -73,7 +75,8 @@ function cut(files: readonly string[], length: number): readonly Group[] {
 /** Tests in a process of its own. */
 async function run(args: Group, stdout: "inherit" | "piped"): Promise<Result> {
   const report = await Deno.makeTempFile({ prefix: "kinesix-tests-", suffix: ".xml" });
-  const slow = AbortSignal.timeout(GROUP_MS_MAX);
+  // Who waits before the screen ends it by hand.
+  const slow = stdout === "piped" ? AbortSignal.timeout(GROUP_MS_MAX) : undefined;
   try {
     const child = new Deno.Command(Deno.execPath(), {
       args: ["test", "--allow-all", "--trace-leaks", `--junit-path=${report}`, ...args],
@@ -82,7 +85,7 @@ async function run(args: Group, stdout: "inherit" | "piped"): Promise<Result> {
       stdin: "null",
       stdout,
       stderr: stdout,
-      signal: slow,
+      ...slow && { signal: slow },
     }).spawn();
     const parts: Uint8Array<ArrayBuffer>[] = [];
     const read = async (stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<void> => {
@@ -95,7 +98,7 @@ async function run(args: Group, stdout: "inherit" | "piped"): Promise<Result> {
         await Deno.readTextFile(report),
       ) ?? [];
     const failed = Number(failures) + Number(errors);
-    if (slow.aborted) {
+    if (slow?.aborted) {
       parts.push(bytes(`ended after ${GROUP_MS_MAX / 1_000} s: ${args.join(" ")}\n`));
     }
     return {
@@ -121,13 +124,13 @@ async function runAll(groups: readonly Group[]): Promise<readonly Result[]> {
       const result = await run(group, "piped");
       results.push(result);
       const isWell = result.code === 0;
-      await write(
+      await OUT.write(
         isWell ? result.output : bytes(`FAILED, as told at the end: ${group.join(" ")}\n`),
       );
     }
   };
   await Promise.all(Array.from({ length: TOGETHER }, worker));
-  for (const { code, output } of results) if (code !== 0) await write(output);
+  for (const { code, output } of results) if (code !== 0) await OUT.write(output);
   return results;
 }
 
@@ -139,12 +142,6 @@ async function check(paths: readonly string[]): Promise<void> {
 
 function bytes(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);
-}
-
-async function write(output: Uint8Array): Promise<void> {
-  const writer = Deno.stdout.writable.getWriter();
-  await writer.write(output);
-  writer.releaseLock();
 }
 
 async function main(args: readonly string[]): Promise<readonly Result[]> {
@@ -165,5 +162,5 @@ async function main(args: readonly string[]): Promise<readonly Result[]> {
 const results = await main(Deno.args);
 const tests = results.reduce((sum, { tests }) => sum + tests, 0);
 const failed = results.reduce((sum, { failed }) => sum + failed, 0);
-await write(bytes(`${tests - failed} passed, ${failed} failed\n`));
+await OUT.write(bytes(`${tests - failed} passed, ${failed} failed\n`));
 Deno.exitCode = results.find(({ code }) => code !== 0)?.code ?? 0;
