@@ -9,9 +9,9 @@ const FILES_MAX = 4;
 const ALONE = "tests/sandbox";
 /** What goes on for longer hangs, in milliseconds. */
 const GROUP_MS_MAX = 600_000;
-/** A processor works while another process waits; more than these would measure each other. */
-const TOGETHER = Math.max(2, Math.min(4, navigator.hardwareConcurrency));
-/** From those that wait most to those that work most. Half of the processes begin at one end, half at the other. */
+/** So many processes: while some wait others work, and more of them would disturb what is measured. */
+const TOGETHER = Math.min(4, navigator.hardwareConcurrency + 1);
+/** From those that wait most to those that work most. Every second process begins at the other end. */
 const ORDER = [
   "dashboard",
   "chaos",
