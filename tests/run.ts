@@ -8,7 +8,7 @@ const FILES_MAX = 4;
 /** The folder whose files have a process each: threads with endless loops go on until their process ends. */
 const ALONE = "tests/sandbox";
 /** What goes on for longer hangs, in milliseconds. */
-const GROUP_MS_MAX = 600_000;
+const GROUP_MS_MAX = 900_000;
 /** So many processes: while some wait others work, and more of them would disturb what is measured. */
 const TOGETHER = Math.min(4, navigator.hardwareConcurrency + 1);
 /** From those that wait most to those that work most. Every second process begins at the other end. */
