@@ -9,7 +9,7 @@ import { CliProcess, sourceProgram } from "../cli/cli_testing.ts";
 import { ModuleServer } from "../cli/module_server.ts";
 import { attributesOf, OtlpReceiver, valueOf } from "../telemetry/otlp_receiver.ts";
 import { eventually } from "../telemetry/stack.ts";
-import { CannedAws, sns, sqs } from "./canned_aws.ts";
+import { type CannedAws, sns, sqs } from "./canned_aws.ts";
 import { readText } from "./markdown.ts";
 
 const ROOT = new URL("../../", import.meta.url);
