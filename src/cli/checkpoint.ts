@@ -8,11 +8,12 @@
 
 import { delay } from "@std/async/delay";
 import { type AwsClients, connectAws } from "../adapters/aws_calls.ts";
-import { type ClusterOptions, ReactoKinesixApp } from "../app.ts";
+import { ReactoKinesixApp } from "../app.ts";
 import { type Checkpoint, formatCheckpoint } from "../core/checkpoint.ts";
 import { parseDuration } from "../core/duration.ts";
 import { invariant, messageOf } from "../errors.ts";
 import type { ShardInfo } from "../ports.ts";
+import type { ClusterOptions } from "../world.ts";
 import { checkpointFile, readCheckpointFile } from "./checkpoints/checkpoint_file.ts";
 import { planKclImport } from "./checkpoints/kcl_import.ts";
 import { type KclLease, readKclLeases } from "./checkpoints/kcl_table.ts";

@@ -8,8 +8,9 @@
 
 import { delay } from "@std/async/delay";
 import type { Ansis } from "ansis";
-import { type ClusterOptions, ReactoKinesixApp } from "../app.ts";
+import { ReactoKinesixApp } from "../app.ts";
 import type { ClusterStatus, ShardState } from "../core/status.ts";
+import type { ClusterOptions } from "../world.ts";
 import { connection } from "./connection.ts";
 import { count, shortPosition } from "./event_text.ts";
 import { aborted, listenForStop } from "./stop_signals.ts";
