@@ -41,7 +41,7 @@ export {
 
 export type { AwsOptions, SdkClient } from "./src/adapters/aws_calls.ts";
 export type { FailureFunction, OnFailure } from "./src/adapters/failure_destination.ts";
-export type { AppOptions, ClusterOptions, Ports } from "./src/app.ts";
+export type { AppOptions } from "./src/app.ts";
 export type { Checkpoint } from "./src/core/checkpoint.ts";
 export type { InitialPosition, ReactoKinesixConfig } from "./src/core/config.ts";
 export type {
@@ -97,3 +97,4 @@ export type { Reader, ReaderOptions, ShardReader } from "./src/reader.ts";
 export type { SetCheckpointOptions } from "./src/runtime/cluster_control.ts";
 export type { OwnShard } from "./src/runtime/shard_roster.ts";
 export type { WorkerHealth } from "./src/runtime/worker.ts";
+export type { ClusterOptions, Ports } from "./src/world.ts";

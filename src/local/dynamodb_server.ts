@@ -1,9 +1,8 @@
 // Owns: a local DynamoDB on a loopback port: starting dynalite, watching its requests, stopping it.
 // Must not: implement DynamoDB.
 // Called by: the command line, integration tests.
-// @ts-types="./dynalite.d.ts"
-import dynalite from "dynalite";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import module from "node:module";
 
 /** Where the local DynamoDB listens. */
 export interface LocalDynamoDBOptions {
@@ -28,11 +27,33 @@ type RequestListener = (request: IncomingMessage, response: ServerResponse) => v
 /** Starts a local DynamoDB whose tables are in memory and active at once. */
 export async function startLocalDynamoDB(options: LocalDynamoDBOptions): Promise<LocalDynamoDB> {
   const hostname = options.hostname ?? "127.0.0.1";
+  const dynalite = await loadDynalite();
   const server = dynalite({ createTableMs: 0, deleteTableMs: 0, updateTableMs: 0 });
   wrapListener(server, options.onRequest ?? (() => {}));
   const port = await listen(server, options.port, hostname);
   const close = () => closeServer(server);
   return { url: `http://${hostname}:${port}`, close, [Symbol.asyncDispose]: close };
+}
+
+/**
+ * Without the database that dynalite would keep files in: that is native code, which needs a permission of its own to be loaded,
+ * and nothing here is on a disk.
+ */
+async function loadDynalite(): Promise<typeof import("./dynalite.d.ts").default> {
+  // An executable is bundled without it, and its runtime may be older than these hooks.
+  const hooks = module.registerHooks?.({
+    load: (url, context, next) =>
+      url.includes("/classic-level/")
+        ? { format: "commonjs", source: "", shortCircuit: true }
+        : next(url, context),
+  });
+  try {
+    // @ts-types="./dynalite.d.ts"
+    const { default: dynalite } = await import("dynalite");
+    return dynalite;
+  } finally {
+    hooks?.deregister();
+  }
 }
 
 function wrapListener(server: Server, onRequest: (operation: string) => void): void {

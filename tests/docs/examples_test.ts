@@ -14,7 +14,7 @@ import { readText } from "./markdown.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 /** For an example to show what it has to show, on a machine with a lot to do. */
-const WAIT_MAX_MS = 20_000;
+const WAIT_MAX_MS = 60_000;
 
 /** What an example is given: a stream of its own, and the way to AWS. */
 interface Example {
