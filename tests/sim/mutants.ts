@@ -105,7 +105,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "no re-read after an ambiguous write: the row in doubt is not looked at",
-    file: "runtime/lease_keeper.ts",
+    file: "runtime/held_row.ts",
     from:
       "        if (inDoubt !== null && row !== null && isParting(inDoubt) && wasApplied(inDoubt, row)) {",
     to:
@@ -113,13 +113,13 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a conflict is a loss",
-    file: "runtime/lease_keeper.ts",
-    from: "if (row !== null && isHeldBy(row, claimant) && row.term === this.term) {",
+    file: "runtime/held_row.ts",
+    from: "if (row !== null && isHeldBy(row, claimant) && row.term === this.#term) {",
     to: "if (false as boolean && row !== null) {",
   },
   {
     name: "any row with our checkpoint is ours",
-    file: "runtime/lease_keeper.ts",
+    file: "runtime/held_row.ts",
     from: "isParting(inDoubt) && ",
     to: "",
   },
