@@ -162,7 +162,8 @@ export class HeldRow {
         failures += 1;
         const retryInMs = backoffMs(failures, WRITE_BACKOFF, random.next());
         tellWriteFailure(deps, change, error, retryInMs);
-        await this.#pause(retryInMs, signal, until);
+        // What is in doubt is not withdrawn, so there is something to wait for.
+        await this.#pause(retryInMs, signal, inDoubt === null ? until : signal);
       }
     }
     return lose(`its row changed ${CONFLICTS_MAX} times while it was written`);
