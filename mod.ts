@@ -103,3 +103,9 @@ export type { SetCheckpointOptions } from "./src/runtime/cluster_control.ts";
 export type { DynamoSinkOptions } from "./src/sink/dynamo_sink.ts";
 export type { OwnShard } from "./src/runtime/shard_roster.ts";
 export type { WorkerHealth } from "./src/runtime/worker.ts";
+export type {
+  AttributeMap,
+  AttributeValue,
+  ItemCondition,
+  TransactionItem,
+} from "./src/transaction_item.ts";

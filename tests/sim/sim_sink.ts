@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { TransactWriteItem } from "@aws-sdk/client-dynamodb";
+import type { TransactionItem } from "../../src/transaction_item.ts";
 import type { SimRecord, SimStream } from "./sim_stream.ts";
 import type { SimSink } from "./sim_table.ts";
 import type { World } from "./world.ts";
@@ -14,7 +14,7 @@ import type { World } from "./world.ts";
 const TableName = "sink";
 
 /** What a record writes. */
-export function itemOf({ sequenceNumber, subSequenceNumber }: SimRecord): TransactWriteItem {
+export function itemOf({ sequenceNumber, subSequenceNumber }: SimRecord): TransactionItem {
   return { Put: { TableName, Item: { id: { S: `${sequenceNumber}:${subSequenceNumber}` } } } };
 }
 
@@ -33,7 +33,7 @@ export class ExactlyOnce implements SimSink {
     return [];
   }
 
-  write(items: readonly TransactWriteItem[], by: string): void {
+  write(items: readonly TransactionItem[], by: string): void {
     for (const { Put } of items) {
       const id = Put?.Item?.id?.S ?? "";
       if (this.#written.has(id)) this.#world.fail("exactly once", `${by} wrote ${id} again`);
