@@ -9,12 +9,12 @@ import { CliProcess, sourceProgram } from "../cli/cli_testing.ts";
 import { ModuleServer } from "../cli/module_server.ts";
 import { attributesOf, OtlpReceiver, valueOf } from "../telemetry/otlp_receiver.ts";
 import { eventually } from "../telemetry/stack.ts";
-import { CannedAws, sns, sqs } from "./canned_aws.ts";
+import { type CannedAws, sns, sqs } from "./canned_aws.ts";
 import { readText } from "./markdown.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 /** For an example to show what it has to show, on a machine with a lot to do. */
-const WAIT_MAX_MS = 20_000;
+const WAIT_MAX_MS = 60_000;
 
 /** What an example is given: a stream of its own, and the way to AWS. */
 interface Example {
