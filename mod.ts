@@ -29,6 +29,7 @@ export { formatFailure } from "./src/adapters/failure_format.ts";
 export { readBatches, readRecords } from "./src/reader.ts";
 export { ClusterControl } from "./src/runtime/cluster_control.ts";
 export { retryAndSkip, retryAndStop } from "./src/core/policy.ts";
+export { tumblingWindows } from "./src/windows/tumbling_windows.ts";
 export {
   LeaseLostError,
   ProcessTimeoutError,
@@ -96,4 +97,9 @@ export type { ReaderHooks } from "./src/pull/pull_processor.ts";
 export type { Reader, ReaderOptions, ShardReader } from "./src/reader.ts";
 export type { SetCheckpointOptions } from "./src/runtime/cluster_control.ts";
 export type { OwnShard } from "./src/runtime/shard_roster.ts";
+export type {
+  ChildShard,
+  ClosedWindow,
+  TumblingWindowsOptions,
+} from "./src/windows/tumbling_windows.ts";
 export type { WorkerHealth } from "./src/runtime/worker.ts";

@@ -43,6 +43,8 @@ export interface ShardRow {
   readonly because: MoveReason | null;
   /** The last word of an operator on whether the cluster processes the shard; null if there never was one. */
   readonly order: ShardOrder | null;
+  /** What the processor keeps for the shard at this checkpoint, such as open windows; `none` if none is to be inherited, null without any. */
+  readonly state: string | null;
 }
 
 /** Why a shard changed its owner:
@@ -193,6 +195,8 @@ export interface Progress {
   readonly checkpoint: Checkpoint;
   readonly checkpointAt: number;
   readonly millisBehindLatest: number;
+  /** What the processor keeps for the shard, if that is another one than in the row. */
+  readonly state?: string | null;
 }
 
 /**
@@ -345,6 +349,7 @@ export function newShardRow(
     handover: null,
     because: null,
     order: null,
+    state: null,
   };
 }
 

@@ -22,6 +22,7 @@ import {
 } from "../core/lease.ts";
 import { invariant, LeaseLostError } from "../errors.ts";
 import { HeldRow, type HeldRowDeps } from "./held_row.ts";
+import { ShardState } from "./shard_state.ts";
 import { Bell, SerialQueue, type TaskGroup } from "./tasks.ts";
 
 /** What a lease needs of the worker. */
@@ -62,6 +63,10 @@ export class Lease {
   #wroteAt = -Infinity;
   #waiting: PromiseWithResolvers<void> | undefined;
   #isParting = false;
+  /** Whether the state has to be written although the position may not have moved. */
+  #isStateDue = false;
+  /** What the processor keeps for the shard. */
+  readonly state: ShardState;
   /** The last position that the processor was given: what a filter leaves out it cannot finish. */
   given: Checkpoint;
   /** Since when the oldest read that is not finished is in hand, on the monotonic clock. */
@@ -74,6 +79,7 @@ export class Lease {
     const { signal } = this.#over;
     this.#row = new HeldRow(row, { deps, signal, lose: (reason) => this.lose(reason) });
     this.#deps = deps;
+    this.state = new ShardState(row, deps);
     this.#finished = row.checkpoint;
     this.#readTo = this.given = row.checkpoint;
     this.#millisBehindLatest = row.millisBehindLatest ?? 0;
@@ -137,6 +143,12 @@ export class Lease {
   caughtUp(): void {
     this.#millisBehindLatest = 0;
     if (!this.#isWritten()) this.#due.ring();
+  }
+
+  /** What the processor keeps has changed, and no record has. */
+  stateChanged(): void {
+    this.#isStateDue = true;
+    this.#due.ring();
   }
 
   /** Whether everything that was given to the processor is finished. In the manual mode that is for the user to say. */
@@ -253,6 +265,7 @@ export class Lease {
   async #advance(): Promise<void> {
     if (this.#over.signal.aborted || this.#isWritten()) return;
     this.#wroteAt = this.#deps.clock.monotonic();
+    this.#isStateDue = false;
     const outcome = await this.#row.write((row) => advance(row, this.#progress()));
     if (outcome !== "written") return;
     const { checkpoint, millisBehindLatest } = this.row;
@@ -272,6 +285,7 @@ export class Lease {
     return this.#queue.run(async () => {
       if (this.#over.signal.aborted) return "lost";
       this.#isParting = true;
+      this.#isStateDue = false;
       const outcome = await this.#row.write(makeChange);
       this.#isParting = false;
       if (outcome !== "written") return outcome;
@@ -307,13 +321,15 @@ export class Lease {
 
   #isWritten(): boolean {
     // The end of the shard is beyond everything that is finished.
-    return compareCheckpoints(this.row.checkpoint, this.#finished) >= 0 &&
+    return compareCheckpoints(this.row.checkpoint, this.#finished) >= 0 && !this.#isStateDue &&
       (this.#millisBehindLatest > 0 || (this.row.millisBehindLatest ?? 0) < LAG_KEPT_MS);
   }
 
   #progress(): Progress {
+    const { checkpoint, state } = this.state.at(this.#finished);
     return {
-      checkpoint: this.#finished,
+      checkpoint,
+      ...state !== this.row.state && { state },
       checkpointAt: this.#deps.clock.now(),
       millisBehindLatest: this.#millisBehindLatest,
     };

@@ -206,6 +206,11 @@ export class Slot {
     return this.#current.enter();
   }
 
+  /** Whether the current processor keeps state: it is to learn of every read. */
+  get keepsState(): boolean {
+    return "keepsState" in this.#currentOf().source;
+  }
+
   /** The next record gets the processor that is current then. Resolves when the old one is disposed, if nobody uses it now. */
   async renew(): Promise<void> {
     await this.#current?.retire();

@@ -10,6 +10,7 @@ import type { Checkpoint } from "../core/checkpoint.ts";
 import type { ResolvedConfig } from "../core/config.ts";
 import { create, forget, isEnded, newShardRow, type ShardRow } from "../core/lease.ts";
 import { type FamilyMember, rowsWithoutShard, shardsWithoutRow } from "../core/lineage.ts";
+import { dropState, rowsWithStateTaken } from "../core/shard_state.ts";
 import { SourceError, toEventError } from "../errors.ts";
 import type { ShardInfo, StreamSource } from "../ports.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
@@ -88,6 +89,13 @@ export class ShardSync {
       unlisted.filter((row) => gone.has(row.id)),
       WRITES_AT_ONCE_MAX,
       (row) => this.#forget(row, signal),
+    );
+    // A row that cannot be understood may be that of a child.
+    const taken = malformed.length === 0 ? rowsWithStateTaken(rows) : [];
+    await forEachLimited(
+      taken,
+      WRITES_AT_ONCE_MAX,
+      async (row) => void await writePatiently(this.#deps, dropState(row), signal),
     );
     return isNew;
   }
