@@ -26,7 +26,7 @@ import type { AppEvent, AppEventType, AppFact, EventSink } from "./events.ts";
 import type { Clock, LeaseStore, Random, StreamSource } from "./ports.ts";
 import type { ProcessorSource, RecordFilter } from "./processor.ts";
 import { ClusterControl } from "./runtime/cluster_control.ts";
-import { checkProcessorSource } from "./runtime/processors.ts";
+import { checkProcessorSource, checkState } from "./runtime/processors.ts";
 import { checkFilter } from "./runtime/record_filter.ts";
 import type { OwnShard } from "./runtime/shard_roster.ts";
 import { Worker, type WorkerHealth } from "./runtime/worker.ts";
@@ -146,6 +146,7 @@ export class ReactoKinesixApp implements AsyncDisposable {
     const names = checkNames(options);
     const config = resolveConfig(options.config);
     const processor = checkProcessorSource(options.processor);
+    checkState(processor, config);
     const filter = checkFilter(options.filter);
     const onFailure = checkOnFailure(options.onFailure, names.streamName);
     const { clock = systemClock, random = systemRandom } = options.ports ?? {};

@@ -1,6 +1,6 @@
 /**
  * Owns: a state table and a stream in memory, for tests of processors without network, permissions or waiting.
- * Must not: be used by more than one process; keep timers.
+ * Must not: be used by more than one process; keep timers when nobody reads.
  * Called by: users, as `@reacto/kinesix/testing`; `testing/test_kit.ts`; the contract tests.
  *
  * @module
@@ -117,9 +117,12 @@ interface MemoryShard {
 const HASH_KEYS = 2n ** 128n;
 const SHARDS_MAX = 10_000;
 const BATCH_RECORDS_MAX = 10_000;
+/** So often a reader is told that there is nothing. */
+const QUIET_MS = 5_000;
 
 /**
- * A stream in memory. A reader that has read everything waits for the next record; it does not poll.
+ * A stream in memory. A reader that has read everything gets the next record at once; it does not poll. As from Kinesis, it gets an
+ * empty batch now and then, which says that there is nothing.
  *
  * @example
  * ```ts
@@ -252,8 +255,9 @@ export class MemoryStream implements StreamSource {
     let next = shard.records.findIndex((record) => isAfter(record, after));
     if (next === -1) next = shard.records.length;
     for (let isFirst = true;; isFirst = false) {
-      while (!isFirst && next === shard.records.length && shard.children === null) {
-        await abortable(this.#change.promise, signal);
+      let isQuiet = false;
+      while (!isFirst && !isQuiet && next === shard.records.length && shard.children === null) {
+        isQuiet = !await this.#changes(signal);
       }
       await answer(signal, () => {});
       const records = await roomFor(shard.records.slice(next, next + BATCH_RECORDS_MAX), {
@@ -271,6 +275,18 @@ export class MemoryStream implements StreamSource {
         return;
       }
       yield { records, millisBehindLatest };
+    }
+  }
+
+  /** Waits for something to happen, for a while; gives whether it did. */
+  async #changes(signal: AbortSignal): Promise<boolean> {
+    const timer = new AbortController();
+    const quiet = this.#clock.sleep(QUIET_MS, timer.signal).then(() => false, () => false);
+    const change = this.#change.promise.then(() => true);
+    try {
+      return await abortable(Promise.race([change, quiet]), signal);
+    } finally {
+      timer.abort();
     }
   }
 

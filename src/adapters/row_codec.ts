@@ -318,8 +318,9 @@ function shardState(): Field<string | null> {
       return { State: value === null ? null : { S: value } };
     },
     read(item) {
-      if (!Object.hasOwn(item, "State")) return null;
-      const { S } = Object(item["State"]);
+      const given = Object.hasOwn(item, "State") ? item["State"] : undefined;
+      if (given === undefined) return null;
+      const { S } = Object(given);
       if (isState(S)) return S;
       throw new MalformedRowError(
         `State must be a text of 1 to ${STATE_LENGTH_MAX} characters; it is something else`,
