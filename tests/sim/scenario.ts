@@ -87,6 +87,8 @@ export interface ProcessorHabits {
   /** Whether loops ask for the records, instead of being called: `none`, `auto` or `manual` is how they say what is finished. */
   readonly pulled: "none" | "auto" | "manual";
   readonly mode: { readonly kind: "retryAndSkip" | "retryAndStop"; readonly retries: number };
+  /** How long the windows are that are kept beside, in milliseconds; 0 for none. */
+  readonly windows: number;
   /** What a directed case has instead of chance. */
   readonly behaviour?: Behaviour;
 }
@@ -207,10 +209,10 @@ export function makeScenario(seed: number): Scenario {
     }),
     processor: drawProcessor(random.fork(), { isGentle, heartbeat, isStuck }),
   };
-  const lanes = drawBatches({
+  const lanes = drawWindows(drawBatches({
     ...scenario,
     config: { ...config, ...drawLanes(random.fork(), config) },
-  });
+  }));
   if (isGentle) return lanes;
   // A chance of its own, too.
   if (new Prng(seed ^ 0x5bd1e995).chance(CRAMPED)) {
@@ -392,5 +394,19 @@ function drawProcessor(
       kind: random.chance(0.7) ? "retryAndSkip" : "retryAndStop",
       retries: random.whole(0, 3),
     },
+    windows: 0,
   };
+}
+
+/** In how many of the seeds that can have them there are windows. */
+const WINDOWED = 0.25;
+
+/** A chance of its own. */
+function drawWindows(scenario: Scenario): Scenario {
+  const { seed, config, processor } = scenario;
+  const random = new Prng(seed ^ 0x3c6ef372);
+  const isAlone = (config.concurrency ?? 1) === 1 && config.checkpointMode !== "manual";
+  const canBe = isAlone && processor.kind !== "batch" && processor.pulled === "none";
+  const windows = canBe && random.chance(WINDOWED) ? random.whole(1_000, 60_000) : 0;
+  return { ...scenario, processor: { ...processor, windows } };
 }

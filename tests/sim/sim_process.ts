@@ -32,6 +32,7 @@ import {
 } from "./sim_ports.ts";
 import type { SimRecord, SimStream } from "./sim_stream.ts";
 import type { SimTable } from "./sim_table.ts";
+import { type WindowClosed, windowed } from "./sim_windows.ts";
 import type { Prng, World } from "./world.ts";
 
 /** What a process is made of. */
@@ -57,6 +58,7 @@ export interface ProcessOptions {
   readonly onFact: (process: SimProcess, fact: AppFact) => void;
   readonly onDelivery: (delivery: Delivery) => void;
   readonly onReturn: (delivery: Delivery, outcome: Outcome) => void;
+  readonly onWindow: (process: SimProcess, closed: WindowClosed) => void;
 }
 
 /** What a process is doing. */
@@ -170,6 +172,14 @@ export class SimProcess implements PortHost {
       const processor = this.#processor(habits);
       return pulledBy(processor, { clock: this.#clock, config, ack: habits.pulled });
     }
+    if (habits.windows > 0) {
+      return windowed(() => this.#processor({ ...habits, kind: "record" }), {
+        size: habits.windows,
+        stream: this.#options.stream,
+        work: () => this.#closeWindow(habits),
+        onWindow: (closed) => this.#options.onWindow(this, closed),
+      });
+    }
     if (habits.kind !== "factory") return this.#processor(habits);
     return async (shardId) => {
       habits.behaviour?.onMake?.(shardId);
@@ -179,6 +189,12 @@ export class SimProcess implements PortHost {
       }
       return this.#processor(habits);
     };
+  }
+
+  async #closeWindow({ workMsMax, throws }: ProcessorHabits): Promise<void> {
+    const { random, isFaulty } = this.#options;
+    await this.#work(random.between(0, workMsMax));
+    if (isFaulty() && random.chance(throws)) throw new Error("a window that cannot be closed");
   }
 
   #processor(habits: ProcessorHabits): RecordProcessor {

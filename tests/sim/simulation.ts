@@ -28,6 +28,7 @@ import { EPOCH_MS } from "./sim_ports.ts";
 import type { SimProcess } from "./sim_process.ts";
 import { SimStream } from "./sim_stream.ts";
 import { SimTable, type TableWrite } from "./sim_table.ts";
+import { WindowsAddUp } from "./sim_windows.ts";
 import { withTripwires } from "./tripwires.ts";
 import { HALT, type Prng, World } from "./world.ts";
 
@@ -149,6 +150,7 @@ export class Simulation {
       new RequestsEnd(truth),
       new NoDefects(truth),
       this.#takeover,
+      new WindowsAddUp(truth),
       ...directed.checkers,
     );
     this.#fleet = new Fleet({

@@ -79,6 +79,7 @@ const QUIET: Scenario = {
     partial: 0,
     pulled: "none",
     mode: { kind: "retryAndSkip", retries: 2 },
+    windows: 0,
   },
 };
 const SEEDS: readonly number[] = [1, 2, 3];
