@@ -11,7 +11,7 @@ import type { Batch } from "../ports.ts";
 import type { FinishedRead } from "../processor.ts";
 import type { Lease } from "./lease_keeper.ts";
 import type { Slot } from "./processors.ts";
-import { ReadyProcessor } from "./ready_processor.ts";
+import { type Ready, ReadyProcessor, type Unready } from "./ready_processor.ts";
 import type { BatchOutcome } from "./record_attempts.ts";
 import { isStateful } from "./shard_state.ts";
 import { UserCode, type UserCodeDeps } from "./user_code.ts";
@@ -48,13 +48,24 @@ export class FinishedReads {
     return this.#slot.keepsState;
   }
 
+  /**
+   * Has the processor begin before anything is read: a record that the filter leaves out would be passed without what the parents of
+   * the shard left.
+   */
+  async begin(): Promise<BatchOutcome> {
+    if (!this.areWanted) return "done";
+    const ready = await this.#ready();
+    if (typeof ready === "string") return ready;
+    await ready.use.done();
+    return "done";
+  }
+
   /** Tells of a read; the processor is made for it, if need be: windows are over also where nothing comes any more. */
   async tell(read: TimedBatch): Promise<BatchOutcome> {
     const facts = factsOf(read);
     const { millisBehindLatest } = read.batch;
     for (let attempt = 1;; attempt++) {
-      let ready = this.#processor.use();
-      while (ready instanceof Promise) ready = await ready ?? this.#processor.use();
+      const ready = await this.#ready();
       if (typeof ready === "string") return ready;
       const { use, processor } = ready;
       try {
@@ -75,6 +86,12 @@ export class FinishedReads {
       const next = await this.#user.afterFailure(attempt, FINISHED_READ_MODE);
       if (next !== "again") return next === "skip" || next === "stop" ? "processorFailed" : next;
     }
+  }
+
+  async #ready(): Promise<Ready | Unready> {
+    let ready = this.#processor.use();
+    while (ready instanceof Promise) ready = await ready ?? this.#processor.use();
+    return ready;
   }
 }
 

@@ -72,6 +72,8 @@ async function readToTheEnd(
 ): Promise<RunOutcome> {
   const { clock, random, emit } = deps;
   const { records } = turn;
+  const begun = await turn.reads.begin();
+  if (begun !== "done") return toRunOutcome(begun);
   let lastRead = clock.monotonic();
   let unlistedSince: number | undefined;
   for (let failures = 0;;) {
