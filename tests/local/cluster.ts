@@ -65,6 +65,8 @@ export interface SpawnOptions {
   readonly slow?: { readonly every: number; readonly ms: number };
   /** The most records of one shard at the same time. */
   readonly concurrency?: number;
+  /** The path of another processor than the one that records. */
+  readonly processor?: string;
   /** How it reads the stream. */
   readonly retrieval?: "polling" | "fan-out";
 }
@@ -166,9 +168,10 @@ export class Cluster implements AsyncDisposable {
   /** Starts a worker process. */
   spawn(workerId: string, options: SpawnOptions = {}): WorkerProcess {
     const { kinesisEndpoint = "", dynamoDBEndpoint = "" } = { ...this.options, ...options };
+    const recording = new URL("./recording_processor.ts", import.meta.url).pathname;
+    const { processor = recording } = options;
     const { slow, concurrency = 1, retrieval = "polling", onEvent = () => {} } = options;
     const cli = new URL("../../cli.ts", import.meta.url).pathname;
-    const processor = new URL("./recording_processor.ts", import.meta.url).pathname;
     const flags = {
       "app": APP,
       "stream": STREAM,
