@@ -8,12 +8,14 @@
  * @module
  */
 
-import { compareCheckpoints } from "../core/checkpoint.ts";
+import { type Checkpoint, compareCheckpoints } from "../core/checkpoint.ts";
 import { type Claimant, isHeldBy, type LeaseChange, type ShardRow } from "../core/lease.ts";
 import { type Backoff, backoffMs } from "../core/policy.ts";
-import { invariant, StoreError } from "../errors.ts";
+import { invariant, type RefusedItem, StoreError } from "../errors.ts";
+import type { Transaction, TransactionResult, WriteResult } from "../ports.ts";
 import type { Fence } from "./heartbeat.ts";
 import { tellWriteFailure, type WriteDeps } from "./patient_write.ts";
+import { Scope } from "./tasks.ts";
 
 /** What the row of a turn needs of the worker. */
 export interface HeldRowDeps extends WriteDeps {
@@ -61,20 +63,80 @@ export class HeldRow {
    * Sends a change until it is certain what became of it. `null` from `makeChange` means that the reason for the change is
    * gone; the turn goes on.
    */
-  async write(
+  write(
     makeChange: (row: ShardRow) => LeaseChange | null,
   ): Promise<"written" | "lost" | "withdrawn"> {
-    const { deps, signal, lose } = this.#options;
-    const { store, clock, random, claimant, fence } = deps;
+    const { deps: { store }, signal } = this.#options;
+    return this.#untilCertain(makeChange, {
+      signal,
+      send: (change) => store.write(change, signal),
+      isFinal: () => false,
+    });
+  }
+
+  /**
+   * Writes items together with a change, all or nothing. It is withdrawn when `options.until` aborts and nothing of it can have been
+   * done; when `options.signal` does, nobody knows.
+   *
+   * @returns The reasons, if DynamoDB refused items.
+   * @throws {StoreError} If the items can never be written as they are.
+   */
+  async transact(
+    makeChange: (row: ShardRow) => LeaseChange,
+    items: Transaction["items"],
+    { signal, until }: { readonly signal: AbortSignal; readonly until: AbortSignal },
+  ): Promise<"written" | "lost" | "withdrawn" | readonly RefusedItem[]> {
+    const { store, random } = this.#options.deps;
+    const transact = store.transact?.bind(store);
+    if (transact === undefined) {
+      throw new TypeError(
+        "Cannot write items with the checkpoint: the store of this app has no transactions; " +
+          'implement "transact" in "ports.store", or leave that option out',
+      );
+    }
+    let sent: { readonly from: Checkpoint; readonly change: LeaseChange } | undefined;
+    let token = "";
+    let refused: readonly RefusedItem[] = [];
+    const outcome = await this.#untilCertain((row) => {
+      // Word for word the same under one token. It depends on nothing else that can change in a turn.
+      if (sent?.from !== row.checkpoint) {
+        sent = { from: row.checkpoint, change: makeChange(row) };
+        token = random.uuid();
+      }
+      return sent.change;
+    }, {
+      signal,
+      until,
+      isFinal: ({ kind }) => kind === "invalid",
+      send: async (change) => {
+        const result = await transact(change, { items, token }, signal);
+        if (result.kind === "refused") ({ refused } = result);
+        return result;
+      },
+    });
+    return refused.length > 0 ? refused : outcome;
+  }
+
+  async #untilCertain(
+    makeChange: (row: ShardRow) => LeaseChange | null,
+    { signal, until = signal, send, isFinal }: Sending,
+  ): Promise<"written" | "lost" | "withdrawn"> {
+    const { deps, lose } = this.#options;
+    const { clock, random, claimant, fence } = deps;
     let inDoubt: LeaseChange | null = null;
     let failures = 0;
     for (let conflicts = 0; conflicts < CONFLICTS_MAX;) {
-      const change = makeChange(this.#row);
+      if (signal.aborted) return "lost";
+      const change: LeaseChange | null = until.aborted && inDoubt === null
+        ? null
+        : makeChange(this.#row);
       if (change === null) return "withdrawn";
-      if (signal.aborted || !fence.isUp) return lose("no heartbeat was acknowledged in time");
+      if (!fence.isUp) return lose("no heartbeat was acknowledged in time");
       try {
-        const { kind, row } = await store.write(change, signal);
-        if (kind === "written") {
+        const result = await send(change);
+        if (result.kind === "refused") return "withdrawn";
+        const row = "row" in result ? result.row : changedRow(this.#row, change);
+        if (result.kind === "written") {
           invariant(row !== null, "a written shard row exists");
           this.#row = row;
           return "written";
@@ -96,14 +158,39 @@ export class HeldRow {
         if (signal.aborted) return "lost";
         if (!(error instanceof StoreError)) throw error;
         if (error.maybeApplied) inDoubt = change;
+        if (inDoubt === null && isFinal(error)) throw error;
         failures += 1;
         const retryInMs = backoffMs(failures, WRITE_BACKOFF, random.next());
         tellWriteFailure(deps, change, error, retryInMs);
-        await clock.sleep(retryInMs, signal).catch(() => {}); // An abort is seen by the next write.
+        // What is in doubt is not withdrawn, so there is something to wait for.
+        await this.#pause(retryInMs, signal, inDoubt === null ? until : signal);
       }
     }
     return lose(`its row changed ${CONFLICTS_MAX} times while it was written`);
   }
+
+  /** An abort is seen by the next write. */
+  async #pause(ms: number, signal: AbortSignal, until: AbortSignal): Promise<void> {
+    using either = new Scope(signal, until);
+    await this.#options.deps.clock.sleep(ms, either.signal).catch(() => {});
+  }
+}
+
+/** How a change is sent. */
+interface Sending {
+  /** Aborts when nothing is sent any more, nor waited for. */
+  readonly signal: AbortSignal;
+  /** Aborts when what was not done yet is not to be done any more. */
+  readonly until?: AbortSignal;
+  readonly send: (change: LeaseChange) => Promise<WriteResult<ShardRow> | TransactionResult>;
+  /** Whether it is no use to send the same again. */
+  readonly isFinal: (error: StoreError) => boolean;
+}
+
+/** The row after a change, for which nobody tells how it stands. What others wrote meanwhile comes with the next look. */
+function changedRow(row: ShardRow, { set }: LeaseChange): ShardRow {
+  invariant(set !== "delete", "a row is not deleted together with anything");
+  return { ...row, ...set } as ShardRow;
 }
 
 /** Whether the change ends the turn. */

@@ -20,7 +20,8 @@ import {
   release,
   type ShardRow,
 } from "../core/lease.ts";
-import { invariant, LeaseLostError } from "../errors.ts";
+import { invariant, LeaseLostError, TransactionRefusedError } from "../errors.ts";
+import type { Transaction } from "../ports.ts";
 import { HeldRow, type HeldRowDeps } from "./held_row.ts";
 import { ShardState } from "./shard_state.ts";
 import { Bell, SerialQueue, type TaskGroup } from "./tasks.ts";
@@ -61,6 +62,8 @@ export class Lease {
   #millisBehindLatest: number;
   /** Monotonic time of the last checkpoint write. */
   #wroteAt = -Infinity;
+  /** The last position that was written together with items. */
+  #transacted: Checkpoint | undefined;
   #waiting: PromiseWithResolvers<void> | undefined;
   #isParting = false;
   /** Whether the state has to be written although the position may not have moved. */
@@ -191,6 +194,49 @@ export class Lease {
     return waiting.promise;
   }
 
+  /**
+   * Writes items together with the checkpoint after a position, all or nothing; nothing if that is done already. What is before the
+   * position has to be finished.
+   *
+   * @throws {LeaseLostError} If the turn ended before, or `until` aborted before DynamoDB took them.
+   * @throws {TransactionRefusedError} If DynamoDB refused items.
+   * @throws {StoreError} If the items can never be written as they are.
+   * @throws {RangeError} If the checkpoint passed the position without them.
+   */
+  transact(
+    items: Transaction["items"],
+    at: { readonly position: Checkpoint; readonly millisBehindLatest: number },
+    until: AbortSignal,
+  ): Promise<void> {
+    return this.#queue.run(async () => {
+      const { shardId, signal } = this;
+      const { position, millisBehindLatest } = at;
+      signal.throwIfAborted();
+      const done = this.#transacted;
+      if (done !== undefined && compareCheckpoints(position, done) <= 0) return;
+      if (compareCheckpoints(position, this.row.checkpoint) <= 0) {
+        throw new RangeError(
+          `Cannot write items with the checkpoint after ${formatCheckpoint(position)} of shard ` +
+            `"${shardId}": it is passed already; write them before it`,
+        );
+      }
+      const checkpointAt = this.#deps.clock.now();
+      const progress = { checkpoint: position, checkpointAt, millisBehindLatest };
+      const outcome = await this.#row.transact((row) => advance(row, progress), items, {
+        signal,
+        until,
+      });
+      if (typeof outcome !== "string") throw new TransactionRefusedError(outcome, items);
+      if (outcome !== "written") {
+        signal.throwIfAborted();
+        throw new LeaseLostError(shardId, "it is given up before its items were written");
+      }
+      this.#transacted = position;
+      this.#wroteAt = this.#deps.clock.monotonic();
+      this.#tellWritten();
+    });
+  }
+
   /** Writes what is finished, and gives the shard to another worker. */
   async give(to: string, options?: PartingOptions): Promise<Parting> {
     const { answers } = options ?? {};
@@ -267,12 +313,15 @@ export class Lease {
     this.#wroteAt = this.#deps.clock.monotonic();
     this.#isStateDue = false;
     const outcome = await this.#row.write((row) => advance(row, this.#progress()));
-    if (outcome !== "written") return;
-    const { checkpoint, millisBehindLatest } = this.row;
+    if (outcome === "written") this.#tellWritten();
+  }
+
+  #tellWritten(): void {
+    const { shardId, term, row: { checkpoint, millisBehindLatest } } = this;
     this.#deps.emit({
       type: "checkpoint_written",
-      shardId: this.shardId,
-      term: this.term,
+      shardId,
+      term,
       checkpoint: formatCheckpoint(checkpoint),
       millisBehindLatest: millisBehindLatest ?? 0,
     });
@@ -326,7 +375,10 @@ export class Lease {
   }
 
   #progress(): Progress {
-    const { checkpoint, state } = this.state.at(this.#finished);
+    const written = this.row.checkpoint;
+    // Further than what is finished with a transaction that nobody knew the end of.
+    const position = compareCheckpoints(written, this.#finished) > 0 ? written : this.#finished;
+    const { checkpoint, state } = this.state.at(position);
     return {
       checkpoint,
       ...state !== this.row.state && { state },

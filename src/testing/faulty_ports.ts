@@ -7,7 +7,7 @@
  */
 
 import type { Checkpoint } from "../core/checkpoint.ts";
-import type { Row, RowChange } from "../core/lease.ts";
+import type { LeaseChange, Row, RowChange } from "../core/lease.ts";
 import { SourceError, StoreError } from "../errors.ts";
 import type {
   Batch,
@@ -18,16 +18,26 @@ import type {
   RowKinds,
   RowListing,
   StreamSource,
+  Transaction,
+  TransactionResult,
   WriteResult,
 } from "../ports.ts";
 import { Scope } from "../runtime/tasks.ts";
 
-/** A call to the state table (`list`, `read`, `write` of rows) or to the stream (`listShards`, `open` a shard, its `nextBatch`). */
+/** A call to the state table (`list`, `read`, `write` of rows, `transact`: of a row and items) or to the stream (`listShards`, `open` a shard, its `nextBatch`). */
 export interface PortCall {
   /** The worker that makes it. */
   readonly workerId: string;
   /** What it does. */
-  readonly operation: "prepare" | "list" | "read" | "write" | "listShards" | "open" | "nextBatch";
+  readonly operation:
+    | "prepare"
+    | "list"
+    | "read"
+    | "write"
+    | "transact"
+    | "listShards"
+    | "open"
+    | "nextBatch";
   /** The kind of the rows; null for a call to the stream, and for `prepare`. */
   readonly rowKind: Row["kind"] | null;
   /** The row or the shard; null if there is none. */
@@ -198,6 +208,18 @@ export class FaultyPorts {
           { rowKind: change.kind, id: change.id, signal },
           () => store.write(change, signal),
         ),
+      ...store.transact !== undefined && {
+        transact: (
+          change: LeaseChange,
+          transaction: Transaction,
+          signal: AbortSignal,
+        ): Promise<TransactionResult> =>
+          this.#ask(
+            "transact",
+            { rowKind: "shard", id: change.id, signal },
+            () => store.transact?.(change, transaction, signal) ?? never(),
+          ),
+      },
     };
   }
 
@@ -240,7 +262,7 @@ export class FaultyPorts {
         ? new SourceError(message, { kind })
         : new StoreError(message, { kind, maybeApplied });
     };
-    const isWrite = operation === "write";
+    const isWrite = operation === "write" || operation === "transact";
     if (fault === "throttled") throw fail("throttled");
     if (fault === "unavailable") throw fail("unavailable", isWrite);
     if (typeof fault === "number") await this.#sleep(fault, signal);

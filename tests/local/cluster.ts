@@ -65,10 +65,12 @@ export interface SpawnOptions {
   readonly slow?: { readonly every: number; readonly ms: number };
   /** The most records of one shard at the same time. */
   readonly concurrency?: number;
-  /** The path of another processor than the one that records. */
-  readonly processor?: string;
   /** How it reads the stream. */
   readonly retrieval?: "polling" | "fan-out";
+  /** The module of its processor, if it is not the one that keeps the ledger. */
+  readonly processor?: URL;
+  /** What its environment has beside that. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** How a cluster is started. */
@@ -168,10 +170,10 @@ export class Cluster implements AsyncDisposable {
   /** Starts a worker process. */
   spawn(workerId: string, options: SpawnOptions = {}): WorkerProcess {
     const { kinesisEndpoint = "", dynamoDBEndpoint = "" } = { ...this.options, ...options };
-    const recording = new URL("./recording_processor.ts", import.meta.url).pathname;
-    const { processor = recording } = options;
     const { slow, concurrency = 1, retrieval = "polling", onEvent = () => {} } = options;
     const cli = new URL("../../cli.ts", import.meta.url).pathname;
+    const recording = new URL("./recording_processor.ts", import.meta.url);
+    const processor = (options.processor ?? recording).pathname;
     const flags = {
       "app": APP,
       "stream": STREAM,
@@ -192,6 +194,7 @@ export class Cluster implements AsyncDisposable {
       ),
       env: {
         RECORDING_PATH: this.ledger,
+        ...options.env,
         ...slow && { RECORDING_SLOW_EVERY: `${slow.every}`, RECORDING_SLOW_MS: `${slow.ms}` },
       },
       stdin: "null",

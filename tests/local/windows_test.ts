@@ -16,7 +16,7 @@ const KILLS = 5;
 
 Deno.test("windows: through 3 splits, 2 merges and 5 kills they add up to what was put", async () => {
   await using cluster = await Cluster.start({ shards: 2 });
-  const processor = new URL("./windows_processor.ts", import.meta.url).pathname;
+  const processor = new URL("./windows_processor.ts", import.meta.url);
   const workers = [
     await cluster.worker("w0", { processor }),
     await cluster.worker("w1", { processor }),
