@@ -204,7 +204,9 @@ export interface Progress {
  * delayed on its way cannot bring an older one back.
  */
 export function advance(row: ShardRow, progress: Progress): LeaseChange {
-  return { kind: "shard", id: row.id, expect: held(row), set: { ...progress } };
+  // A change of the state alone leaves the checkpoint as it is; what was written before it is known by its time.
+  const last = progress.state === undefined ? {} : { checkpointAt: row.checkpointAt };
+  return { kind: "shard", id: row.id, expect: { ...held(row), ...last }, set: { ...progress } };
 }
 
 /** What else to write when a shard is given up. */

@@ -41,6 +41,11 @@ export class ShardState {
     this.#sound = row;
   }
 
+  /** Whether a processor keeps something. */
+  get isKept(): boolean {
+    return this.#processor !== undefined;
+  }
+
   /** Whether a processor may be given records: one that keeps state has to begin first. One that keeps none ends what there was. */
   isReady(processor: RecordProcessor): boolean {
     if (isStateful(processor)) return processor === this.#processor;

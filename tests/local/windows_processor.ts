@@ -1,5 +1,5 @@
 // Counts records by key in windows of two seconds, and appends each window that is closed to a file: what is there survives kill -9.
-import { tumblingWindows } from "../../mod.ts";
+import { type RecordProcessorFactory, tumblingWindows } from "../../mod.ts";
 
 const path = Deno.env.get("RECORDING_PATH");
 if (path === undefined) throw new Error("RECORDING_PATH is not set");
@@ -8,7 +8,7 @@ const encoder = new TextEncoder();
 
 type Counts = Readonly<Record<string, number>>;
 
-export default tumblingWindows<Counts>({
+const processor: RecordProcessorFactory = tumblingWindows<Counts>({
   size: "2s",
   grace: "200ms",
   initial: () => ({}),
@@ -23,3 +23,5 @@ export default tumblingWindows<Counts>({
     Object.fromEntries(Object.entries(counts).filter(([key]) => child.owns(key))),
   merge: (a, b) => ({ ...a, ...b }),
 });
+
+export default processor;
