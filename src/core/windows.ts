@@ -266,7 +266,7 @@ export class QuietTime {
   /** The time of the stream that had certainly come, and before which everything was read that a read brought which was asked for now. */
   at(monotonic: number): number | undefined {
     if (this.#arrival === undefined) return undefined;
-    return this.#arrival + Math.max(0, monotonic - this.#at - UNSEEN_MS);
+    return this.#arrival + Math.floor(Math.max(0, monotonic - this.#at - UNSEEN_MS));
   }
 }
 

@@ -136,7 +136,15 @@ export class WindowsAddUp implements Checker {
     }
   }
 
+  onCalmOver(): void {
+    this.#check();
+  }
+
   onEnd(): void {
+    this.#check();
+  }
+
+  #check(): void {
     const { world, scenario, coverage } = this.#truth;
     if (scenario.processor.windows === 0 || world.failure !== undefined) return;
     const seen = new Map<string, string>();
