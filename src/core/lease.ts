@@ -43,7 +43,7 @@ export interface ShardRow {
   readonly because: MoveReason | null;
   /** The last word of an operator on whether the cluster processes the shard; null if there never was one. */
   readonly order: ShardOrder | null;
-  /** What the processor keeps for the shard at this checkpoint, such as open windows; `none` if none is to be inherited, null without any. */
+  /** What the processor keeps for the shard at this checkpoint, such as open windows; null if there is nothing. */
   readonly state: string | null;
 }
 

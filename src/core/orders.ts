@@ -11,7 +11,6 @@
 
 import type { Checkpoint } from "./checkpoint.ts";
 import type { HandoverRequest, LeaseChange, ShardOrder, ShardRow } from "./lease.ts";
-import { NO_STATE } from "./shard_state.ts";
 
 /** Asks the owner of a shard for it in the name of an operator, instead of whoever else asks. */
 export function orderHandover(row: ShardRow, request: HandoverRequest): LeaseChange {
@@ -49,8 +48,8 @@ export function rewind(row: ShardRow, checkpoint: Checkpoint): LeaseChange {
       checkpointAt: null,
       millisBehindLatest: null,
       handover: null,
-      // What was kept belongs to another position; nor are the windows of the parents for records that are passed.
-      state: row.parents.length > 0 ? NO_STATE : null,
+      // What was kept belongs to another position.
+      state: null,
     },
   };
 }

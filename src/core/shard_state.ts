@@ -16,9 +16,6 @@ import { isEnded, type LeaseChange, type ShardRow } from "./lease.ts";
 /** The longest state, in bytes of UTF-8: a row may have 400 KB, and everybody who reads the row pays for it. */
 export const STATE_BYTES_MAX = 262_144;
 
-/** The state of a shard whose checkpoint was set by hand: there is none, and none is to be inherited. */
-export const NO_STATE = "none";
-
 /** Whether a shard has a state of its own, or is processed without one: it inherits nothing any more. */
 export function hasBegun({ state, checkpoint }: Pick<ShardRow, "state" | "checkpoint">): boolean {
   return state !== null || checkpoint.kind === "sequence" || checkpoint.kind === "shardEnd";

@@ -9,7 +9,7 @@
 import type { Checkpoint } from "../core/checkpoint.ts";
 import { isEnded, type ShardRow } from "../core/lease.ts";
 import { type Backoff, backoffMs } from "../core/policy.ts";
-import { hasBegun, NO_STATE, STATE_BYTES_MAX } from "../core/shard_state.ts";
+import { hasBegun, STATE_BYTES_MAX } from "../core/shard_state.ts";
 import { StoreError, toEventError } from "../errors.ts";
 import type { RecordProcessor, ShardBeginning, StatefulProcessor } from "../processor.ts";
 import type { WriteDeps } from "./patient_write.ts";
@@ -67,7 +67,7 @@ export class ShardState {
     const inherited = this.#left === null && !hasBegun(this.#row)
       ? await this.#inherited(signal)
       : [];
-    const state = this.#left === NO_STATE ? null : this.#left;
+    const state = this.#left;
     const isMerged = parents.length > 1;
     processor.begin({ shardId, hashKeyRange, state, parents: inherited, isMerged });
     this.#processor = processor;
@@ -100,7 +100,7 @@ export class ShardState {
   async #inherited(signal: AbortSignal): Promise<ShardBeginning["parents"]> {
     const rows = await Promise.all(this.#row.parents.map((id) => this.#read(id, signal)));
     return rows.flatMap((row) => {
-      if (row === null || !isEnded(row) || row.state === null || row.state === NO_STATE) return [];
+      if (row === null || !isEnded(row) || row.state === null) return [];
       return [{ shardId: row.id, hashKeyRange: row.hashKeyRange, state: row.state }];
     });
   }

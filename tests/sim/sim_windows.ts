@@ -93,7 +93,7 @@ function isIn(stream: SimStream, shardId: string, name: string): boolean {
 
 /** What is open in a state. */
 export function openIn(row: ShardRow): readonly { readonly state?: Names }[] {
-  return row.state === null || row.state === "none" ? [] : JSON.parse(row.state).open;
+  return row.state === null ? [] : JSON.parse(row.state).open;
 }
 
 /**

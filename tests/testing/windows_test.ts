@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import {
   type ClosedWindow,
+  ReactoKinesixApp,
   type RecordProcessorFactory,
   tumblingWindows,
   type TumblingWindowsOptions,
@@ -233,6 +234,29 @@ Deno.test("windows: a processor without windows ends what another one kept", asy
   kit.put("a", "");
   await kit.runUntilIdle();
   assertEquals(kit.store.rows("shard")[0]?.state, null);
+});
+
+Deno.test("windows: setting a checkpoint drops those that are open; what comes again is counted once", async () => {
+  const closed: ClosedWindow<Counts>[] = [];
+  await using kit = await testKit({ processor: counting(closed) });
+  for (const key of ["a", "b", "c", "d"]) kit.put(key, "");
+  await kit.runUntilIdle();
+  await kit.workers[0]?.stop();
+  await using control = await ReactoKinesixApp.control({
+    appName: "test",
+    streamName: "stream",
+    ports: { store: kit.store, source: kit.stream, clock: kit.clock },
+  });
+  await control.setCheckpoint(SHARD, { kind: "trimHorizon" });
+  assertEquals(kit.store.rows("shard")[0]?.state, null);
+  const [left, right] = kit.stream.split(SHARD);
+  await kit.addWorker();
+  await kit.advance(5 * MINUTE);
+  assertEquals(closed.map(({ id }) => id).sort(), [
+    `${left}/2026-01-01T00:00:00.000Z`,
+    `${right}/2026-01-01T00:00:00.000Z`,
+  ]);
+  assertEquals(Object.assign({}, ...statesOf(closed)), { a: 1, b: 1, c: 1, d: 1 });
 });
 
 Deno.test("windows: settings and options that do not go with them are refused by name", async () => {

@@ -3,7 +3,6 @@ import { assertEquals } from "@std/assert";
 import { TRIM_HORIZON } from "../../src/core/checkpoint.ts";
 import type { ShardRow } from "../../src/core/lease.ts";
 import { order, orderHandover, rewind } from "../../src/core/orders.ts";
-import { NO_STATE } from "../../src/core/shard_state.ts";
 import { shardRow } from "./arbitraries.ts";
 
 const STOP = { kind: "stop", id: "1", at: 5 } as const;
@@ -55,9 +54,4 @@ Deno.test("orders: a rewind frees the shard in a later term, so that its owner w
     handover: null,
     state: null,
   });
-});
-
-Deno.test("orders: after a rewind a shard does not inherit what its parents left", () => {
-  const { set } = rewind({ ...HELD, parents: ["p"], state: "windows" }, TRIM_HORIZON);
-  assertEquals(set !== "delete" && set.state, NO_STATE);
 });

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { SHARD_END, TRIM_HORIZON } from "../../src/core/checkpoint.ts";
 import { rowsWithoutShard } from "../../src/core/lineage.ts";
-import { dropState, hasBegun, NO_STATE, rowsWithStateTaken } from "../../src/core/shard_state.ts";
+import { dropState, hasBegun, rowsWithStateTaken } from "../../src/core/shard_state.ts";
 import { shardRow } from "./arbitraries.ts";
 
 const AT_1 = { kind: "sequence", sequenceNumber: "1" } as const;
@@ -16,7 +16,6 @@ Deno.test("shard state: a shard has begun with a state, or with a record", () =>
   assert(hasBegun({ state: null, checkpoint: AT_1 }));
   assert(hasBegun({ state: null, checkpoint: SHARD_END }));
   assert(hasBegun({ state: "windows", checkpoint: TRIM_HORIZON }));
-  assert(hasBegun({ state: NO_STATE, checkpoint: TRIM_HORIZON }), "set by hand");
 });
 
 Deno.test("shard state: what a parent left is there until each child has begun", () => {
