@@ -109,3 +109,9 @@ export type {
   TumblingWindowsOptions,
 } from "./src/windows/tumbling_windows.ts";
 export type { WorkerHealth } from "./src/runtime/worker.ts";
+export type {
+  AttributeMap,
+  AttributeValue,
+  ItemCondition,
+  TransactionItem,
+} from "./src/transaction_item.ts";

@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { AttributeValue, TransactWriteItem } from "@aws-sdk/client-dynamodb";
+import type { AttributeMap, TransactionItem } from "./transaction_item.ts";
 
 /**
  * Why a call to the state table or the stream failed:
@@ -96,7 +96,7 @@ export interface RefusedItem {
   /** What DynamoDB says about it. */
   readonly message: string;
   /** The item as it stands, if the write asked for it with `ReturnValuesOnConditionCheckFailure`. */
-  readonly item?: Readonly<Record<string, AttributeValue>>;
+  readonly item?: AttributeMap;
 }
 
 /** Thrown when items were not written together with a checkpoint because DynamoDB refused some of them; nothing was written. */
@@ -111,7 +111,7 @@ export class TransactionRefusedError extends Error {
    * @param refused Which items were refused, and why.
    * @param items All items of the transaction.
    */
-  constructor(refused: readonly RefusedItem[], items: readonly TransactWriteItem[]) {
+  constructor(refused: readonly RefusedItem[], items: readonly TransactionItem[]) {
     const told = refused.slice(0, 3).map(({ index, code, message }) =>
       `item ${index} (${describeWrite(items[index])}): ${code}${message && `, "${message}"`}`
     );
@@ -228,7 +228,7 @@ export function invariant(condition: unknown, claim: string): asserts condition 
 }
 
 /** No more of it than a table and the kind: keys may be confidential. */
-function describeWrite(item: TransactWriteItem | undefined): string {
+function describeWrite(item: TransactionItem | undefined): string {
   const [kind = "nothing", request] = Object.entries(item ?? {}).find(([, write]) => write) ?? [];
   return `${kind} in table "${request?.TableName ?? ""}"`;
 }

@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { TransactWriteItem } from "@aws-sdk/client-dynamodb";
+import type { TransactionItem } from "./transaction_item.ts";
 import type { Checkpoint } from "./core/checkpoint.ts";
 import type { LeaseChange, Row, RowChange, ShardRow } from "./core/lease.ts";
 import type { ErrorHandlingMode } from "./core/policy.ts";
@@ -42,7 +42,7 @@ export type WriteResult<R extends Row> =
 /** What is to be written together with a change of a row. */
 export interface Transaction {
   /** 1 to 99 writes, each of another item. */
-  readonly items: readonly TransactWriteItem[];
+  readonly items: readonly TransactionItem[];
   /** Tells one transaction from the next: under the same one it is carried out once, however often it is sent. 1 to 36 characters. */
   readonly token: string;
 }

@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { TransactWriteItem } from "@aws-sdk/client-dynamodb";
+import type { TransactionItem } from "./transaction_item.ts";
 import type { ErrorHandlingMode } from "./core/policy.ts";
 
 /** A record of the stream. */
@@ -90,7 +90,7 @@ export interface ProcessContext {
    * @throws {TypeError} With `concurrency` above 1: what is before the record need not be finished.
    * @throws {RangeError} If there are too many items, the record is of another shard, or the checkpoint passed it already.
    */
-  transact(items: readonly TransactWriteItem[], record?: KinesisRecord): Promise<void>;
+  transact(items: readonly TransactionItem[], record?: KinesisRecord): Promise<void>;
 }
 
 /**

@@ -7,7 +7,6 @@
  */
 
 import {
-  type AttributeValue,
   type CancellationReason,
   type DynamoDBClient,
   type TransactWriteItem,
@@ -49,7 +48,8 @@ export async function sendTransaction(
   // DynamoDB refuses a change of a row that has no update; each checkpoint has one.
   const first: TransactWriteItem = { Update: row as Update };
   const command = new TransactWriteItemsCommand({
-    TransactItems: [first, ...items],
+    // The SDK's types say that it may change what it only reads.
+    TransactItems: [first, ...items as readonly TransactWriteItem[]],
     ClientRequestToken: token,
   });
   try {
@@ -89,6 +89,5 @@ function refusedItemOf(
 ): RefusedItem | null {
   const code = Code ?? NONE;
   if (code === NONE || code === CONTENDED || THROTTLED.has(code)) return null;
-  const item: Record<string, AttributeValue> | undefined = Item;
-  return { index, code, message: Message ?? "", ...item !== undefined && { item } };
+  return { index, code, message: Message ?? "", ...Item !== undefined && { item: Item } };
 }

@@ -11,7 +11,7 @@ import { createHash } from "node:crypto";
 import { heldBytes, heldBytesOf } from "../core/byte_size.ts";
 import type { Checkpoint } from "../core/checkpoint.ts";
 import { compareSequenceNumbers } from "../core/checkpoint.ts";
-import type { TransactWriteItem } from "@aws-sdk/client-dynamodb";
+import type { TransactionItem } from "../transaction_item.ts";
 import type { LeaseChange, Row, RowChange, ShardRow } from "../core/lease.ts";
 import { invariant, type RefusedItem, SourceError } from "../errors.ts";
 import type {
@@ -38,7 +38,7 @@ export interface MemoryLeaseStoreOptions {
    *
    * @default {none}
    */
-  readonly refuse?: (items: readonly TransactWriteItem[]) => readonly RefusedItem[];
+  readonly refuse?: (items: readonly TransactionItem[]) => readonly RefusedItem[];
 }
 
 /**
@@ -57,8 +57,8 @@ export interface MemoryLeaseStoreOptions {
  */
 export class MemoryLeaseStore implements LeaseStore {
   readonly #rows: MemoryRows = new MemoryRows();
-  readonly #refuse: (items: readonly TransactWriteItem[]) => readonly RefusedItem[];
-  readonly #transacted: (readonly TransactWriteItem[])[] = [];
+  readonly #refuse: (items: readonly TransactionItem[]) => readonly RefusedItem[];
+  readonly #transacted: (readonly TransactionItem[])[] = [];
   readonly #tokens: Set<string> = new Set();
 
   /** Makes an empty table. */
@@ -67,7 +67,7 @@ export class MemoryLeaseStore implements LeaseStore {
   }
 
   /** What was written together with checkpoints, transaction by transaction, in the order in which it was. */
-  get transacted(): readonly (readonly TransactWriteItem[])[] {
+  get transacted(): readonly (readonly TransactionItem[])[] {
     return this.#transacted;
   }
 

@@ -122,7 +122,7 @@ export class HeldRow {
     { signal, until = signal, send, isFinal }: Sending,
   ): Promise<"written" | "lost" | "withdrawn"> {
     const { deps, lose } = this.#options;
-    const { clock, random, claimant, fence } = deps;
+    const { random, claimant, fence } = deps;
     let inDoubt: LeaseChange | null = null;
     let failures = 0;
     for (let conflicts = 0; conflicts < CONFLICTS_MAX;) {

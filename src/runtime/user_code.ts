@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { TransactWriteItem } from "@aws-sdk/client-dynamodb";
+import type { TransactionItem } from "../transaction_item.ts";
 import { compareCheckpoints } from "../core/checkpoint.ts";
 import { decide, DEFAULT_MODE, type ErrorHandlingMode } from "../core/policy.ts";
 import { ProcessTimeoutError, RecordTooOldError, toEventError } from "../errors.ts";
@@ -242,7 +242,7 @@ export class UserCode {
   }
 
   async #transact(
-    items: readonly TransactWriteItem[],
+    items: readonly TransactionItem[],
     given: KinesisRecord | undefined,
     { last, millisBehindLatest }: InHand,
     signal: AbortSignal,
@@ -305,7 +305,7 @@ export const TRANSACTION_ITEMS_MAX = 99;
  *
  * @throws {RangeError} If they are too many, or no array.
  */
-export function checkItems(items: readonly TransactWriteItem[]): void {
+export function checkItems(items: readonly TransactionItem[]): void {
   if (Array.isArray(items) && items.length <= TRANSACTION_ITEMS_MAX) return;
   const given = Array.isArray(items) ? `${items.length} items` : `a value of type ${typeof items}`;
   throw new RangeError(

@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { TransactWriteItem } from "@aws-sdk/client-dynamodb";
+import type { TransactionItem } from "../transaction_item.ts";
 import { LeaseLostError, TransactionRefusedError } from "../errors.ts";
 import type {
   KinesisRecord,
@@ -33,7 +33,7 @@ export interface DynamoSinkOptions extends
   readonly items: (
     record: KinesisRecord,
     context: ProcessContext,
-  ) => readonly TransactWriteItem[] | Promise<readonly TransactWriteItem[]>;
+  ) => readonly TransactionItem[] | Promise<readonly TransactionItem[]>;
 }
 
 /**

@@ -6,14 +6,14 @@
  * @module
  */
 
-import type { TransactWriteItem } from "@aws-sdk/client-dynamodb";
+import type { TransactionItem } from "../transaction_item.ts";
 import type { KinesisRecord } from "../processor.ts";
 import { TRANSACTION_ITEMS_MAX } from "../runtime/user_code.ts";
 
 /** A record, and what it writes. */
 export interface Entry {
   readonly record: KinesisRecord;
-  readonly items: readonly TransactWriteItem[];
+  readonly items: readonly TransactionItem[];
 }
 
 /** DynamoDB takes 4 MB, counted in its own way. */
@@ -52,7 +52,7 @@ export class Pack {
 }
 
 /** Which item is written. Of one that is put as a whole only its table knows which attributes are its key. */
-function placeOf({ Update, Delete, ConditionCheck }: TransactWriteItem): string | undefined {
+function placeOf({ Update, Delete, ConditionCheck }: TransactionItem): string | undefined {
   const { TableName, Key } = Update ?? Delete ?? ConditionCheck ?? {};
   if (Key === undefined) return undefined;
   const sorted = Object.entries(Key).sort(([a], [b]) => a < b ? -1 : 1);

@@ -35,8 +35,11 @@ const SHARDS = 8;
 const WORKERS = ["alice", "bob", "carol"];
 const KEYS = 100;
 const WAVES = 5;
-/** How long a worker runs before it is killed. */
-const LIFE_MS = { least: 200, most: 1_200 };
+/** How many checkpoints a worker writes, at most, before it is killed; how long it lives after the first one, at most. */
+const CHECKPOINTS_MAX = 40;
+const LIFE_MS_MAX = 3_000;
+/** The kill falls anywhere in what it does next. */
+const DELAY_MS_MAX = 50;
 
 /** Puts records and kills the workers until every record is checkpointed; then looks into the sink. */
 export async function playSink({ records, mode, within }: SinkPlay): Promise<SinkFigures> {
@@ -102,20 +105,23 @@ async function live(cluster: Cluster, options: {
   const processor = new URL("./sink_processor.ts", import.meta.url);
   while (!signal.aborted) {
     const started = Promise.withResolvers<void>();
+    let left = Math.ceil(Math.random() * CHECKPOINTS_MAX);
     const worker: WorkerProcess = cluster.spawn(workerId, {
       processor,
       env,
       onEvent: ({ type }) => {
-        if (type === "checkpoint_written") started.resolve();
+        if (type !== "checkpoint_written") return;
+        started.resolve();
+        left -= 1;
       },
     });
     const over = new Promise<void>((resolve) =>
       signal.addEventListener("abort", () => resolve(), { once: true })
     );
     await Promise.race([started.promise, over, worker.status]);
-    const { least, most } = LIFE_MS;
-    const life = least + Math.random() * (most - least);
-    if (!signal.aborted) await pause(life);
+    const until = performance.now() + LIFE_MS_MAX;
+    while (left > 0 && performance.now() < until && !signal.aborted) await pause(10);
+    await pause(Math.random() * DELAY_MS_MAX);
     try {
       worker.kill("SIGKILL");
       if (!signal.aborted) onKill();

@@ -60,7 +60,7 @@ async function checkGone({ pids, urls, file }: Traces): Promise<void> {
 
 /** A sink whose workers are killed all the time. `plain` shows that the same kills would leave duplicates. */
 async function sink(records: number, mode: "transaction" | "plain"): Promise<number> {
-  const figures = await playSink({ records, mode, within: 60_000 + records * 10 });
+  const figures = await playSink({ records, mode, within: 60_000 + records * 20 });
   const { once, more, lost, invented, kills, seconds } = figures;
   console.log(
     `${records} records, ${kills} kills in ${Math.round(seconds)} s: ${once} in the sink once, ` +

@@ -1,6 +1,6 @@
 // Owns: the implementations of LeaseStore that the contract runs on.
 import { CreateTableCommand, GetItemCommand, PutItemCommand } from "@aws-sdk/client-dynamodb";
-import type { TransactWriteItem } from "@aws-sdk/client-dynamodb";
+import type { TransactionItem } from "../../src/transaction_item.ts";
 import { connectAws } from "../../src/adapters/aws_calls.ts";
 import { DynamoLeaseStore } from "../../src/adapters/dynamo_lease_store.ts";
 import { MemoryLeaseStore } from "../../src/adapters/memory.ts";
@@ -40,7 +40,7 @@ function inMemory(): LeaseStoreBackend {
   const writes = (id: string) =>
     [...stores.values()].flatMap(({ transacted }) => transacted.flat())
       .filter((item) => idOf(item) === id);
-  const refuse = (items: readonly TransactWriteItem[]): readonly RefusedItem[] =>
+  const refuse = (items: readonly TransactionItem[]): readonly RefusedItem[] =>
     items.flatMap((item, index) => {
       if (item.Put === undefined || writes(idOf(item)).length === 0) return [];
       const code = "ConditionalCheckFailed";

@@ -1,7 +1,7 @@
 // Owns: what every LeaseStore with transactions must do, as one suite.
 // Must not: know an implementation.
 // Called by: lease_store_contract_test.ts.
-import type { TransactWriteItem } from "@aws-sdk/client-dynamodb";
+import type { TransactionItem } from "../../src/transaction_item.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Checkpoint, TRIM_HORIZON } from "../../src/core/checkpoint.ts";
 import { advance, claim, create, newShardRow, type ShardRow } from "../../src/core/lease.ts";
@@ -18,7 +18,7 @@ export interface SinkTable {
 export const SINK_TABLE = "sink";
 
 /** Counts how often it is written. */
-export function counting(id: string): TransactWriteItem {
+export function counting(id: string): TransactionItem {
   return {
     Update: {
       TableName: SINK_TABLE,
@@ -31,7 +31,7 @@ export function counting(id: string): TransactWriteItem {
 }
 
 /** Is refused if the item is there. */
-export function once(id: string): TransactWriteItem {
+export function once(id: string): TransactionItem {
   return {
     Put: {
       TableName: SINK_TABLE,
@@ -43,7 +43,7 @@ export function once(id: string): TransactWriteItem {
 }
 
 /** The id of an item that {@linkcode counting} or {@linkcode once} writes. */
-export function idOf({ Update, Put }: TransactWriteItem): string {
+export function idOf({ Update, Put }: TransactionItem): string {
   return Update?.Key?.id?.S ?? Put?.Item?.id?.S ?? "";
 }
 
@@ -56,7 +56,7 @@ interface Case {
   readonly signal: AbortSignal;
   /** A name that no other case has. */
   readonly id: (name: string) => string;
-  readonly send: (row: ShardRow, items: readonly TransactWriteItem[], token: string) => Promise<
+  readonly send: (row: ShardRow, items: readonly TransactionItem[], token: string) => Promise<
     TransactionResult
   >;
   /** The row as it stands. */

@@ -464,4 +464,28 @@ export const MUTANTS: readonly Mutant[] = [
     from: "this.#left === null && !hasBegun(this.#row)",
     to: "this.#left !== null && !hasBegun(this.#row)",
   },
+  {
+    name: "sink: items are written, and the checkpoint is not",
+    file: "runtime/held_row.ts",
+    from: "await transact(change, { items, token }, signal);",
+    to: "await transact({ ...change, set: {} }, { items, token }, signal);",
+  },
+  {
+    name: "sink: a transaction expects nothing of the row",
+    file: "runtime/held_row.ts",
+    from: "await transact(change, { items, token }, signal);",
+    to: "await transact({ ...change, expect: {} }, { items, token }, signal);",
+  },
+  {
+    name: "sink: what became of a transaction is guessed when its reply is lost",
+    file: "runtime/held_row.ts",
+    from: "        if (inDoubt === null && isFinal(error)) throw error;",
+    to: '        if (inDoubt !== null && until !== signal) return "withdrawn";',
+  },
+  {
+    name: "sink: a shard is given up at what is finished, whatever its row says",
+    file: "runtime/lease_keeper.ts",
+    from: "compareCheckpoints(written, this.#finished) > 0 ? written : this.#finished",
+    to: "compareCheckpoints(written, this.#finished) > 9 ? written : this.#finished",
+  },
 ];

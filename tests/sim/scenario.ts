@@ -86,6 +86,8 @@ export interface ProcessorHabits {
   readonly partial: number;
   /** Whether loops ask for the records, instead of being called: `none`, `auto` or `manual` is how they say what is finished. */
   readonly pulled: "none" | "auto" | "manual";
+  /** Whether each record writes an item together with the checkpoint. */
+  readonly sinks: boolean;
   readonly mode: { readonly kind: "retryAndSkip" | "retryAndStop"; readonly retries: number };
   /** How long the windows are that are kept beside, in milliseconds; 0 for none. */
   readonly windows: number;
@@ -147,6 +149,8 @@ const STUCK = 0.08;
 const RESHARDY = 0.12;
 /** In how many seeds namesakes start all the time while replies are lost. */
 const TWINNED = 0.08;
+/** In how many seeds of those that can, each record goes into a sink together with the checkpoint. */
+const SINKS = 0.3;
 /** In how many seeds there is room in memory for few of the records that come. */
 const CRAMPED = 0.15;
 const CRAMPED_RECORD_BYTES = 50_000;
@@ -288,6 +292,8 @@ function drawBatches(scenario: Scenario): Scenario {
     batchWindow: random.chance(0.4) ? Math.round(random.between(100, 2 * heartbeat)) : 0,
   };
   const maxRecordAge = Math.round(random.between(0.2, 10) * MINUTE);
+  const pulled = drawLoops(new Prng(scenario.seed ^ 0x2545f491));
+  const maySink = !isBatch && pulled === "none" && config.concurrency === undefined;
   return {
     ...scenario,
     // Of batches of one record there is nothing to be learnt.
@@ -305,7 +311,8 @@ function drawBatches(scenario: Scenario): Scenario {
       throws: isBatch && !isGentle && random.chance(0.7)
         ? random.between(0.05, 0.4)
         : processor.throws,
-      pulled: drawLoops(new Prng(scenario.seed ^ 0x2545f491)),
+      pulled,
+      sinks: maySink && new Prng(scenario.seed ^ 0x7f4a7c15).chance(SINKS),
     },
     filtered: random.chance(0.2) ? random.between(0.1, 0.9) : 0,
   };
@@ -390,6 +397,7 @@ function drawProcessor(
     throws,
     partial: 0,
     pulled: "none",
+    sinks: false,
     mode: {
       kind: random.chance(0.7) ? "retryAndSkip" : "retryAndStop",
       retries: random.whole(0, 3),
@@ -406,7 +414,8 @@ function drawWindows(scenario: Scenario): Scenario {
   const { seed, config, processor } = scenario;
   const random = new Prng(seed ^ 0x3c6ef372);
   const isAlone = (config.concurrency ?? 1) === 1 && config.checkpointMode !== "manual";
-  const canBe = isAlone && processor.kind !== "batch" && processor.pulled === "none";
+  const canBe = isAlone && processor.kind !== "batch" && processor.pulled === "none" &&
+    !processor.sinks;
   const windows = canBe && random.chance(WINDOWED) ? random.whole(1_000, 60_000) : 0;
   return { ...scenario, processor: { ...processor, windows } };
 }

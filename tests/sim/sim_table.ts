@@ -78,11 +78,13 @@ export class SimTable {
     const before = this.#rows.get(`${change.kind}/${change.id}`) ?? null;
     const refused = holds(change, before) ? this.#sink.refused(items) : [];
     if (refused.length > 0) return { kind: "refused", refused };
+    if (holds(change, before)) {
+      this.#tokens.add(token);
+      // Whoever looks at the row finds the items there.
+      this.#sink.write(items, by);
+    }
     const { kind, row } = this.write(change, by);
-    if (kind === "conflict") return { kind, row: row as ShardRow | null };
-    this.#tokens.add(token);
-    this.#sink.write(items, by);
-    return { kind };
+    return kind === "conflict" ? { kind, row: row as ShardRow | null } : { kind };
   }
 
   read<K extends Row["kind"]>(kind: K, id: string): RowKinds[K] | null {

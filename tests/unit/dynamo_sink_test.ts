@@ -1,5 +1,5 @@
 // Owns: a processor that writes items: what goes together, what follows a refusal, where a run stops.
-import type { TransactWriteItem } from "@aws-sdk/client-dynamodb";
+import type { TransactionItem } from "../../src/transaction_item.ts";
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { dynamoSink, type DynamoSinkOptions } from "../../src/sink/dynamo_sink.ts";
 import { retryAndSkip, retryAndStop } from "../../src/core/policy.ts";
@@ -9,11 +9,11 @@ import { MemoryLeaseStore, MemoryStream, testKit } from "../../testing.ts";
 import { ReactoKinesixApp } from "../../src/app.ts";
 import { at, batch, running } from "./runner_testing.ts";
 
-function put(id: string): TransactWriteItem {
+function put(id: string): TransactionItem {
   return { Put: { TableName: "sink", Item: { id: { S: id } } } };
 }
 
-function count(id: string): TransactWriteItem {
+function count(id: string): TransactionItem {
   return { Update: { TableName: "sink", Key: { id: { S: id } }, UpdateExpression: "ADD n :one" } };
 }
 
@@ -44,7 +44,7 @@ async function sinking(
   };
 }
 
-function idsOf(items: readonly TransactWriteItem[]): readonly (string | undefined)[] {
+function idsOf(items: readonly TransactionItem[]): readonly (string | undefined)[] {
   return items.map(({ Put, Update }) => (Put?.Item ?? Update?.Key)?.id?.S);
 }
 

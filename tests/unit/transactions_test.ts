@@ -1,5 +1,5 @@
 // Owns: items that are written together with a checkpoint: what a lost reply, a refusal, a loss and a stop may and may not do.
-import type { TransactWriteItem } from "@aws-sdk/client-dynamodb";
+import type { TransactionItem } from "../../src/transaction_item.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { Checkpoint } from "../../src/core/checkpoint.ts";
 import { claim, type LeaseChange } from "../../src/core/lease.ts";
@@ -35,7 +35,7 @@ function to(sequence: number) {
   return { position: at(sequence), millisBehindLatest: 0 };
 }
 
-function put(id: string): TransactWriteItem {
+function put(id: string): TransactionItem {
   return { Put: { TableName: "sink", Item: { id: { S: id } } } };
 }
 
