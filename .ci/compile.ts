@@ -68,13 +68,15 @@ export async function compile(args: readonly string[]): Promise<number> {
     const workers = await findWorkers();
     await bundle(folder, workers);
     // The cache of compiled code would be a file of a known name in a folder that everybody may write to, and saves no time.
-    return await deno(Deno.env.get("DENO_COMPILE") ?? Deno.execPath(), [
+    const code = await deno(Deno.env.get("DENO_COMPILE") ?? Deno.execPath(), [
       ...["compile", "--quiet", "--no-config", "--no-lock", "--no-code-cache", "--target", target],
       ...unstableFeatures().map((name) => `--unstable-${name}`),
       ...permissionFlags(target, permissions),
       ...workers.flatMap((path) => ["--include", `${folder}/${bundledName(path)}`]),
       ...["--output", output, `${folder}/cli.js`],
     ]);
+    await say(code === 0 ? `made ${output}` : DENORT_HINT);
+    return code;
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -99,6 +101,14 @@ function readArguments(args: readonly string[]): {
     output: String(output ?? "dist/kinesix"),
     permissions,
   };
+}
+
+const DENORT_HINT =
+  `note: Deno embeds a runtime, denort, that it downloads from dl.deno.land; where that cannot be reached, DENORT_BIN names one of ` +
+  `the same version`;
+
+async function say(line: string): Promise<void> {
+  await Deno.stderr.write(new TextEncoder().encode(`${line}\n`));
 }
 
 /** What has to be said by flags, since the configuration is not embedded. */
@@ -191,8 +201,7 @@ if (import.meta.main) {
   try {
     Deno.exitCode = await compile(Deno.args);
   } catch (error) {
-    const text = `error: ${error instanceof Error ? error.message : error}\n`;
-    await Deno.stderr.write(new TextEncoder().encode(text));
+    await say(`error: ${error instanceof Error ? error.message : error}`);
     Deno.exitCode = 1;
   }
 }

@@ -7,7 +7,7 @@
 import process from "node:process";
 import { GetRecordsCommand, GetShardIteratorCommand, KinesisClient } from "@aws-sdk/client-kinesis";
 import { NodeHttpHandler } from "@smithy/node-http-handler";
-import { type AwsClients, connectAws } from "../src/adapters/aws_calls.ts";
+import { connectAws } from "../src/adapters/aws_calls.ts";
 import { MemoryLeaseStore } from "../src/adapters/memory.ts";
 import { ReactoKinesixApp, type RecordProcessor } from "../mod.ts";
 import type { StreamSource } from "../src/ports.ts";
@@ -146,8 +146,8 @@ async function readByFetch(
 }
 
 /** The client that a worker makes for itself. */
-function connectLibrary(endpoint: string): Promise<AwsClients> {
-  return connectAws({ ...AWS, kinesisEndpoint: endpoint }, { maxSockets: SOCKETS_MAX });
+function connectLibrary(endpoint: string): Promise<KinesisClient> {
+  return connectAws({ ...AWS, kinesisEndpoint: endpoint }).kinesis();
 }
 
 /** A whole worker with all its parts, but for DynamoDB: its rows are in memory. */
@@ -198,7 +198,7 @@ const WAYS: Readonly<Record<Way, (endpoint: string) => Promise<Consume> | Consum
   },
   floor: (endpoint) => (shape, tally) => readByFetch(endpoint, shape, tally),
   async record(endpoint) {
-    const { kinesis } = await connectLibrary(endpoint);
+    const kinesis = await connectLibrary(endpoint);
     return (shape, tally) =>
       readByLibrary(kinesis, shape, {
         tally,
@@ -206,7 +206,7 @@ const WAYS: Readonly<Record<Way, (endpoint: string) => Promise<Consume> | Consum
       });
   },
   async batch(endpoint) {
-    const { kinesis } = await connectLibrary(endpoint);
+    const kinesis = await connectLibrary(endpoint);
     return (shape, tally) => {
       const processor: RecordProcessor = {
         processBatch: (records) => tally.pass(records.length),

@@ -41,7 +41,6 @@ export interface MemoryResult {
 }
 
 const SAMPLE_MS = 20;
-const SOCKETS_MAX = 10_000;
 
 interface Subject extends AsyncDisposable {
   readonly bufferedBytes: number;
@@ -54,11 +53,11 @@ class Tally {
 
 async function startWorker(aws: AwsOptions, job: MemoryJob, tally: Tally): Promise<Subject> {
   const { shape, config, processMs } = job;
-  const clients = await connectAws(aws, { maxSockets: SOCKETS_MAX });
+  const clients = connectAws(aws);
   const hasTable = aws.dynamoDBEndpoint !== undefined;
   const app = await ReactoKinesixApp.createNew({
     ...aws,
-    kinesis: clients.kinesis as never,
+    kinesis: (await clients.kinesis()) as never,
     appName: "Bench",
     streamName: streamNameOf(shape),
     workerId: "bench",
@@ -83,7 +82,7 @@ async function startWorker(aws: AwsOptions, job: MemoryJob, tally: Tally): Promi
 
 /** GetRecords of every shard, as often as a worker at rest makes it, and nothing else. */
 async function startCalls(aws: AwsOptions, { shape, config }: MemoryJob): Promise<Subject> {
-  const { kinesis } = await connectAws(aws, { maxSockets: SOCKETS_MAX });
+  const kinesis = await connectAws(aws).kinesis();
   const { emptyReceiveDelay, maxBatchSize } = resolveConfig(config);
   const until = new AbortController();
   const { signal } = until;

@@ -1,5 +1,5 @@
 // Records that are asked for, in a loop of one's own. Ctrl-C finishes the order in hand:
-//   deno run -A examples/pull.ts orders
+//   deno run -A examples/pull.ts orders https://billing.example.com
 import { type ReaderOptions, readRecords, retryAndStop } from "@reacto/kinesix";
 
 /** An order, as it is in the stream. */
@@ -27,12 +27,14 @@ export async function billOrders(
 }
 
 if (import.meta.main) {
-  const [streamName = "orders"] = Deno.args;
+  const [streamName = "orders", billingUrl = "https://billing.example.com"] = Deno.args;
   const stop = new AbortController();
   Deno.addSignalListener("SIGINT", () => stop.abort());
   const options = { appName: "Billing", streamName, signal: stop.signal };
   await billOrders(options, async ({ id, total }, signal) => {
     const body = JSON.stringify({ id, total });
-    await fetch("https://billing.example.com", { method: "POST", body, signal });
+    const response = await fetch(billingUrl, { method: "POST", body, signal });
+    await response.body?.cancel();
+    if (!response.ok) throw new Error(`billing ${id}: ${response.status} ${response.statusText}`);
   });
 }

@@ -13,6 +13,7 @@ import {
   type OnFailure,
   openFailureDestination,
 } from "./adapters/failure_destination.ts";
+import type { DynamoLeaseStoreOptions } from "./adapters/dynamo_lease_store.ts";
 import type { KinesisFanOutOptions } from "./adapters/kinesis_fan_out.ts";
 import { systemClock, systemRandom } from "./adapters/system.ts";
 import { defaultWorkerId } from "./adapters/worker_identity.ts";
@@ -340,15 +341,12 @@ export class ReactoKinesixApp implements AsyncDisposable {
   }
 }
 
-/** Of DynamoDB: each shard may write its checkpoint at the same time; the handler opens no more than are used. */
-const SOCKETS_MAX = 10_000;
-
 interface World extends Required<Ports> {
   readonly emit: EventSink;
   close(): void;
 }
 
-/** Wires the adapters. They are loaded when they are needed: with both ports given, the AWS SDK is never loaded. */
+/** Wires the adapters. They are loaded when they are needed: of what a port is given for, the AWS SDK is never loaded. */
 async function connect(
   options: ClusterOptions & { readonly ports?: Ports },
   config: ResolvedConfig,
@@ -360,16 +358,23 @@ async function connect(
   }
   const { streamName } = options;
   const tableName = options.appName + config.dynamoDBTableSuffix;
-  const aws = await connectAws(options, { maxSockets: SOCKETS_MAX });
-  const { DynamoLeaseStore } = await import("./adapters/dynamo_lease_store.ts");
+  const aws = connectAws(options);
   const common = { streamName, config, ...deps };
   const consumerName = config.consumerName || options.appName;
   return {
     ...deps,
-    store: store ?? new DynamoLeaseStore({ ...common, client: aws.dynamoDB, tableName }),
+    store: store ?? await openTable(aws, { ...common, tableName }),
     source: source ?? await openStream(aws, { ...common, consumerName }),
     close: () => aws.close(),
   };
+}
+
+async function openTable(
+  aws: AwsClients,
+  options: Omit<DynamoLeaseStoreOptions, "client">,
+): Promise<LeaseStore> {
+  const { DynamoLeaseStore } = await import("./adapters/dynamo_lease_store.ts");
+  return new DynamoLeaseStore({ ...options, client: await aws.dynamoDB() });
 }
 
 async function openStream(
@@ -378,7 +383,7 @@ async function openStream(
     readonly config: ResolvedConfig;
   },
 ): Promise<StreamSource> {
-  const client = aws.kinesis;
+  const client = await aws.kinesis();
   if (options.config.retrieval === "polling") {
     const { KinesisPollingSource } = await import("./adapters/kinesis_polling.ts");
     return new KinesisPollingSource({ ...options, client });

@@ -78,7 +78,8 @@ export interface RowKinds {
  * The state table, limited to the rows of one stream.
  *
  * Reads are retried inside, up to `maxDynamoDBRetries`. A write is sent **once**: a retry of a write that was applied would look
- * like a conflict. Every method throws {@linkcode StoreError}, or the signal's reason once it is aborted.
+ * like a conflict. Every method throws {@linkcode StoreError}, or the signal's reason once it is aborted. Anything else that it throws
+ * counts as `unavailable`, and of a write as one that may have been made.
  */
 export interface LeaseStore {
   /**
@@ -168,7 +169,10 @@ export interface ReadBudget {
   giveBack(): void;
 }
 
-/** The stream. Every method throws {@linkcode SourceError}, or the signal's reason once it is aborted. */
+/**
+ * The stream. Every method throws {@linkcode SourceError}, or the signal's reason once it is aborted. Anything else that it throws
+ * counts as `unavailable`.
+ */
 export interface StreamSource {
   /** Every shard that the stream still holds, open and closed. May be out of date by some seconds. */
   listShards(signal: AbortSignal): Promise<readonly ShardInfo[]>;

@@ -162,8 +162,13 @@ class AppReader<T> implements Reader<T> {
   }
 
   #shardReader(turn: Turn<T>): ShardReader<T> {
+    const isOver = (): boolean => !this.#puller.has(turn) || this.app.health().phase === "stopped";
     const stop = async (): Promise<void> => {
-      if (this.#puller.has(turn)) await this.app.stopProcessing(turn.shardId);
+      if (isOver()) return;
+      await this.app.stopProcessing(turn.shardId).catch((error) => {
+        // What ended meanwhile needs no stop.
+        if (!isOver()) throw error;
+      });
     };
     return {
       shardId: turn.shardId,

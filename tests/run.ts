@@ -1,37 +1,162 @@
 /**
- * Owns: the test run: everything, and a last line that any tool can count.
- * Called by: `deno task test`. Arguments are passed on to `deno test`.
+ * Owns: the test run: everything, in several processes at a time, and a last line that any tool can count.
+ * Called by: `deno task test`. Arguments are files and folders; if some are flags, all are passed on to one `deno test`.
  */
 
-/** Threads with endless loops go on until their process ends, and slow down whatever comes after: they come last. */
-const LAST = "tests/sandbox";
+/** So many files share a process: to start one takes as long as many a file. */
+const FILES_MAX = 4;
+/** What goes on for longer hangs, in milliseconds. */
+const GROUP_MS_MAX = 600_000;
+/** A processor works while another process waits; more than these would measure each other. */
+const TOGETHER = Math.max(2, Math.min(4, navigator.hardwareConcurrency));
+/** From those that wait most to those that work most. Half of the processes begin at one end, half at the other. */
+const ORDER = [
+  "dashboard",
+  "chaos",
+  "local",
+  "telemetry",
+  "sandbox",
+  "cli",
+  "bench",
+  "unit",
+  "sim",
+];
 
-/** Runs tests; returns how many there were, how many failed, and the exit code. */
-async function run(
-  args: readonly string[],
-): Promise<{ tests: number; failed: number; code: number }> {
+const ROOT = new URL("../", import.meta.url);
+/** No test may find real credentials, or ask the network who this machine is. */
+const ENV = {
+  AWS_EC2_METADATA_DISABLED: "true",
+  AWS_ACCESS_KEY_ID: "",
+  AWS_SECRET_ACCESS_KEY: "",
+};
+
+/** What one process tests. */
+type Group = readonly string[];
+
+interface Result {
+  readonly tests: number;
+  readonly failed: number;
+  readonly code: number;
+  /** What it printed, unless that was seen at once. */
+  readonly output: Uint8Array;
+}
+
+async function* testsUnder(path: string): AsyncGenerator<string> {
+  if (path.endsWith("_test.ts")) yield path;
+  if (!(await Deno.stat(new URL(path, ROOT))).isDirectory) return;
+  for await (const { name } of Deno.readDir(new URL(path, ROOT))) {
+    yield* testsUnder(`${path.replace(/\/$/, "")}/${name}`);
+  }
+}
+
+/** The files of each folder, a few at a time. */
+async function groupsOf(paths: readonly string[]): Promise<Group[]> {
+  const files = new Set<string>();
+  for (const path of paths) for await (const file of testsUnder(path)) files.add(file);
+  const place = (folder: string): number => {
+    const found = ORDER.indexOf(folder.replace("tests/", ""));
+    return found < 0 ? ORDER.indexOf("cli") : found;
+  };
+  const folders = Map.groupBy([...files].sort(), (file) => file.replace(/\/[^/]*$/, ""));
+  return [...folders].sort(([a], [b]) => place(a) - place(b)).flatMap(([, files]) =>
+    Array.from(
+      { length: Math.ceil(files.length / FILES_MAX) },
+      (_, i) => files.slice(i * FILES_MAX, (i + 1) * FILES_MAX),
+    )
+  );
+}
+
+/** Tests in a process of its own. */
+async function run(args: Group, stdout: "inherit" | "piped"): Promise<Result> {
   const report = await Deno.makeTempFile({ prefix: "kinesix-tests-", suffix: ".xml" });
+  const slow = AbortSignal.timeout(GROUP_MS_MAX);
   try {
-    const { code } = await new Deno.Command(Deno.execPath(), {
+    const child = new Deno.Command(Deno.execPath(), {
       args: ["test", "--allow-all", "--trace-leaks", `--junit-path=${report}`, ...args],
-      // No test may find real credentials, or ask the network who this machine is.
-      env: { AWS_EC2_METADATA_DISABLED: "true", AWS_ACCESS_KEY_ID: "", AWS_SECRET_ACCESS_KEY: "" },
-    }).spawn().status;
+      cwd: ROOT,
+      env: ENV,
+      stdin: "null",
+      stdout,
+      stderr: stdout,
+      signal: slow,
+    }).spawn();
+    const parts: Uint8Array<ArrayBuffer>[] = [];
+    const read = async (stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<void> => {
+      for await (const part of stream) parts.push(part);
+    };
+    if (stdout === "piped") await Promise.all([read(child.stdout), read(child.stderr)]);
+    const { code } = await child.status;
     const [, tests = "0", failures = "0", errors = "0"] =
       /<testsuites [^>]*tests="(\d+)" failures="(\d+)" errors="(\d+)"/.exec(
         await Deno.readTextFile(report),
       ) ?? [];
-    return { tests: Number(tests), failed: Number(failures) + Number(errors), code };
+    const failed = Number(failures) + Number(errors);
+    if (slow.aborted) {
+      parts.push(bytes(`ended after ${GROUP_MS_MAX / 1_000} s: ${args.join(" ")}\n`));
+    }
+    return {
+      tests: Math.max(Number(tests), code === 0 ? 0 : 1),
+      // One that ended early has no report.
+      failed: Math.max(failed, code === 0 ? 0 : 1),
+      code,
+      output: new Uint8Array(await new Blob(parts).arrayBuffer()),
+    };
   } finally {
     await Deno.remove(report);
   }
 }
 
-const runs = Deno.args.length > 0
-  ? [await run(["--doc", ...Deno.args])]
-  : [await run(["--doc", `--ignore=${LAST}`]), await run([LAST])];
-const tests = runs.reduce((sum, { tests }) => sum + tests, 0);
-const failed = runs.reduce((sum, { failed }) => sum + failed, 0);
-const line = `${tests - failed} passed, ${failed} failed\n`;
-await Deno.stdout.write(new TextEncoder().encode(line));
-Deno.exitCode = runs.find(({ code }) => code !== 0)?.code ?? 0;
+/** Runs groups from both ends of the list, and prints what each says when it is over; those that fail come last. */
+async function runAll(groups: readonly Group[]): Promise<readonly Result[]> {
+  const rest = [...groups];
+  const results: Result[] = [];
+  const worker = async (_: unknown, i: number): Promise<void> => {
+    for (;;) {
+      const group = i % 2 === 0 ? rest.shift() : rest.pop();
+      if (group === undefined) return;
+      const result = await run(group, "piped");
+      results.push(result);
+      if (result.code === 0) await write(result.output);
+    }
+  };
+  await Promise.all(Array.from({ length: TOGETHER }, worker));
+  for (const { code, output } of results) if (code !== 0) await write(output);
+  return results;
+}
+
+async function check(paths: readonly string[]): Promise<void> {
+  const args = ["check", "--quiet", ...paths];
+  const { code } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT }).spawn().status;
+  if (code !== 0) Deno.exit(code);
+}
+
+function bytes(text: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(text);
+}
+
+async function write(output: Uint8Array): Promise<void> {
+  const writer = Deno.stdout.writable.getWriter();
+  await writer.write(output);
+  writer.releaseLock();
+}
+
+async function main(args: readonly string[]): Promise<readonly Result[]> {
+  if (args.some((arg) => arg.startsWith("-"))) return [await run(["--doc", ...args], "inherit")];
+  // Once for all processes.
+  await check(args);
+  // What is not among the tests has examples that run.
+  const isTest = (path: string): boolean => /^(\.\/)?tests(\/|$)/.test(path);
+  const others = args.length === 0 ? ["--ignore=tests"] : args.filter((path) => !isTest(path));
+  const files = await groupsOf(args.length === 0 ? ["tests"] : args.filter(isTest));
+  const groups = [
+    ...others.length > 0 ? [["--doc", ...others]] : [],
+    ...files.map((group) => ["--no-check", ...group]),
+  ];
+  return groups.length === 1 ? [await run(groups[0] ?? [], "inherit")] : await runAll(groups);
+}
+
+const results = await main(Deno.args);
+const tests = results.reduce((sum, { tests }) => sum + tests, 0);
+const failed = results.reduce((sum, { failed }) => sum + failed, 0);
+await write(bytes(`${tests - failed} passed, ${failed} failed\n`));
+Deno.exitCode = results.find(({ code }) => code !== 0)?.code ?? 0;

@@ -216,8 +216,11 @@ Deno.test("tidy: the core is synchronous", () => {
   assertEquals(wrong.map(({ path }) => path), []);
 });
 
-Deno.test(`tidy: no file of src has more than ${LINES_MAX} lines`, () => {
-  const long = SOURCES.map(({ path, text }) => ({ path, lines: text.split("\n").length - 1 }))
+Deno.test(`tidy: no file has more than ${LINES_MAX} lines`, () => {
+  const long = [...SOURCES, ...TESTS].map(({ path, text }) => ({
+    path,
+    lines: text.split("\n").length - 1,
+  }))
     .filter(({ lines }) => lines > LINES_MAX);
   assertEquals(long, []);
 });
@@ -265,6 +268,24 @@ Deno.test("tidy: every file begins by saying what it owns", () => {
   assertEquals(silent.map(({ path }) => path), []);
 });
 
+Deno.test("tidy: whoever is said to call a file imports it", () => {
+  const imports = [...IMPORTS, ...TESTS.flatMap(importsOf)];
+  const callersOf = (path: string): ReadonlySet<string> =>
+    new Set(imports.filter(({ to }) => to === path).map(({ from }) => from));
+  const named = SOURCES.flatMap(({ path, text }) => {
+    const line =
+      /^(?: \*|\/\/) Called by: ([\s\S]*?)(?:\n \*\n| \*\/|\n(?!\/\/))/m.exec(text)?.[1] ?? "";
+    return [...line.matchAll(/`([\w/.]+\.ts)`/g)].map(([, name = ""]) => ({ path, name }));
+  });
+  const wrong = named.filter(({ path, name }) => {
+    const callers = callersOf(path);
+    const beside = new URL(name, new URL(path, ROOT)).href.slice(ROOT.href.length);
+    return ![beside, `src/${name}`, `src/cli/${name}`, name].some((place) => callers.has(place));
+  });
+  assert(named.length > 200, `${named.length} callers are found`);
+  assertEquals(wrong.map(({ path, name }) => `${path}: ${name}`), []);
+});
+
 Deno.test("tidy: every file of the core has a unit test", () => {
   const tests = new Set(TESTS.map(({ path }) => path));
   const untested = SOURCES.filter(({ path }) =>
@@ -288,10 +309,6 @@ Deno.test("tidy: no file of src is out of reach", () => {
     before = reached.size;
     for (const { from, to } of IMPORTS) if (reached.has(from)) reached.add(to);
   }
-  // The local stack is a test double too.
-  const doubles = TESTS.flatMap(importsOf).map(({ to }) => to).filter((to) =>
-    roomOf(to) === "local"
-  );
   // Some modules are found by their address, to be loaded in a process of their own.
   const named = SOURCES.flatMap(({ path, text }) =>
     [...text.matchAll(/new URL\("(\.[^"]+\.ts)", import\.meta\.url\)|resolve\("(\.[^"]+\.ts)"\)/g)]
@@ -300,8 +317,7 @@ Deno.test("tidy: no file of src is out of reach", () => {
       )
   );
   const lost = SOURCES.map(({ path }) => path).filter((path) =>
-    !reached.has(path) && !doubles.includes(path) && !named.includes(path) &&
-    !path.endsWith(".d.ts")
+    !reached.has(path) && !named.includes(path) && !path.endsWith(".d.ts")
   );
   assertEquals(lost, []);
 });

@@ -43,7 +43,7 @@ async function add(records: readonly { readonly data: Uint8Array }[]): Promise<v
   });
 }
 
-const client = isPaced ? null : (await connectAws(aws, { maxSockets: 1_000 })).kinesis;
+const client = isPaced ? null : await connectAws(aws).kinesis();
 await ReactoKinesixApp.createNew({
   ...aws,
   appName,

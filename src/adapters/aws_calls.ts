@@ -10,7 +10,6 @@ import type { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import type { KinesisClient } from "@aws-sdk/client-kinesis";
 import { retry, RetryError } from "@std/async/retry";
 import { classify, explain, type FailedCall, type Failure, isRetriable } from "./aws_errors.ts";
-import { readRecordsFast } from "./fast_get_records.ts";
 
 /** A client of the AWS SDK v3. Its class is checked by what it says of itself, since the SDK's types differ between versions. */
 export interface SdkClient {
@@ -48,10 +47,10 @@ export interface AwsOptions {
   readonly dynamoDB?: SdkClient;
 }
 
-/** The clients of an app. */
+/** The clients of an app. Each is made when it is first asked for: until then its part of the SDK is not even loaded. */
 export interface AwsClients {
-  readonly kinesis: KinesisClient;
-  readonly dynamoDB: DynamoDBClient;
+  kinesis(): Promise<KinesisClient>;
+  dynamoDB(): Promise<DynamoDBClient>;
   /** A Kinesis client whose connections carry event streams: what SubscribeToShard needs. */
   eventStreams(): Promise<KinesisClient>;
   /** Closes the connections of the clients that were made here. */
@@ -73,33 +72,46 @@ const CONNECTION_TIMEOUT_MS = 5_000;
 /** Until the answer begins; a heartbeat that hangs must fail in time for another attempt. */
 const REQUEST_TIMEOUT_MS = 10_000;
 const SOCKET_IDLE_TIMEOUT_MS = 10_000;
+/** Each shard may write its checkpoint at the same time; the handler opens no more than are used. */
+const SOCKETS_MAX = 10_000;
 
 const RETRY_DELAY_MS = 200;
 const RETRY_DELAY_MAX_MS = 5_000;
 const RETRY_DELAY_FACTOR = 2;
 
-/** Makes the clients that are not given. Nothing is sent yet. */
-export async function connectAws(
-  options: AwsOptions,
-  extra: { readonly maxSockets: number },
-): Promise<AwsClients> {
+/**
+ * The clients that are given, and others for those that are not.
+ *
+ * @throws {TypeError} If one that is given is for something else.
+ */
+export function connectAws(options: AwsOptions): AwsClients {
+  const { kinesis, dynamoDB } = options;
+  const givenKinesis = kinesis && clientFor<KinesisClient>("Kinesis", "kinesis", kinesis);
+  const givenDynamoDB = dynamoDB && clientFor<DynamoDBClient>("DynamoDB", "dynamoDB", dynamoDB);
   const own: { destroy(): void }[] = [];
-  const keep = <T extends { destroy(): void }>(client: T): T => {
-    own.push(client);
+  let isClosed = false;
+  const keep = <C extends { destroy(): void }>(client: C): C => {
+    // Whoever asks late gets one that keeps no connection.
+    if (isClosed) client.destroy();
+    else own.push(client);
     return client;
   };
+  const clientOr = <C extends { destroy(): void }>(
+    given: C | undefined,
+    make: () => Promise<C>,
+  ): () => Promise<C> => {
+    const open = async (): Promise<C> => given ?? keep(await make());
+    let client: Promise<C> | undefined;
+    return () => client ??= open();
+  };
   return {
-    kinesis: options.kinesis === undefined
-      ? keep(await newKinesisClient(options))
-      : clientFor<KinesisClient>("Kinesis", "kinesis", options.kinesis),
-    dynamoDB: options.dynamoDB === undefined
-      ? keep(await newDynamoDBClient(options, extra))
-      : clientFor<DynamoDBClient>("DynamoDB", "dynamoDB", options.dynamoDB),
-    eventStreams: async () =>
-      options.kinesis === undefined
-        ? keep(await newEventStreamClient(options))
-        : clientFor<KinesisClient>("Kinesis", "kinesis", options.kinesis),
-    close: () => own.splice(0).forEach((client) => client.destroy()),
+    kinesis: clientOr(givenKinesis, () => newKinesisClient(options)),
+    dynamoDB: clientOr(givenDynamoDB, () => newDynamoDBClient(options)),
+    eventStreams: clientOr(givenKinesis, () => newEventStreamClient(options)),
+    close() {
+      isClosed = true;
+      own.splice(0).forEach((client) => client.destroy());
+    },
   };
 }
 
@@ -187,11 +199,12 @@ function clientFor<C extends SdkClient>(service: string, option: string, client:
 async function newKinesisClient(options: AwsOptions): Promise<KinesisClient> {
   const { KinesisClient } = await import("@aws-sdk/client-kinesis");
   const { FetchHandler } = await import("./fetch_handler.ts");
+  const { callGetRecordsLean } = await import("./lean_get_records.ts");
   const client = new KinesisClient({
     ...commonConfig(options, options.kinesisEndpoint),
     requestHandler: new FetchHandler({ silenceMaxMs: SILENCE_MAX_MS, connections: "kept" }),
   });
-  readRecordsFast(client);
+  callGetRecordsLean(client);
   // It goes through every field of every answer, for a log that nobody has asked for.
   client.middlewareStack.remove("loggerMiddleware");
   return client;
@@ -208,10 +221,7 @@ async function newEventStreamClient(options: AwsOptions): Promise<KinesisClient>
   });
 }
 
-async function newDynamoDBClient(
-  options: AwsOptions,
-  { maxSockets }: { readonly maxSockets: number },
-): Promise<DynamoDBClient> {
+async function newDynamoDBClient(options: AwsOptions): Promise<DynamoDBClient> {
   const { DynamoDBClient } = await import("@aws-sdk/client-dynamodb");
   const { NodeHttpHandler } = await import("@smithy/node-http-handler");
   return new DynamoDBClient({
@@ -221,8 +231,8 @@ async function newDynamoDBClient(
       requestTimeout: REQUEST_TIMEOUT_MS,
       throwOnRequestTimeout: true,
       socketTimeout: SOCKET_IDLE_TIMEOUT_MS,
-      httpAgent: { keepAlive: true, maxSockets },
-      httpsAgent: { keepAlive: true, maxSockets },
+      httpAgent: { keepAlive: true, maxSockets: SOCKETS_MAX },
+      httpsAgent: { keepAlive: true, maxSockets: SOCKETS_MAX },
     }),
   });
 }

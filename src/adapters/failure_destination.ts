@@ -42,9 +42,6 @@ export interface OpenDestination {
   close(): void;
 }
 
-/** Of DynamoDB, which is not used here. */
-const SOCKETS_MAX = 1;
-
 /**
  * Checks what a user says.
  *
@@ -100,8 +97,8 @@ async function openStream(
   streamName: string,
   options: AwsOptions & { readonly signal?: AbortSignal },
 ): Promise<OpenDestination> {
-  const clients = await connectAws(options, { maxSockets: SOCKETS_MAX });
-  const destination = new FailureStream(clients.kinesis, streamName);
+  const clients = connectAws(options);
+  const destination = new FailureStream(await clients.kinesis(), streamName);
   try {
     await destination.check(options.signal ?? new AbortController().signal);
   } catch (error) {

@@ -21,11 +21,11 @@ export class FastEventMarshaller extends EventStreamMarshaller {
     return super.deserialize<T>(body, async (messages) => {
       const message = messages["SubscribeToShardEvent"];
       if (message === undefined) return await readBySdk(messages);
-      const { rest, records } = takeRecords(new TextDecoder().decode(message.body), this.#decoder);
-      if (records === undefined) return await readBySdk(messages);
-      const body = new TextEncoder().encode(rest);
+      const taken = takeRecords(new TextDecoder().decode(message.body), this.#decoder);
+      if (taken === undefined) return await readBySdk(messages);
+      const body = new TextEncoder().encode(JSON.stringify(taken.rest));
       const output = await readBySdk({ SubscribeToShardEvent: { ...message, body } });
-      Object.assign(eventOf(output), { Records: records });
+      Object.assign(eventOf(output), { Records: taken.records });
       return output;
     });
   }

@@ -1,78 +1,83 @@
 /**
- * Owns: reading the answers of GetRecords for less than half of what the SDK takes: the records by what the platform has built in,
- * all else by the SDK.
+ * Owns: reading the answers of GetRecords for less than half of what the SDK takes, by what the platform has built in.
  * Must not: give anything that the SDK would not give for the same answer.
- * Called by: `aws_calls.ts`, for the clients that are made there; `fast_events.ts` takes records out of events.
+ * Called by: `lean_get_records.ts`; `fast_events.ts` takes records out of events.
  *
- * The SDK walks its schema for each field of each record, checks base64 by a regular expression, and decodes it in JavaScript. Here
- * the records are taken out of the answer, and the SDK reads what is left; an answer that is unusual in any way it reads whole.
+ * The SDK walks its schema for each field of each record, checks base64 by a regular expression, and decodes it in JavaScript. It
+ * still reads each answer that is unusual in any way.
  *
  * @module
  */
 
-import type { _Record, KinesisClient } from "@aws-sdk/client-kinesis";
-
-/** What the SDK hands the answers to; the part of it that is replaced here. */
-interface Protocol {
-  deserializeResponse(
-    operation: { readonly name?: string } | undefined,
-    context: unknown,
-    response: Response,
-  ): Promise<object>;
-}
-
-/** An answer, as the SDK's connections give it; nothing of it is sure. */
-interface Response {
-  readonly statusCode?: number;
-  readonly headers?: Readonly<Record<string, string>>;
-  body?: unknown;
-}
+import type { _Record, GetRecordsOutput } from "@aws-sdk/client-kinesis";
+import type { HttpResponse } from "@smithy/core/protocols";
+import type { SourceRecord } from "../ports.ts";
 
 const JSON_TYPE = "application/x-amz-json-1.1";
 
-/** Has a client read the answers of GetRecords the fast way. If the SDK is not built as is expected here, nothing changes. */
-export function readRecordsFast(client: KinesisClient): void {
-  // Its type knows no operation: the SDK has one for all services.
-  const protocol: Partial<Protocol> | undefined = client.config.protocol;
-  if (typeof protocol?.deserializeResponse !== "function") return;
-  const decoder = new Base64Decoder();
-  const readBySdk = protocol.deserializeResponse.bind(protocol);
-  protocol.deserializeResponse = async (operation, context, response) => {
-    const { body } = response;
-    const isUsual = operation?.name === "GetRecords" && response.statusCode === 200 &&
-      response.headers?.["content-type"] === JSON_TYPE && body instanceof Uint8Array;
-    if (!isUsual) return await readBySdk(operation, context, response);
-    const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(body);
-    // Many megabytes that would else stay until the engine cares to collect them.
-    if (body.buffer instanceof ArrayBuffer) body.buffer.transfer(0);
-    const { rest, records } = takeRecords(text, decoder);
-    // The SDK takes a whole body as well as a stream.
-    response.body = new TextEncoder().encode(rest);
-    const output = await readBySdk(operation, context, response);
-    return records === undefined ? output : Object.assign(output, { Records: records });
-  };
+/** Reads an answer; undefined if it is unusual in any way. Then it is as it was, to be read by somebody else. */
+export function readAnswer(
+  response: HttpResponse,
+  decoder: Base64Decoder,
+): GetRecordsOutput & { readonly $metadata: object } | undefined {
+  const { body, headers, statusCode } = response;
+  const isUsual = statusCode === 200 && headers["content-type"] === JSON_TYPE &&
+    body instanceof Uint8Array;
+  if (!isUsual) return undefined;
+  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(body);
+  // Many megabytes that would else stay until the engine cares to collect them.
+  if (body.buffer instanceof ArrayBuffer) body.buffer.transfer(0);
+  const taken = takeRecords(text, decoder);
+  if (taken !== undefined && isUsualRest(taken.rest)) {
+    const { NextShardIterator, MillisBehindLatest } = taken.rest;
+    return {
+      Records: taken.records,
+      ...typeof NextShardIterator === "string" && { NextShardIterator },
+      ...typeof MillisBehindLatest === "number" && { MillisBehindLatest },
+      $metadata: {
+        httpStatusCode: statusCode,
+        requestId: headers["x-amzn-requestid"],
+        extendedRequestId: undefined,
+        cfId: undefined,
+      },
+    };
+  }
+  response.body = new TextEncoder().encode(text);
+  return undefined;
 }
 
-/** The records of an answer and the JSON that is left; the whole answer if anything about them is unusual. */
+/** Whether what is left of an answer is as the SDK would give it; the end of a shard is for the SDK. */
+function isUsualRest(
+  { NextShardIterator, MillisBehindLatest, ChildShards, __type }: Rest,
+): boolean {
+  return typeof (NextShardIterator ?? "") === "string" &&
+    Number.isFinite(MillisBehindLatest ?? 0) &&
+    (ChildShards ?? undefined) === undefined && __type === undefined;
+}
+
+/** What an answer has beside records; nothing of it is sure. */
+type Rest = Readonly<Record<string, unknown>>;
+
+/** The records of an answer and what else it says; undefined if anything about it is unusual. */
 export function takeRecords(
   text: string,
   decoder: Base64Decoder,
-): { readonly rest: string; readonly records?: _Record[] } {
+): { readonly rest: Rest; readonly records: ReadRecord[] } | undefined {
   try {
     const { skeleton, payloads } = cutPayloads(text);
-    const { Records: encoded, ...others } = JSON.parse(skeleton);
+    const { Records: encoded, ...rest } = JSON.parse(skeleton);
     // As many payloads as records, and one was cut out of each: so they belong together.
-    if (!Array.isArray(encoded) || encoded.length !== payloads.length) return { rest: text };
-    const records: _Record[] = [];
-    for (const [i, item] of encoded.entries()) {
-      const record = toRecord(item, payloads[i], decoder);
-      if (record === undefined) return { rest: text };
+    if (!Array.isArray(encoded) || encoded.length !== payloads.length) return undefined;
+    const records: ReadRecord[] = [];
+    for (let i = 0; i < payloads.length; i++) {
+      const record = toRecord(encoded[i], payloads[i], decoder);
+      if (record === undefined) return undefined;
       records.push(record);
     }
-    return { rest: JSON.stringify(others), records };
+    return { rest, records };
   } catch {
     // It is no JSON, or no base64: the SDK says so in its own words.
-    return { rest: text };
+    return undefined;
   }
 }
 
@@ -109,7 +114,7 @@ function toRecord(
   item: Readonly<Record<string, unknown>> | null,
   payload: string | undefined,
   decoder: Base64Decoder,
-): _Record | undefined {
+): ReadRecord | undefined {
   if (item === null) return undefined;
   const { SequenceNumber, Data: cut, ApproximateArrivalTimestamp: seconds, PartitionKey } = item;
   const { EncryptionType, __type } = item;
@@ -119,13 +124,48 @@ function toRecord(
     // The SDK keeps fields that it does not know beside this one.
     __type !== undefined
   ) return undefined;
-  const Data = decoder.decode(payload);
-  if (Data === undefined) return undefined;
-  const ApproximateArrivalTimestamp = new Date(Math.round(seconds * 1_000));
-  const record: _Record = { SequenceNumber, Data, ApproximateArrivalTimestamp, PartitionKey };
-  if (EncryptionType === "NONE" || EncryptionType === "KMS") record.EncryptionType = EncryptionType;
-  else if (EncryptionType !== undefined && EncryptionType !== null) return undefined;
-  return record;
+  if (EncryptionType !== "NONE" && EncryptionType !== "KMS" && (EncryptionType ?? null) !== null) {
+    return undefined;
+  }
+  const data = decoder.decode(payload);
+  const time = Math.round(seconds * 1_000);
+  return data && new ReadRecord(SequenceNumber, PartitionKey, data, time);
+}
+
+/** A record as the worker knows it; also as the SDK names it. One object less for each record. */
+export class ReadRecord implements SourceRecord, Required<Omit<_Record, "EncryptionType">> {
+  readonly sequenceNumber: string;
+  readonly partitionKey: string;
+  readonly data: Uint8Array<ArrayBuffer>;
+  readonly approximateArrivalTimestamp: number;
+
+  constructor(
+    sequenceNumber: string,
+    partitionKey: string,
+    data: Uint8Array<ArrayBuffer>,
+    approximateArrivalTimestamp: number,
+  ) {
+    this.sequenceNumber = sequenceNumber;
+    this.partitionKey = partitionKey;
+    this.data = data;
+    this.approximateArrivalTimestamp = approximateArrivalTimestamp;
+  }
+
+  get SequenceNumber(): string {
+    return this.sequenceNumber;
+  }
+
+  get PartitionKey(): string {
+    return this.partitionKey;
+  }
+
+  get Data(): Uint8Array<ArrayBuffer> {
+    return this.data;
+  }
+
+  get ApproximateArrivalTimestamp(): Date {
+    return new Date(this.approximateArrivalTimestamp);
+  }
 }
 
 /** Buffers cost more than decoding small payloads does; so many of those share one, as they do in the SDK. */
@@ -144,7 +184,7 @@ export class Base64Decoder {
    *
    * @throws {SyntaxError} If it is not base64.
    */
-  decode(base64: string): Uint8Array | undefined {
+  decode(base64: string): Uint8Array<ArrayBuffer> | undefined {
     const padding = base64.endsWith("==") ? 2 : base64.endsWith("=") ? 1 : 0;
     const length = base64.length / 4 * 3 - padding;
     if (!Number.isInteger(length) || length < 0) return undefined;
@@ -153,7 +193,7 @@ export class Base64Decoder {
     return read === base64.length && written === length ? bytes : undefined;
   }
 
-  #room(length: number): Uint8Array {
+  #room(length: number): Uint8Array<ArrayBuffer> {
     if (length > SHARING_BYTES_MAX) return new Uint8Array(length);
     if (this.#used + length > this.#slab.byteLength) {
       this.#slab = new ArrayBuffer(SLAB_BYTES);

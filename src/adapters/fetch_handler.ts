@@ -42,6 +42,7 @@ export class FetchHandler {
   readonly #options: Required<FetchHandlerOptions>;
   /** By the address on this machine, or `elsewhere`. */
   readonly #kept = new Map<string, Deno.HttpClient>();
+  #isDestroyed = false;
 
   constructor(options: FetchHandlerOptions) {
     this.#options = { clock: systemClock, ...options };
@@ -73,8 +74,9 @@ export class FetchHandler {
     }
   }
 
-  /** Closes the connections that are kept. Calls that are under way go on, and later ones connect again. */
+  /** Closes the connections that are kept. Calls that are under way go on; of later ones each has a connection of its own. */
   destroy(): void {
+    this.#isDestroyed = true;
     for (const client of this.#kept.values()) client.close();
     this.#kept.clear();
   }
@@ -100,7 +102,7 @@ export class FetchHandler {
     };
     const url = new URL(urlOf(request));
     const direct = directConnection(url);
-    if (this.#options.connections === "kept") {
+    if (this.#options.connections === "kept" && !this.#isDestroyed) {
       return await fetch(url, { ...init, client: this.#keptFor(url, direct) });
     }
     // Once it is closed it goes on with what is under way, and keeps no connection for later.

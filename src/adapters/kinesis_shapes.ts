@@ -1,7 +1,7 @@
 /**
  * Owns: what Kinesis answers, as the types of the port.
  * Must not: call Kinesis.
- * Called by: `kinesis_polling.ts`, `shard_reader.ts`.
+ * Called by: `shard_reader.ts`, `shard_subscriber.ts`, `event_subscription.ts`, `stream_calls.ts`, and the doctor.
  *
  * @module
  */
@@ -10,6 +10,7 @@ import type { _Record, ChildShard, GetShardIteratorInput, Shard } from "@aws-sdk
 import type { Checkpoint } from "../core/checkpoint.ts";
 import { SourceError } from "../errors.ts";
 import type { ShardInfo, SourceRecord } from "../ports.ts";
+import { ReadRecord } from "./fast_get_records.ts";
 
 /** A shard of a listing. */
 export function toShardInfo(shard: Shard): ShardInfo {
@@ -33,6 +34,7 @@ export function toChild(child: ChildShard): Omit<ShardInfo, "isClosed"> {
 
 /** A record. */
 export function toSourceRecord(record: _Record): SourceRecord {
+  if (record instanceof ReadRecord) return record;
   return {
     sequenceNumber: required(record.SequenceNumber, "SequenceNumber"),
     partitionKey: required(record.PartitionKey, "PartitionKey"),

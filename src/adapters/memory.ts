@@ -131,6 +131,13 @@ export interface MemoryStreamOptions {
    * @default {the clock of the machine}
    */
   readonly clock?: Clock;
+  /**
+   * For how long it says that it keeps its records, in milliseconds; more than 0. `lag_near_retention` and `checkpoint_expired` go by
+   * that. It keeps all of them, however old.
+   *
+   * @default {it does not say, and nobody tells such events}
+   */
+  readonly retentionMs?: number | undefined;
 }
 
 interface MemoryShard {
@@ -166,6 +173,8 @@ const QUIET_MS = 5_000;
  * ```
  */
 export class MemoryStream implements StreamSource {
+  /** For how long it says that it keeps its records, in milliseconds; not there if it does not. */
+  readonly retentionMs?: (signal: AbortSignal) => Promise<number>;
   readonly #clock: Clock;
   readonly #shards: Map<string, MemoryShard> = new Map();
   #records = 0;
@@ -175,14 +184,22 @@ export class MemoryStream implements StreamSource {
    * Makes a stream without records.
    *
    * @param options How many shards it begins with.
-   * @throws {RangeError} If that is not a whole number from 1 to 10,000.
+   * @throws {RangeError} If that is not a whole number from 1 to 10,000, or the retention is not more than 0.
    */
   constructor(options: MemoryStreamOptions) {
-    const { shards, clock = systemClock } = options;
+    const { shards, clock = systemClock, retentionMs } = options;
     if (!Number.isInteger(shards) || shards < 1 || shards > SHARDS_MAX) {
       throw new RangeError(
         `Cannot make a stream of ${shards} shards: it must be a whole number from 1 to ${SHARDS_MAX}`,
       );
+    }
+    if (retentionMs !== undefined) {
+      if (!(retentionMs > 0)) {
+        throw new RangeError(
+          `Cannot make a stream with a retentionMs of ${retentionMs}: it must be more than 0`,
+        );
+      }
+      this.retentionMs = (signal) => answer(signal, () => retentionMs);
     }
     this.#clock = clock;
     const bounds = Array.from(

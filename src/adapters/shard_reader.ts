@@ -51,6 +51,8 @@ export class ShardReader {
   #nextReadAt = 0;
   /** At first shorter by chance: shards that are opened together would else be read together for ever, each on a connection of its own. */
   #emptyDelayMs: number;
+  /** For how many records room is held; undefined if it was given back. */
+  #limit: number | undefined;
 
   constructor(options: ShardReaderOptions) {
     this.#options = options;
@@ -66,11 +68,11 @@ export class ShardReader {
     for (let expiries = 0; expiries <= EXPIRIES_MAX; expiries++) {
       await this.#pace();
       // Before the iterator, which would grow old while there is no room.
-      const limit = await this.#limit();
+      this.#limit = await this.#takeRoom();
       const iterator = await this.#freshIterator();
       const startedAt = clock.monotonic();
       this.#nextReadAt = startedAt + READ_INTERVAL_MS;
-      const reply = await this.#getRecords(iterator, limit);
+      const reply = await this.#getRecords(iterator);
       if (reply !== "expired") return this.#toBatch(reply, startedAt);
       this.#iterator = null;
     }
@@ -121,30 +123,20 @@ export class ShardReader {
   }
 
   /** Waits until there is room for records; gives for how many. */
-  async #limit(): Promise<number> {
+  async #takeRoom(): Promise<number> {
     const { config, budget, signal } = this.#options;
     const { wanted, ...bounds } = this.#sizes.room(config.maxBatchSize);
     const room = await budget?.take(wanted, { ...bounds, signal }) ?? wanted;
     return this.#sizes.limit(room, config.maxBatchSize);
   }
 
-  async #getRecords(
-    iterator: string,
-    firstLimit: number,
-  ): Promise<GetRecordsOutput | "expired"> {
-    const { client, signal, budget } = this.#options;
-    let limit: number | undefined = firstLimit;
+  async #getRecords(iterator: string): Promise<GetRecordsOutput | "expired"> {
+    const { client, signal } = this.#options;
     try {
       return await this.#retried(async () => {
-        const input = { ShardIterator: iterator, Limit: limit ??= await this.#limit() };
-        const command = withoutRetries(new GetRecordsCommand(input));
-        try {
-          return await client.send(command, { abortSignal: signal });
-        } catch (error) {
-          budget?.giveBack(); // Others read while this shard waits.
-          limit = undefined;
-          throw error;
-        }
+        const Limit = this.#limit ??= await this.#takeRoom();
+        const command = withoutRetries(new GetRecordsCommand({ ShardIterator: iterator, Limit }));
+        return await client.send(command, { abortSignal: signal });
       }, "GetRecords");
     } catch (error) {
       if (isNamed(error, "ExpiredIteratorException")) return "expired";
@@ -182,6 +174,9 @@ export class ShardReader {
       try {
         return await call();
       } catch (error) {
+        // Others read while this shard waits.
+        this.#options.budget?.giveBack();
+        this.#limit = undefined;
         await retries.wait(error, operation);
       }
     }

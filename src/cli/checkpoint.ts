@@ -1,13 +1,13 @@
 /**
  * Owns: `kinesix checkpoint list`, `set`, `rewind`, `export` and `import`.
  * Must not: know how a checkpoint gets into the state table.
- * Called by: `main.ts`.
+ * Called by: `commands/checkpoint_commands.ts`.
  *
  * @module
  */
 
 import { delay } from "@std/async/delay";
-import { connectAws } from "../adapters/aws_calls.ts";
+import { type AwsClients, connectAws } from "../adapters/aws_calls.ts";
 import { type ClusterOptions, ReactoKinesixApp } from "../app.ts";
 import { type Checkpoint, formatCheckpoint } from "../core/checkpoint.ts";
 import { parseDuration } from "../core/duration.ts";
@@ -131,7 +131,7 @@ interface Tools {
   readonly cluster: ClusterOptions;
   readonly control: Control;
   readonly bounds: StreamBounds;
-  readonly clients: Awaited<ReturnType<typeof connectAws>>;
+  readonly clients: AwsClients;
   readonly terminal: Terminal;
   readonly signal: AbortSignal;
 }
@@ -144,11 +144,15 @@ async function withCluster(
   using signals = listenForStop();
   const cluster = clusterOf(values, terminal, ["kinesis", "dynamodb"]);
   await using control = await ReactoKinesixApp.control({ ...cluster, config: values.config });
-  const clients = await connectAws(cluster, { maxSockets: 10 });
+  const clients = connectAws(cluster);
   const { signal } = signals;
   try {
-    const bounds = new StreamBounds(clients.kinesis, cluster.streamName, signal);
+    const bounds = new StreamBounds(await clients.kinesis(), cluster.streamName, signal);
     return await work({ cluster, control, bounds, clients, terminal, signal });
+  } catch (error) {
+    if (!signal.aborted || error !== signal.reason) throw error;
+    // What is read is given up at a signal, and all of it comes before the first write.
+    throw new Error(`Cannot go on: stopped by ${signal.reason}; nothing was set`, { cause: error });
   } finally {
     clients.close();
   }
@@ -212,7 +216,7 @@ async function take(
     readonly fresh: readonly string[];
   },
 ): Promise<number> {
-  const { control, cluster } = tools;
+  const { control, cluster, signal } = tools;
   const isDryRun = values.isOn("dry-run");
   const hasTable = await isThere(() => control.shards());
   const known = new Set(hasTable?.map(({ id }) => id) ?? []);
@@ -223,6 +227,7 @@ async function take(
     ? []
     : await set(values, tools, new Map(others.map(({ id, checkpoint }) => [id, checkpoint])));
   if (!isDryRun) {
+    if (signal.aborted && changes.length === 0) throw signal.reason;
     const late = await control.create(cluster.streamName, created);
     if (late.length > 0) {
       throw new Error(
@@ -262,7 +267,8 @@ async function quietLeases(
   { clients, cluster: { streamName }, signal }: Tools,
   tableName: string,
 ): Promise<readonly KclLease[]> {
-  const read = () => readKclLeases(clients.dynamoDB, { tableName, streamName, signal });
+  const client = await clients.dynamoDB();
+  const read = () => readKclLeases(client, { tableName, streamName, signal });
   const before = await read();
   if (before.length === 0) {
     throw new Error(

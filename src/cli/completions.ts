@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix completions`: what a shell offers at the tab key, made from the table of commands.
  * Must not: contain a command or a flag of its own, or talk to AWS.
- * Called by: `main.ts`.
+ * Called by: `commands/local_commands.ts`.
  *
  * @module
  */

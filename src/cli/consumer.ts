@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix consumer list` and `kinesix consumer deregister`: the registered consumers of a stream.
  * Must not: read records.
- * Called by: `main.ts`.
+ * Called by: `commands/stream_commands.ts`.
  *
  * @module
  */
@@ -63,10 +63,10 @@ async function withStream(
 ): Promise<number> {
   const streamName = values.need("stream");
   const { signal } = new AbortController();
-  const clients = await connectAws(connection(values, terminal, ["kinesis"]), { maxSockets: 1 });
+  const clients = connectAws(connection(values, terminal, ["kinesis"]));
   try {
     const calls = new StreamCalls({
-      client: clients.kinesis,
+      client: await clients.kinesis(),
       streamName,
       config: resolveConfig(),
       emit: () => {},

@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix cost`: what a cluster costs a month, from flags or from one that runs.
  * Must not: know prices or arithmetic.
- * Called by: `main.ts`.
+ * Called by: `commands/setup_commands.ts`.
  *
  * @module
  */
@@ -97,16 +97,15 @@ async function usageOf(
   };
 }
 
-const SOCKETS_MAX = 2;
-
 /** Looks at a cluster that runs, or has run. */
 async function look(values: Values, terminal: Terminal): Promise<Found> {
   const aws = connection(values, terminal, ["kinesis", "dynamodb"]);
   const names = { appName: values.need("app"), streamName: values.need("stream") };
   using signals = listenForStop();
   const { signal } = signals;
-  const clients = await connectAws(aws, { maxSockets: SOCKETS_MAX });
+  const made = connectAws(aws);
   try {
+    const clients = { kinesis: await made.kinesis(), dynamoDB: await made.dynamoDB() };
     const options = { asking: new Asking(clients, signal), clients, signal };
     const stream = answered(await describeStream(names.streamName, options));
     const table = answered(await describeTable(tableNameOf(values), options));
@@ -126,7 +125,7 @@ async function look(values: Values, terminal: Terminal): Promise<Found> {
         : { billing: "PROVISIONED", readUnits: table.readUnits, writeUnits: table.writeUnits },
     };
   } finally {
-    clients.close();
+    made.close();
   }
 }
 

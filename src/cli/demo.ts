@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix demo`: the story of the demo, and what it says about it.
  * Must not: look into the workers; it sees what they report.
- * Called by: `main.ts`.
+ * Called by: `commands/local_commands.ts`.
  *
  * @module
  */
@@ -125,14 +125,14 @@ class DemoStory {
   async #put(replaced: Promise<void>): Promise<void> {
     const { stack, records, signal, board } = this.#options;
     const progress = board.add("put      ", records);
-    const clients = await connectAws({
+    const clients = connectAws({
       region: "us-east-1",
       credentials: { accessKeyId: "demo", secretAccessKey: "demo" },
       kinesisEndpoint: stack.kinesisEndpoint,
-    }, { maxSockets: 1 });
+    });
     try {
       const putter = new RecordPutter({
-        kinesis: clients.kinesis,
+        kinesis: await clients.kinesis(),
         streamName: STREAM_NAME,
         onProgress: (done) => progress.update(done),
         signal,

@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix doctor`: looks at a set-up, changes nothing, and tells what is wrong with it.
  * Must not: know what is looked at.
- * Called by: `main.ts`.
+ * Called by: `commands/setup_commands.ts`.
  *
  * @module
  */
@@ -36,8 +36,6 @@ interface Report {
   }[];
 }
 
-const SOCKETS_MAX = 10;
-
 /** Examines a set-up; the exit code is 1 if there is a problem. */
 export async function doctor(values: Values, terminal: Terminal): Promise<number> {
   const place = parseFailurePlace(values.text("on-failure") ?? "");
@@ -50,8 +48,9 @@ export async function doctor(values: Values, terminal: Terminal): Promise<number
   };
   using signals = listenForStop();
   const aws = connection(values, terminal, ["kinesis", "dynamodb"]);
-  const clients = await connectAws(aws, { maxSockets: SOCKETS_MAX });
+  const made = connectAws(aws);
   try {
+    const clients = { kinesis: await made.kinesis(), dynamoDB: await made.dynamoDB() };
     const looksApartMs = parseDuration(values.need("looks-apart")) ?? 0;
     const { signal } = signals;
     const findings = judge(await observe(patient, { clients, signal, looksApartMs }));
@@ -70,7 +69,7 @@ export async function doctor(values: Values, terminal: Terminal): Promise<number
     );
     return isSound ? 0 : 1;
   } finally {
-    clients.close();
+    made.close();
   }
 }
 

@@ -232,9 +232,9 @@ function processorText(event: ProcessorEvent): EventText {
       return { tone: "plain", text: "the processor was changed" };
     case "processor_loaded": {
       const { url, version, modules, standInFor } = event;
-      const what = `processes with version ${version} of ${shorten(url)} (${
-        count(modules, "module")
-      })`;
+      const what = `processes with version ${version} of ${
+        shorten(url.replace(/^data:.*/s, "a data: URL"))
+      } (${count(modules, "module")})`;
       return standInFor === null
         ? { tone: "good", text: what }
         : { tone: "warning", text: `${what} from the cache: ${standInFor}` };

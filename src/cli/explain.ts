@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix explain`: a shard in words, and as JSON.
  * Must not: find out anything by itself; `core/explain.ts` does.
- * Called by: `main.ts`.
+ * Called by: `commands/watch_commands.ts`.
  *
  * @module
  */

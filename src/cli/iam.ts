@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix iam print`: the least IAM policy as JSON.
  * Must not: know which permission is for what.
- * Called by: `main.ts`.
+ * Called by: `commands/setup_commands.ts`.
  *
  * @module
  */

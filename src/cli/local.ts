@@ -1,11 +1,13 @@
 /**
  * Owns: `kinesix local`: a local stack until a signal.
  * Must not: know how the stack works.
- * Called by: `main.ts`.
+ * Called by: `commands/local_commands.ts`.
  *
  * @module
  */
 
+import { relative } from "node:path";
+import { fileURLToPath } from "node:url";
 import { count } from "./event_text.ts";
 import { type LocalStack, startLocalStack } from "./local_stack.ts";
 import { aborted, listenForStop } from "./stop_signals.ts";
@@ -39,8 +41,6 @@ async function welcome(
   const { Ansis } = await import("ansis");
   const paint = new Ansis(wantsColor(terminal, terminal.isStdoutInteractive) ? 1 : 0);
   const stream = streamName ?? "TestStream";
-  const create =
-    `  aws kinesis create-stream --endpoint-url ${kinesisEndpoint} --stream-name ${stream}`;
   return [
     `${paint.bold("Kinesis")}   ${paint.cyan(kinesisEndpoint)}`,
     `${paint.bold("DynamoDB")}  ${paint.cyan(dynamoDBEndpoint)}`,
@@ -48,14 +48,17 @@ async function welcome(
       ? []
       : [`${paint.bold("Stream")}    ${streamName}, ${count(shards, "shard")}`],
     "",
-    "Any credentials and any region will do. In another terminal:",
+    "Any credentials and any region will do. In another terminal, for every AWS SDK and for kinesix:",
     "",
     "  export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_REGION=us-east-1",
-    ...streamName === undefined ? [create] : [],
-    `  aws kinesis describe-stream-summary --endpoint-url ${kinesisEndpoint} --stream-name ${stream}`,
-    `  seq 1000 | ${programName()} put --stream ${stream} --endpoint-url ${kinesisEndpoint}`,
-    `  ${programName()} run --app TestApp --stream ${stream} --processor ./processor.ts \\`,
-    `    --kinesis-endpoint ${kinesisEndpoint} --dynamodb-endpoint ${dynamoDBEndpoint}`,
+    `  export AWS_ENDPOINT_URL_KINESIS=${kinesisEndpoint}`,
+    `  export AWS_ENDPOINT_URL_DYNAMODB=${dynamoDBEndpoint}`,
+    "",
+    "Then, for example:",
+    "",
+    ...streamName === undefined ? [`  aws kinesis create-stream --stream-name ${stream}`] : [],
+    `  seq 1000 | ${programName()} put --stream ${stream}`,
+    `  ${programName()} run --app TestApp --stream ${stream} --processor ./processor.ts`,
     "",
     paint.gray("Everything is in memory and gone when this stops: Ctrl-C"),
   ].join("\n");
@@ -65,5 +68,5 @@ async function welcome(
 function programName(): string {
   return Deno.build.standalone || !Deno.mainModule.startsWith("file:")
     ? "kinesix"
-    : "deno run -A cli.ts";
+    : `deno run -A ${relative(Deno.cwd(), fileURLToPath(Deno.mainModule))}`;
 }

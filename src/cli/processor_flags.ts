@@ -1,7 +1,7 @@
 /**
  * Owns: the flags that say which processor is loaded, from where, and what it must be.
  * Must not: load it.
- * Called by: `commands.ts` lists them, `run.ts` reads them.
+ * Called by: `commands/worker_commands.ts` and `commands/watch_commands.ts` list them, `run.ts` reads them.
  *
  * @module
  */

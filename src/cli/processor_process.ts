@@ -13,6 +13,7 @@ import { MARKER_BYTES } from "../sandbox/frames.ts";
 import { processPort } from "../sandbox/process_port.ts";
 import type { ThreadListener, ThreadPort } from "../sandbox/thread_port.ts";
 import { HOST_COMMAND, ownProgram } from "./own_program.ts";
+import type { PrintQueue } from "./print_queue.ts";
 import type { HostSetup } from "./processor_host.ts";
 import type { ThreadSetup } from "./processor_worker.ts";
 import type { SandboxAccess } from "./thread_flags.ts";
@@ -31,15 +32,19 @@ const RUNTIME_VARIABLES = [
 /**
  * Starts a process with a thread.
  *
- * @param sandbox What the processor may do there; undefined: everything.
+ * @param options.sandbox What the processor may do there; undefined: everything.
+ * @param options.prints Gets what it prints to stdout.
  * @throws {Error} If it cannot be started, or is to do what this process may not.
  */
 export function openProcess(
   setup: ThreadSetup,
-  sandbox: SandboxAccess | undefined,
+  { sandbox, prints }: {
+    readonly sandbox: SandboxAccess | undefined;
+    readonly prints: PrintQueue;
+  },
   listener: ThreadListener,
 ): ThreadPort {
-  const { settings: { running, ...settings }, folder, isConsoleOnStderr } = setup;
+  const { settings: { running, ...settings }, folder } = setup;
   const child = start(sandbox, folder);
   const marker = crypto.getRandomValues(new Uint8Array(MARKER_BYTES));
   const permissions = sandbox && permissionsOf(sandbox, folder);
@@ -49,7 +54,7 @@ export function openProcess(
     first: { marker, setup: first },
     running,
     listener,
-    onPrint: (bytes) => print(bytes, isConsoleOnStderr),
+    onPrint: (bytes) => prints.push(bytes),
   });
 }
 
@@ -148,15 +153,4 @@ function environment(allowed: readonly string[]): Record<string, string> {
     const value = Deno.env.get(name);
     return value === undefined ? [] : [[name, value]];
   }));
-}
-
-/** What the processor prints is not to be lost, and not to be waited for. */
-function print(bytes: Uint8Array, isConsoleOnStderr: boolean): void {
-  const target = isConsoleOnStderr ? Deno.stderr : Deno.stdout;
-  try {
-    for (let at = 0; at < bytes.byteLength;) at += target.writeSync(bytes.subarray(at));
-  } catch (error) {
-    // As with `console` in this process: that nobody reads it any more is no reason to end the processor.
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
-  }
 }

@@ -14,6 +14,7 @@ import { workerPort } from "../sandbox/thread_port.ts";
 import { writeGraph } from "./load_processor/instantiate.ts";
 import type { LoadedProcessor } from "./load_processor/load_processor.ts";
 import type { ModuleGraph } from "./load_processor/module_graph.ts";
+import { PrintQueue } from "./print_queue.ts";
 import { openProcess } from "./processor_process.ts";
 import type { ThreadPlan } from "./thread_flags.ts";
 import { openWorker } from "./thread_worker.ts";
@@ -44,10 +45,11 @@ export async function startInThreads(
 ): Promise<LoadedProcessor> {
   const { folder, restore, dispose } = await writeGraph(graph);
   const { processTimeout, checkpointMode, concurrency } = resolveConfig(config);
+  const prints = new PrintQueue(isConsoleOnStderr ? Deno.stderr : Deno.stdout);
   const open: ThreadDeps["open"] = (settings, listener) => {
     const setup = { settings, graph, folder, isConsoleOnStderr };
     return hasProcesses
-      ? openProcess(setup, sandbox, listener)
+      ? openProcess(setup, { sandbox, prints }, listener)
       : workerPort(openWorker(setup, undefined), listener);
   };
   try {
@@ -72,6 +74,7 @@ export async function startInThreads(
       ...{ place, url, version, redirects, standInFor },
       async dispose() {
         await threads[Symbol.asyncDispose]();
+        await prints.flushed();
         await dispose();
       },
     };

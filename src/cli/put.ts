@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix put`: lines of stdin become records.
  * Must not: know how records are sent.
- * Called by: `main.ts`.
+ * Called by: `commands/stream_commands.ts`.
  *
  * @module
  */
@@ -25,12 +25,12 @@ export async function put(values: Values, terminal: Terminal): Promise<number> {
   const isJson = values.isOn("json");
   const streamName = values.need("stream");
   using signals = listenForStop();
-  const clients = await connectAws(connection(values, terminal, ["kinesis"]), { maxSockets: 1 });
+  const clients = connectAws(connection(values, terminal, ["kinesis"]));
   const board = await openProgress(terminal, { isHidden: isJson });
   const progress = board.add("put");
   // It is not given the signal: a signal ends the reading, the records in hand are still put.
   const putter = new RecordPutter({
-    kinesis: clients.kinesis,
+    kinesis: await clients.kinesis(),
     streamName,
     onProgress: (records) => progress.update(records),
   });

@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { KinesisClient, PutRecordsRequestEntry } from "@aws-sdk/client-kinesis";
+import type { KinesisClient } from "@aws-sdk/client-kinesis";
 import { retry, RetryError } from "@std/async/retry";
 import { describeFailure } from "../adapters/aws_calls.ts";
 import { isRetriable } from "../adapters/aws_errors.ts";
@@ -23,6 +23,8 @@ export interface PutterOptions {
   readonly streamName: string;
   /** Is told how many records are in the stream by now. */
   readonly onProgress?: (records: number) => void;
+  /** Is told which records a request brought into the stream, also when it refused others. */
+  readonly onPut?: (records: readonly OutgoingRecord[]) => void;
   /** Gives up what is not sent yet. */
   readonly signal?: AbortSignal;
 }
@@ -94,23 +96,21 @@ export class RecordPutter {
    * @throws {Error} If the stream does not take it.
    */
   async flush(): Promise<void> {
-    const batch = this.#batch.map((record): PutRecordsRequestEntry => ({
-      PartitionKey: record.partitionKey,
-      Data: record.data,
-    }));
+    const batch = this.#batch;
     this.#batch = [];
     this.#batchKeys = new Set();
     this.#batchBytes = 0;
     if (batch.length > 0) await this.#sendAll(batch);
   }
 
-  async #sendAll(batch: readonly PutRecordsRequestEntry[]): Promise<void> {
+  async #sendAll(batch: readonly OutgoingRecord[]): Promise<void> {
     const { kinesis, streamName, signal } = this.#options;
     let waiting = batch;
     let unanswered = 0;
     const send = async (): Promise<void> => {
-      const { refused, reason } = await this.#send(waiting);
-      this.#records += waiting.length - refused.length;
+      const { put, refused, reason } = await this.#send(waiting);
+      this.#records += put.length;
+      this.#options.onPut?.(put);
       this.#options.onProgress?.(this.#records);
       waiting = refused;
       if (waiting.length > 0) throw new PartlyRefusedError(reason);
@@ -144,18 +144,25 @@ export class RecordPutter {
     }
   }
 
-  async #send(
-    batch: readonly PutRecordsRequestEntry[],
-  ): Promise<{ readonly refused: readonly PutRecordsRequestEntry[]; readonly reason: string }> {
+  async #send(batch: readonly OutgoingRecord[]): Promise<{
+    readonly put: readonly OutgoingRecord[];
+    readonly refused: readonly OutgoingRecord[];
+    readonly reason: string;
+  }> {
     const { kinesis, streamName, signal } = this.#options;
     const { PutRecordsCommand } = await import("@aws-sdk/client-kinesis");
-    const command = new PutRecordsCommand({ StreamName: streamName, Records: [...batch] });
+    const command = new PutRecordsCommand({
+      StreamName: streamName,
+      Records: batch.map(({ partitionKey, data }) => ({ PartitionKey: partitionKey, Data: data })),
+    });
     const { Records: results = [] } = await kinesis.send(command, {
       ...signal && { abortSignal: signal },
     });
-    const refused = batch.filter((_record, index) => results[index]?.ErrorCode !== undefined);
+    const isRefused = (index: number): boolean => results[index]?.ErrorCode !== undefined;
+    const refused = batch.filter((_record, index) => isRefused(index));
     const failure = results.find((result) => result.ErrorCode !== undefined);
     return {
+      put: batch.filter((_record, index) => !isRefused(index)),
       refused,
       reason: `${refused.length} of ${batch.length} were refused with ${failure?.ErrorCode}: ` +
         `${failure?.ErrorMessage}`,

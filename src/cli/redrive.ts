@@ -1,21 +1,22 @@
 /**
  * Owns: `kinesix redrive`: which failure records are put back into their stream, and what is told about it.
  * Must not: know how they are read, sent or remembered.
- * Called by: `main.ts`.
+ * Called by: `commands/stream_commands.ts`.
  *
  * @module
  */
 
+import type { KinesisClient } from "@aws-sdk/client-kinesis";
 import { connectAws } from "../adapters/aws_calls.ts";
 import type { StoredFailure } from "../adapters/failure_format.ts";
 import { type FailurePlace, parseFailurePlace } from "../core/failure_place.ts";
 import { parseTime } from "../core/setting.ts";
-import { invariant } from "../errors.ts";
+import { invariant, messageOf } from "../errors.ts";
 import { connection } from "./connection.ts";
 import { count, errorText, shortPosition } from "./event_text.ts";
 import { type FailureSource, openFailures } from "./failure_source.ts";
 import { openProgress, type ProgressBoard } from "./progress.ts";
-import { RecordPutter } from "./record_putter.ts";
+import { type OutgoingRecord, RecordPutter } from "./record_putter.ts";
 import { RedriveMarks } from "./redrive_marks.ts";
 import { listenForStop } from "./stop_signals.ts";
 import { printable, type Terminal } from "./terminal.ts";
@@ -40,7 +41,7 @@ interface Plan {
   readonly isAnyStream: boolean;
   readonly isAskedFor: (failure: StoredFailure) => boolean;
   readonly marks: RedriveMarks;
-  readonly putter: RecordPutter;
+  readonly kinesis: KinesisClient;
   readonly board: ProgressBoard;
   readonly terminal: Terminal;
   readonly signal: AbortSignal;
@@ -61,9 +62,8 @@ export async function redrive(values: Values, terminal: Terminal): Promise<numbe
   using signals = listenForStop();
   const { signal } = signals;
   const marks = await RedriveMarks.open(values.text("marks") ?? marksPath(place), streamName);
-  const { kinesis, ...clients } = await connectAws(connection(values, terminal, ["kinesis"]), {
-    maxSockets: 2,
-  });
+  const clients = connectAws(connection(values, terminal, ["kinesis"]));
+  const kinesis = await clients.kinesis();
   const board = await openProgress(terminal, { isHidden: isJson });
   const counts: Counts = {
     ...{ read: 0, put: 0, putBefore: 0, fromOtherStreams: 0, notAskedFor: 0, unreadable: 0 },
@@ -71,11 +71,9 @@ export async function redrive(values: Values, terminal: Terminal): Promise<numbe
   try {
     const source = await openFailures(place, { kinesis, since: timeOf(values, "since") });
     if (!isDryRun) await marks.prepare();
-    // It is not given the signal: a signal ends the reading, the records in hand are still put.
-    const putter = new RecordPutter({ kinesis, streamName });
     const isAnyStream = values.isOn("any-stream");
     const plan = { streamName, isDryRun, isJson, isAnyStream, isAskedFor: filterOf(values), marks };
-    await putBack(source, { ...plan, putter, board, terminal, signal }, counts);
+    await putBack(source, { ...plan, kinesis, board, terminal, signal }, counts);
   } catch (error) {
     if (counts.put > 0) terminal.say(`note: ${count(counts.put, "record")} went back before`);
     throw error;
@@ -95,16 +93,48 @@ export async function redrive(values: Values, terminal: Terminal): Promise<numbe
   return 1;
 }
 
-/** Puts back what is asked for. What is in the stream is noted before more is sent. */
+/** Puts back what is asked for. What is in the stream is noted before more is sent, and also when the rest cannot be. */
 async function putBack(source: FailureSource, plan: Plan, counts: Counts): Promise<void> {
-  const { putter, marks, board, isDryRun, signal } = plan;
-  const sent: string[] = [];
+  const { kinesis, streamName, marks, isDryRun } = plan;
+  const names = new Map<OutgoingRecord, string>();
+  const done: OutgoingRecord[] = [];
+  // It is not given the signal: a signal ends the reading, the records in hand are still put.
+  const putter = new RecordPutter({
+    kinesis,
+    streamName,
+    onPut: (records) => done.push(...records),
+  });
   const settle = async (): Promise<void> => {
-    const news = putter.records - counts.put;
-    if (news === 0) return;
-    await marks.note(sent.splice(0, news));
-    counts.put += news;
+    const put = done.splice(0);
+    if (put.length === 0) return;
+    await marks.note(put.flatMap((record) => names.get(record) ?? []));
+    put.forEach((record) => names.delete(record));
+    counts.put += put.length;
   };
+  const send = async (failure: StoredFailure, name: string): Promise<void> => {
+    names.set(failure, name);
+    await putter.add(failure);
+    await settle();
+  };
+  try {
+    await readAll(source, plan, counts, send);
+    if (!isDryRun) await putter.flush();
+  } catch (error) {
+    // Of the records that went together some may be in the stream: they must not go there again.
+    await settle().catch((cause) => plan.terminal.say(`note: ${messageOf(cause)}`));
+    throw error;
+  }
+  await settle();
+}
+
+/** Reads to the end, or until a signal, and has sent what is to be put back. */
+async function readAll(
+  source: FailureSource,
+  plan: Plan,
+  counts: Counts,
+  send: (failure: StoredFailure, name: string) => Promise<void>,
+): Promise<void> {
+  const { board, isDryRun, signal } = plan;
   const progress = board.add(isDryRun ? "read" : "redrive", source.bytes);
   try {
     for await (const { where, failure, bytesRead } of source.read(signal)) {
@@ -116,20 +146,15 @@ async function putBack(source: FailureSource, plan: Plan, counts: Counts): Promi
           counts.put += 1;
           await tellDryRun(failure, plan);
         } else {
-          sent.push(name);
-          await putter.add(failure);
-          await settle();
+          await send(failure, name);
         }
       }
       progress.update(bytesRead ?? counts.read, `${counts.put} put back`);
     }
   } catch (error) {
     // A read that is under way when the signal comes ends with it.
-    if (!signal.aborted) throw error;
+    if (!signal.aborted || error !== signal.reason) throw error;
   }
-  if (isDryRun) return;
-  await putter.flush();
-  await settle();
 }
 
 /** The name of a record that is to be put back; undefined if it is not. */

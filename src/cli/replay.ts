@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix replay`: a range of a stream through a processor, once: what is run, when it is done, and what is told of it.
  * Must not: touch a state table, or process records in another way than a worker does.
- * Called by: `main.ts`.
+ * Called by: `commands/watch_commands.ts`.
  *
  * @module
  */
@@ -30,8 +30,6 @@ import { printable, sayError, type Terminal } from "./terminal.ts";
 import { UsageError } from "./usage_error.ts";
 import type { Values } from "./values.ts";
 
-/** Each shard reads on a connection of its own. */
-const SOCKETS_MAX = 10_000;
 /** So many shards are named to a person that are not done. */
 const SHARDS_TOLD_MAX = 20;
 const WORKER_ID = "replay";
@@ -72,7 +70,8 @@ export async function replay(values: Values, terminal: Terminal): Promise<number
     const seconds = Math.round(performance.now() - startedMs) / 1_000;
     return await tell(result, { ...range, values, seconds, terminal, signal: signals.signal });
   } catch (error) {
-    if (!signals.signal.aborted) throw error;
+    // A failure while it stops is a failure.
+    if (!signals.signal.aborted || error !== signals.signal.reason) throw error;
     terminal.say(`error: Cannot replay: stopped by ${signals.signal.reason} before it began`);
     return 1;
   } finally {
@@ -105,13 +104,12 @@ async function replayRange(
 ): Promise<ReplayResult> {
   const { values, terminal, signal, leftBehind, processing } = means;
   const { streamName } = options;
-  const clients = await connectAws(connection(values, terminal, ["kinesis"]), {
-    maxSockets: SOCKETS_MAX,
-  });
+  const clients = connectAws(connection(values, terminal, ["kinesis"]));
   const isJson = values.isOn("json");
   const board = await openProgress(terminal, { isHidden: isJson });
   try {
-    await checkRange(range, new StreamBounds(clients.kinesis, streamName, signal));
+    const client = await clients.kinesis();
+    await checkRange(range, new StreamBounds(client, streamName, signal));
     const config = {
       ...processing.config,
       initialPosition: range.from ?? "TRIM_HORIZON",
@@ -121,7 +119,7 @@ async function replayRange(
     } as const;
     const told: { watch?: ReplayWatch } = {};
     const polling = new KinesisPollingSource({
-      ...{ client: clients.kinesis, streamName, clock: systemClock },
+      ...{ client, streamName, clock: systemClock },
       config: resolveConfig(config),
       emit: (fact) => told.watch?.observe(fact),
     });

@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix run`: one worker from its start to its clean stop.
  * Must not: know how records are read or shards are shared.
- * Called by: `main.ts`; `replay.ts` uses its parts.
+ * Called by: `commands/worker_commands.ts`; `replay.ts` uses its parts.
  *
  * @module
  */
@@ -181,13 +181,13 @@ async function runWorker(
   options: AppOptions,
 ): Promise<number> {
   using strays = catchStrays();
-  const loaded = http.address && await import("./http/worker_server.ts");
+  const look = { now: (): void => {} };
+  await using server = await openServer({ http, options, processing, terminal, look });
   await using app = await startUnless(signals.signal, options);
   if (app === undefined) return 0;
+  server?.join(app);
   const { workerId } = app;
   using _measured = telemetry.measure(app, log);
-  await using server = loaded &&
-    openServer(loaded, app, { http, options, processing, terminal, look: () => watch?.lookNow() });
   const tell = (fact: AppFact): void => {
     const event = { ...fact, time: new Date().toISOString(), workerId };
     log.onEvent(event);
@@ -199,7 +199,8 @@ async function runWorker(
   };
   await using watch = watchUnlessNever(app, processing, tell);
   tell(loadedFact(processing.first));
-  reloads?.follow(() => watch?.lookNow());
+  look.now = () => watch?.lookNow();
+  reloads?.follow(look.now);
   const trouble = await Promise.race([
     aborted(signals.signal).then(() => undefined),
     app.finished.then(() => undefined),
@@ -218,29 +219,26 @@ async function runWorker(
   return trouble === undefined ? 0 : 1;
 }
 
-/** Answers HTTP; in the same turn in which the worker runs, so that no event of its start is missed. */
-function openServer(
-  { WorkerServer }: typeof import("./http/worker_server.ts"),
-  app: ReactoKinesixApp,
-  { http, options, processing, terminal, look }: {
-    readonly http: Http;
-    readonly options: AppOptions;
-    readonly processing: Processing;
-    readonly terminal: Terminal;
-    readonly look: () => void;
-  },
-): WorkerServer | undefined {
+/** Answers HTTP, if it is to be answered anywhere. */
+async function openServer({ http, options, processing, terminal, look }: {
+  readonly http: Http;
+  readonly options: AppOptions;
+  readonly processing: Processing;
+  readonly terminal: Terminal;
+  /** What looks for a new version of the processor, as soon as there is something. */
+  readonly look: { readonly now: () => void };
+}): Promise<WorkerServer | undefined> {
   if (http.address === undefined) return undefined;
+  const { WorkerServer } = await import("./http/worker_server.ts");
   const server = new WorkerServer({
     ...http,
-    app,
     cluster: options,
     address: http.address,
-    lookForProcessor: processing.intervalMs === undefined ? undefined : look,
+    lookForProcessor: processing.intervalMs === undefined ? undefined : () => look.now(),
     onOrder: (order) => terminal.say(printable(`ordered in the dashboard: ${order}`)),
     onError: (error) => sayError(error, terminal),
   });
-  terminal.say(`listening on ${server.url}`);
+  terminal.say(`listening on ${server.url}: the dashboard, /metrics, /healthz, /readyz`);
   if (!isLoopbackAddress(http.address)) {
     terminal.say(
       "note: other machines reach this address too; everything but changes is open to them",

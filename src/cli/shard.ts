@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix shard stop`, `start`, `handover` and `release`: an order to the cluster, and waiting until it is obeyed.
  * Must not: know how the order gets there.
- * Called by: `main.ts`.
+ * Called by: `commands/shard_commands.ts`.
  *
  * @module
  */

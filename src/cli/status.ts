@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix status`: the cluster as tables for people and as JSON for programs.
  * Must not: interpret the rows of the state table.
- * Called by: `main.ts`.
+ * Called by: `commands/worker_commands.ts`.
  *
  * @module
  */

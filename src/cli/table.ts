@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix table print`: the state table as CloudFormation, Terraform, or the input of the AWS CLI.
  * Must not: create it.
- * Called by: `main.ts`.
+ * Called by: `commands/setup_commands.ts`.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * Owns: `kinesix tail`: the records of a stream as they come, as text or JSON.
  * Must not: touch a state table, or read more than whoever reads the output takes.
- * Called by: `main.ts`.
+ * Called by: `commands/watch_commands.ts`.
  *
  * @module
  */
@@ -21,8 +21,6 @@ import { printable, type Terminal, wantsColor } from "./terminal.ts";
 import { UsageError } from "./usage_error.ts";
 import type { Values } from "./values.ts";
 
-/** Each shard reads on a connection of its own. */
-const SOCKETS_MAX = 10_000;
 /** One of the five reads that a shard allows in a second is enough where nothing comes. */
 const EMPTY_RECEIVE_DELAY_MS = 1_000;
 const RETRIES = 10;
@@ -39,13 +37,11 @@ export async function tail(values: Values, terminal: Terminal): Promise<number> 
   const filter = values.text("filter");
   const isWanted = filter === undefined ? () => true : recordFilter(filter);
   const startedAt = systemClock.now();
-  const clients = await connectAws(connection(values, terminal, ["kinesis"]), {
-    maxSockets: SOCKETS_MAX,
-  });
+  const clients = connectAws(connection(values, terminal, ["kinesis"]));
   try {
     const config = { emptyReceiveDelay: EMPTY_RECEIVE_DELAY_MS, maxKinesisRetries: RETRIES };
     const common = {
-      client: clients.kinesis,
+      client: await clients.kinesis(),
       streamName: values.need("stream"),
       clock: systemClock,
     };

@@ -46,6 +46,7 @@ export async function openTelemetryOutputs(
   });
   if (isTelemetryExported()) {
     const { exportToOpenTelemetry } = await import("../telemetry/open_telemetry.ts");
+    // For as long as the process runs: the last export comes after the worker has stopped.
     exportToOpenTelemetry(metrics);
   } else if (terminal.env("OTEL_DENO") === "true") {
     terminal.say(

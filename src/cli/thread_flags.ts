@@ -1,7 +1,7 @@
 /**
  * Owns: the flags of a processor in threads of its own: how many, and what a sandboxed one may do.
  * Must not: start a thread.
- * Called by: `commands.ts` lists them, `run.ts` reads them.
+ * Called by: `commands/worker_commands.ts` and `commands/watch_commands.ts` list them, `run.ts` reads them.
  *
  * @module
  */

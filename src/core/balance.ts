@@ -1,7 +1,7 @@
 /**
  * Owns: who should have which shard: what this worker takes, asks for, gives and refuses, from the rows alone.
  * Must not: wait, write, or know the time.
- * Called by: `runtime/worker.ts`; properties in `tests/unit/balance_test.ts`.
+ * Called by: `runtime/survey.ts`; properties in `tests/unit/balance_test.ts`.
  *
  * There is no leader: every worker computes the same assignment of the free shards from the same rows and takes its own
  * part of it; where two workers saw different rows, the term in the row lets one of them win. A shard that somebody has

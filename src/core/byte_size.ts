@@ -1,7 +1,7 @@
 /**
  * Owns: sizes in memory as people write them, `64MiB` or `1GiB`, and as code has them, in bytes; what a record counts for.
  * Must not: know any setting.
- * Called by: `core/setting.ts`, `runtime/buffer_budget.ts`, and the sources, which read no more than there is room for.
+ * Called by: `core/setting.ts`, `runtime/shard_runner.ts`, and the sources, which read no more than there is room for.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * Owns: durations as people write them, `30s` or `3m`, and as code has them, in milliseconds.
  * Must not: know any setting.
- * Called by: `core/config.ts` and the command line.
+ * Called by: `core/setting.ts` and the command line.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 // Owns: the AWS JSON 1.1 protocol: a target header and a body in, status, headers and a body out.
 // Must not: listen or connect.
-// Called by: kinesis_server.ts and kinesis_in_memory.ts.
+// Called by: kinesis_server.ts, and the tests without a server.
 import { toEventStream } from "./event_stream.ts";
 import type { KinesisEngine } from "./kinesis_engine.ts";
 import { KinesisError } from "./kinesis_error.ts";

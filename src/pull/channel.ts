@@ -1,7 +1,7 @@
 /**
  * Owns: bringing together what waits to be taken and who waits for it, each in order.
  * Must not: keep anything in hand.
- * Called by: `pull/pull_processor.ts`, `pull/loop.ts`.
+ * Called by: `pull/puller.ts`, `pull/loop.ts`.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * Owns: what a reader is given to work on, from the moment it is offered until it is finished, failed or left.
  * Must not: know who reads, or what comes next.
- * Called by: `pull/pull_processor.ts` offers; `pull/loop.ts` takes.
+ * Called by: `pull/pull_processor.ts` offers; `pull/puller.ts` has it taken.
  *
  * @module
  */

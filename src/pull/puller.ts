@@ -55,7 +55,7 @@ export class Puller<T> {
     const { clock, processTimeout, hooks, makeProcessor } = this.#options;
     return makeProcessor({
       ...{ clock, processTimeout, hooks },
-      offer: (offer) => (this.#isRead === "by shard" ? turn.channel : this.#merged).put(offer),
+      offer: (offer) => (this.#isRead === "merged" ? this.#merged : turn.channel).put(offer),
       withdraw: (offer) => void (this.#merged.withdraw(offer) || turn.channel.withdraw(offer)),
       onDispose: () => {
         this.#turns.delete(turn);
@@ -77,6 +77,9 @@ export class Puller<T> {
    */
   loop(onLeave: () => Promise<void>): Loop<Offer<T>, T> {
     this.#read("merged");
+    for (const { channel } of this.#turns) {
+      for (const offer of channel.empty()) this.#merged.put(offer);
+    }
     return this.#loop(this.#merged, onLeave);
   }
 
@@ -92,11 +95,6 @@ export class Puller<T> {
    */
   turns<V>(valueOf: (turn: Turn<T>) => V, onLeave: () => Promise<void>): Loop<Turn<T>, V> {
     this.#read("by shard");
-    for (const offer of this.#merged.empty()) {
-      for (const { shardId, channel } of this.#turns) {
-        if (shardId === offer.context.shardId) channel.put(offer);
-      }
-    }
     return new Loop(this.#newTurns, {
       accept: () => true,
       valueOf,

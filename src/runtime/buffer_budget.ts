@@ -1,7 +1,7 @@
 /**
  * Owns: the memory for records that are read and not finished, of all shards of a worker: waiting for room in it.
  * Must not: decide who gets how much (`core/buffer_shares.ts`), or know what a record is.
- * Called by: `runtime/record_runner.ts` opens a shard's part of it, the sources ask for room, `runtime/shard_runner.ts` counts what came.
+ * Called by: `runtime/record_runner.ts` opens a shard's part of it; the sources ask for room.
  *
  * @module
  */

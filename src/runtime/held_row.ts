@@ -107,7 +107,7 @@ export class HeldRow {
     }, {
       signal,
       until,
-      isFinal: ({ kind }) => kind === "invalid",
+      isFinal: (error) => error instanceof StoreError && error.kind === "invalid",
       send: async (change) => {
         const result = await transact(change, { items, token }, signal);
         if (result.kind === "refused") ({ refused } = result);
@@ -156,8 +156,7 @@ export class HeldRow {
         return lose(`the row says that ${describeOwner(row)}`);
       } catch (error) {
         if (signal.aborted) return "lost";
-        if (!(error instanceof StoreError)) throw error;
-        if (error.maybeApplied) inDoubt = change;
+        if (!(error instanceof StoreError) || error.maybeApplied) inDoubt = change;
         if (inDoubt === null && isFinal(error)) throw error;
         failures += 1;
         const retryInMs = backoffMs(failures, WRITE_BACKOFF, random.next());
@@ -184,7 +183,7 @@ interface Sending {
   readonly until?: AbortSignal;
   readonly send: (change: LeaseChange) => Promise<WriteResult<ShardRow> | TransactionResult>;
   /** Whether it is no use to send the same again. */
-  readonly isFinal: (error: StoreError) => boolean;
+  readonly isFinal: (error: unknown) => boolean;
 }
 
 /** The row after a change, for which nobody tells how it stands. What others wrote meanwhile comes with the next look. */

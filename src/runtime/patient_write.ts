@@ -56,13 +56,13 @@ export async function writePatiently<R extends Row>(
 export function tellWriteFailure<R extends Row>(
   deps: Pick<WriteDeps, "emit">,
   change: RowChange<R>,
-  error: StoreError,
+  error: unknown,
   retryInMs: number,
 ): void {
   const operation = `write the row of ${change.kind} ${change.id}`;
   const shardId = change.kind === "shard" ? change.id : null;
   deps.emit(
-    error.kind === "throttled"
+    error instanceof StoreError && error.kind === "throttled"
       ? { type: "throttled", shardId, operation, retryInMs }
       : { type: "task_failed", task: operation, error: toEventError(error) },
   );

@@ -80,8 +80,8 @@ export class RetentionWatch {
       this.#retentionMs = await this.#deps.source.retentionMs?.(signal);
       this.#isFailureTold = false;
     } catch (error) {
-      if (signal.aborted || !(error instanceof SourceError)) throw error;
-      this.#isDenied = error.kind === "denied";
+      if (signal.aborted) throw error;
+      this.#isDenied = error instanceof SourceError && error.kind === "denied";
       if (this.#isFailureTold) return;
       this.#isFailureTold = true;
       const task = "ask how long the stream keeps its records";

@@ -9,9 +9,9 @@
 
 import { heldBytesOf } from "../core/byte_size.ts";
 import { type Backoff, backoffMs } from "../core/policy.ts";
-import { SourceError, toEventError } from "../errors.ts";
+import { messageOf, SourceError, toEventError } from "../errors.ts";
 import type { StopReason } from "../events.ts";
-import type { ShardInfo, StreamSource } from "../ports.ts";
+import type { Batch, ShardInfo, StreamSource } from "../ports.ts";
 import { FinishedReads, type TimedBatch } from "./finished_read.ts";
 import type { Lease } from "./lease_keeper.ts";
 import type { Processors } from "./processors.ts";
@@ -120,8 +120,8 @@ async function processBatch(
 ): Promise<RunOutcome | "read on"> {
   const { batch } = read;
   let outcome = await records.run(batch);
-  if (outcome === "done" && reads.areWanted) {
-    outcome = await records.settled();
+  if (reads.areWanted) {
+    if (outcome === "done") outcome = await records.settled();
     if (outcome === "done") outcome = await reads.tell(read);
   }
   if (outcome === "done" && batch.end !== undefined) {
@@ -155,11 +155,14 @@ async function* readAhead(
 ): AsyncGenerator<TimedBatch> {
   using scope = new Scope(records.until);
   const { budget, readTo } = records;
-  const batches = source.open(shardId, readTo, scope.signal, budget)[Symbol.asyncIterator]();
+  let batches: AsyncIterator<Batch> | undefined;
   let aheadBytes = 0;
   const read = async (): Promise<TimedBatch | undefined> => {
     const askedAt = clock.monotonic();
-    const { done, value: batch } = await batches.next();
+    const { done, value: batch } = await asSourceError(() => {
+      batches ??= source.open(shardId, readTo, scope.signal, budget)[Symbol.asyncIterator]();
+      return batches.next();
+    });
     if (done) return undefined;
     budget.arrived(aheadBytes = heldBytesOf(batch.records));
     return { batch, askedAt, arrivedAt: clock.monotonic() };
@@ -181,10 +184,20 @@ async function* readAhead(
   } finally {
     // This ends a read that is under way; what the reader throws then is the abort.
     scope.abort();
-    await batches.return?.().catch(() => {});
+    await batches?.return?.().catch(() => {});
     await next.catch(() => {});
     budget.finished(aheadBytes);
     budget.giveBack();
+  }
+}
+
+/** A source of the user's may throw anything: that is no defect of this program, which would end the worker. */
+async function asSourceError<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    if (error instanceof SourceError) throw error;
+    throw new SourceError(messageOf(error), { kind: "unavailable", cause: error });
   }
 }
 
@@ -197,9 +210,8 @@ async function isUnlisted(
   try {
     const shards = await deps.source.listShards(signal);
     return !shards.some((shard) => shard.id === shardId);
-  } catch (error) {
+  } catch {
     // If the stream itself is missing the worker's own look at the stream says so; here the read is tried again.
-    if (signal.aborted || error instanceof SourceError) return false;
-    throw error;
+    return false;
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Owns: keeping the rows of the state table in step with the shards of the stream.
  * Must not: take a shard.
- * Called by: `runtime/worker.ts` at the start and from time to time; `runtime/shard_roster.ts` when a shard ends.
+ * Called by: `runtime/worker.ts`, at the start, from time to time, and when a shard ends.
  *
  * @module
  */

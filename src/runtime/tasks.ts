@@ -1,7 +1,7 @@
 /**
  * Owns: the only ways to start, repeat, order and wait for async work. Every promise that is started has an owner here.
  * Must not: know what the work is.
- * Called by: the rest of `runtime/`, and `app.ts`.
+ * Called by: the rest of `runtime/`, and the rooms on top of it.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * Owns: messages as bytes, between a process and the one in which its thread is: there and back.
  * Must not: know what is said.
- * Called by: `sandbox/process_port.ts` and `sandbox/relay.ts`.
+ * Called by: `sandbox/process_port.ts`, and `processor_host.ts` on the other side.
  *
  * To the process: the lengths of the message and of the records that go with it, 4 bytes each; the message, as structured clone
  * writes it; the records as they are.

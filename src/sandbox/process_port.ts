@@ -1,7 +1,7 @@
 /**
  * Owns: the way to a thread in a process of its own: a process can be ended, whatever the thread does, and a thread cannot.
  * Must not: know what program the process is, or what it may do.
- * Called by: `sandbox/live_thread.ts`, by way of the command line.
+ * Called by: `processor_process.ts`.
  *
  * @module
  */

@@ -79,8 +79,8 @@ export async function disposeIn(
 class Remote implements RunProcessor, TimedProcessor {
   readonly keepsTime = true;
   readonly #deps: RemoteDeps;
-  /** Where records of a shard were processed: there is something to end there. */
-  readonly #workedOn = new Map<string, Set<ProcessorThread>>();
+  /** By the signal of a turn, where its records were processed: there is something to end there. */
+  readonly #workedOn = new WeakMap<AbortSignal, Set<ProcessorThread>>();
   /** What follows a failure is asked where it failed. */
   readonly #failedIn = new WeakMap<KinesisRecord, ProcessorThread>();
 
@@ -208,16 +208,14 @@ class Remote implements RunProcessor, TimedProcessor {
     }));
   }
 
-  /** In each thread that had records of the shard; once at least, as with every processor. */
+  /** In each thread that had records of the shard in this turn; once at least, as with every processor. */
   async shardEnded(context: ProcessContext): Promise<void> {
-    const { shardId } = context;
-    if (!this.#workedOn.has(shardId)) this.#threadOf(0, context);
-    const threads = this.#workedOn.get(shardId) ?? new Set();
+    const threads = this.#threadsOf(context);
+    if (threads.size === 0) this.#threadOf(0, context);
     for (const thread of threads) {
       await this.#ask(thread, context, () => ({ kind: "shardEnded", context: fields(context) }));
       threads.delete(thread);
     }
-    this.#workedOn.delete(shardId);
   }
 
   /** Has something done that is no run, and done again when a thread ended because of something else. */
@@ -245,11 +243,16 @@ class Remote implements RunProcessor, TimedProcessor {
     return { processor: this.#deps.number, signal: context.signal };
   }
 
-  #threadOf(lane: number, { shardId }: ProcessContext): ProcessorThread {
+  #threadOf(lane: number, context: ProcessContext): ProcessorThread {
     const thread = at(this.#deps.threads, lane);
-    const threads = this.#workedOn.get(shardId) ?? new Set();
-    this.#workedOn.set(shardId, threads.add(thread));
+    this.#threadsOf(context).add(thread);
     return thread;
+  }
+
+  #threadsOf({ signal }: ProcessContext): Set<ProcessorThread> {
+    const threads = this.#workedOn.get(signal) ?? new Set();
+    this.#workedOn.set(signal, threads);
+    return threads;
   }
 
   #threadThatFailed(record: KinesisRecord): ProcessorThread {

@@ -23,6 +23,8 @@ export interface ObservedApp {
   shards(): readonly { readonly inHandMs: number }[];
   /** Calls a listener at every event. */
   addEventListener(type: "*", listener: (event: AppEvent) => void): void;
+  /** Takes a listener off. */
+  removeEventListener(type: "*", listener: (event: AppEvent) => void): void;
 }
 
 /** What is measured when somebody asks. */
@@ -159,7 +161,7 @@ export class AppMetrics {
     return this.#shards;
   }
 
-  /** What is measured now; undefined before the app runs. */
+  /** What is measured now; undefined while no app is measured. */
   vitals(): Vitals | undefined {
     return this.#vitals?.();
   }
@@ -173,18 +175,33 @@ export class AppMetrics {
     return max;
   }
 
-  /** Measures an app from now on. Its events are for {@linkcode AppMetrics.add}. */
-  measure(app: Pick<ObservedApp, "bufferedBytes" | "health" | "shards">): void {
-    this.#vitals = () => {
+  /**
+   * Measures an app from now on, until the result is disposed: then there are no shards and no vitals any more. Its events are for
+   * {@linkcode AppMetrics.add}.
+   */
+  measure(app: Pick<ObservedApp, "bufferedBytes" | "health" | "shards">): Disposable {
+    const vitals = (): Vitals => {
       const { heartbeatAgeMs, isFenced } = app.health();
       const inHandMs = app.shards().reduce((max, shard) => Math.max(max, shard.inHandMs), 0);
       return { bufferedBytes: app.bufferedBytes, heartbeatAgeMs, isFenced, inHandMs };
     };
+    this.#vitals = vitals;
+    return {
+      [Symbol.dispose]: () => {
+        if (this.#vitals !== vitals) return; // Another app is measured by now.
+        this.#vitals = undefined;
+        this.#shards.clear();
+        this.#failed.clear();
+      },
+    };
   }
 
-  /** Calls a listener for each batch with records that is processed from now on. */
-  onBatch(listener: (batch: BatchDone) => void): void {
-    this.#listeners.add(listener);
+  /** Calls a listener for each batch with records that is processed from now on, until the result is disposed. */
+  onBatch(listener: (batch: BatchDone) => void): Disposable {
+    // A listener that is added twice is called twice, and taken off one at a time.
+    const own = (batch: BatchDone): void => listener(batch);
+    this.#listeners.add(own);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(own) };
   }
 
   /** Counts an event. */
@@ -265,12 +282,39 @@ export class AppMetrics {
   }
 }
 
-/** Numbers of a running app. Called in the turn in which `createNew` resolves, they have the events of the start too. */
-export function observe(app: ObservedApp): AppMetrics {
+/**
+ * Numbers of a running app. Called in the turn in which `createNew` resolves, they have the events of the start too.
+ *
+ * Disposing them takes them off the app, which they keep in memory until then: the counts stay as they are, and there are no
+ * shards and no vitals any more.
+ *
+ * @example
+ * ```ts
+ * import { ReactoKinesixApp } from "@reacto/kinesix";
+ * import { observe } from "@reacto/kinesix/telemetry";
+ * import { MemoryLeaseStore, MemoryStream } from "@reacto/kinesix/testing";
+ *
+ * await using app = await ReactoKinesixApp.createNew({
+ *   appName: "TestApp",
+ *   streamName: "TestStream",
+ *   processor: { process: () => {} },
+ *   ports: { store: new MemoryLeaseStore(), source: new MemoryStream({ shards: 4 }) },
+ * });
+ * using metrics = observe(app);
+ * console.log(metrics.counts.records, metrics.vitals()?.isFenced); // 0 false
+ * ```
+ */
+export function observe(app: ObservedApp): AppMetrics & Disposable {
   const metrics = new AppMetrics(app);
-  metrics.measure(app);
-  app.addEventListener("*", (event) => metrics.add(event));
-  return metrics;
+  const measuring = metrics.measure(app);
+  const listener = (event: AppEvent): void => metrics.add(event);
+  app.addEventListener("*", listener);
+  return Object.assign(metrics, {
+    [Symbol.dispose](): void {
+      app.removeEventListener("*", listener);
+      measuring[Symbol.dispose]();
+    },
+  });
 }
 
 function increase<K>(counts: Map<K, number>, key: K): void {

@@ -9,6 +9,7 @@
 import {
   type Meter,
   metrics as globalMetrics,
+  type ObservableResult,
   SpanKind,
   SpanStatusCode,
   trace,
@@ -28,22 +29,25 @@ const UNITS: { readonly [U in Metric["unit"]]: string } = {
  * Has OpenTelemetry read the numbers whenever it exports, and gives it a span for each batch with records, with an event for each
  * failed attempt and each skipped record. Spans are made when a batch is finished: spans of the processor's own are not below them.
  *
- * It is told to the global providers; without one, as in Deno without `OTEL_DENO=true`, it does nothing.
+ * It is told to the global providers; without one, as in Deno without `OTEL_DENO=true`, it does nothing. The providers keep the
+ * numbers in memory, and export them, until the result is disposed.
  */
-export function exportToOpenTelemetry(metrics: AppMetrics): void {
+export function exportToOpenTelemetry(metrics: AppMetrics): Disposable {
   const meter = globalMetrics.getMeter(SCOPE);
   const tracer = trace.getTracer(SCOPE);
   const common = { "kinesix.app": metrics.appName, "aws.kinesis.stream_name": metrics.streamName };
-  for (const metric of METRICS) show(metric, { metrics, common, meter });
+  const exported = new DisposableStack();
+  for (const metric of METRICS) exported.use(show(metric, { metrics, common, meter }));
   const time = meter.createHistogram(openTelemetryName(PROCESS_TIME.name), {
     description: PROCESS_TIME.help,
     unit: "s",
     advice: { explicitBucketBoundaries: [...PROCESS_TIME.buckets] },
   });
-  metrics.onBatch((batch) => {
+  exported.use(metrics.onBatch((batch) => {
     time.record(batch.processMs / 1_000, common);
     trail(tracer, batch, common);
-  });
+  }));
+  return exported;
 }
 
 function show(
@@ -53,17 +57,19 @@ function show(
     readonly common: Readonly<Record<string, string>>;
     readonly meter: Meter;
   },
-): void {
+): Disposable {
   const name = openTelemetryName(metric.name);
   const options = { description: metric.help, unit: UNITS[metric.unit] };
   const instrument = metric.kind === "counter"
     ? meter.createObservableCounter(name, options)
     : meter.createObservableGauge(name, options);
-  instrument.addCallback((result) => {
+  const read = (result: ObservableResult): void => {
     for (const { labels, value } of metric.read(metrics)) {
       result.observe(value, { ...common, ...labels });
     }
-  });
+  };
+  instrument.addCallback(read);
+  return { [Symbol.dispose]: () => instrument.removeCallback(read) };
 }
 
 /** Makes the span of a batch after the fact. */

@@ -24,7 +24,10 @@ import type {
 } from "../ports.ts";
 import { Scope } from "../runtime/tasks.ts";
 
-/** A call to the state table (`list`, `read`, `write` of rows, `transact`: of a row and items) or to the stream (`listShards`, `open` a shard, its `nextBatch`). */
+/**
+ * A call to the state table (`list`, `read`, `write` of rows, `transact`: of a row and items) or to the stream (`listShards`, `retentionMs` if it has that, `open` a
+ * shard, its `nextBatch`).
+ */
 export interface PortCall {
   /** The worker that makes it. */
   readonly workerId: string;
@@ -36,6 +39,7 @@ export interface PortCall {
     | "write"
     | "transact"
     | "listShards"
+    | "retentionMs"
     | "open"
     | "nextBatch";
   /** The kind of the rows; null for a call to the stream, and for `prepare`. */
@@ -137,8 +141,12 @@ export class FaultyPorts {
       sleep: (ms, signal) => this.#sleep(ms, signal),
     };
     this.store = this.#storeOver(store);
+    const retentionMs = source.retentionMs?.bind(source);
     this.source = {
       listShards: (signal) => this.#ask("listShards", { signal }, () => source.listShards(signal)),
+      ...retentionMs && {
+        retentionMs: (signal) => this.#ask("retentionMs", { signal }, () => retentionMs(signal)),
+      },
       open: (...args) => this.#open(...args),
     };
   }
@@ -255,7 +263,7 @@ export class FaultyPorts {
     this.#numbers.set(operation, number);
     const fault = faults({ workerId, operation, rowKind, id, number });
     if (this.isCrashed) return await never(); // The rule may have done that.
-    const isOfStream = ["listShards", "open", "nextBatch"].includes(operation);
+    const isOfStream = ["listShards", "retentionMs", "open", "nextBatch"].includes(operation);
     const fail = (kind: "throttled" | "unavailable", maybeApplied = false): Error => {
       const message = `Cannot ${operation} ${id ?? rowKind ?? "it"}: the test says "${fault}"`;
       return isOfStream

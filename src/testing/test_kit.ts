@@ -29,6 +29,13 @@ export interface TestKitOptions extends TestWorkerOptions {
    */
   readonly shards?: number;
   /**
+   * For how long the stream says that it keeps its records, in milliseconds; more than 0. `lag_near_retention` and
+   * `checkpoint_expired` go by that. It keeps all of them, however old.
+   *
+   * @default {it does not say, and nobody tells such events}
+   */
+  readonly retentionMs?: number;
+  /**
    * How many workers are started, `worker-1` and so on; 0 to 100.
    *
    * @default {1}
@@ -135,7 +142,8 @@ export class TestKit implements AsyncDisposable {
     this.#options = options;
     this.faults = options.faults;
     this.clock = new VirtualClock(() => this.#settle());
-    this.stream = new MemoryStream({ shards: options.shards ?? 1, clock: this.#streamClock() });
+    const { shards = 1, retentionMs } = options;
+    this.stream = new MemoryStream({ shards, clock: this.#streamClock(), retentionMs });
     this.#calls = new UserCalls(() => this.#noteActivity());
   }
 

@@ -268,10 +268,11 @@ Deno.test("checkpoint: a KCL table whose workers are at work is refused", async 
     checkpoint: { S: "TRIM_HORIZON" },
   });
   await tables.make([item(1)]);
-  const running = stack.checkpoint("import", "--from-kcl=KclApp");
-  for (let counter = 2; counter < 8; counter++) {
-    await delay(2_000);
+  let hasEnded = false;
+  const running = stack.checkpoint("import", "--from-kcl=KclApp").finally(() => hasEnded = true);
+  for (let counter = 2; !hasEnded; counter++) {
     await tables.put(item(counter));
+    await delay(500);
   }
   const { code, stderr } = await running;
   assertEquals(code, 1);

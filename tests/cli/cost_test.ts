@@ -116,7 +116,7 @@ Deno.test("cost: for people, and what is called in a wrong way", async () => {
   assertMatch(stdout, /shards +│ 20 shards x 730 h x \$0.015 +│ 219.00/);
   assertMatch(stdout, /total .* 408.65/);
   assertStringIncludes(stdout, "That is more than its units");
-  assertStringIncludes(stdout, "as of November 2024");
+  assertStringIncludes(stdout, "Kinesis as of March 2026");
   for (
     const [args, message] of [
       [[], "Cannot run without --shards N"],

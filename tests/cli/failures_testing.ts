@@ -8,6 +8,7 @@
 
 import { startLocalDynamoDB } from "../../src/local/dynamodb_server.ts";
 import { KinesisError } from "../../src/local/kinesis_error.ts";
+import type { ProtocolOptions } from "../../src/local/kinesis_protocol.ts";
 import { type LocalKinesis, serveLocalKinesis } from "../../src/local/kinesis_server.ts";
 import type { AppEvent } from "../../src/events.ts";
 import { CliProcess } from "./cli_testing.ts";
@@ -33,9 +34,12 @@ export class FailureStack implements AsyncDisposable {
   }
 
   /** Starts it, with streams of so many shards. */
-  static async start(streams: Readonly<Record<string, number>>): Promise<FailureStack> {
+  static async start(
+    streams: Readonly<Record<string, number>>,
+    options: ProtocolOptions = {},
+  ): Promise<FailureStack> {
     await using stack = new AsyncDisposableStack();
-    const kinesis = stack.use(serveLocalKinesis({ port: 0 }));
+    const kinesis = stack.use(serveLocalKinesis({ port: 0, ...options }));
     const { url: dynamoDB } = stack.use(await startLocalDynamoDB({ port: 0 }));
     const folder = await Deno.realPath(await Deno.makeTempDir({ prefix: "failures-" }));
     stack.defer(() => Deno.remove(folder, { recursive: true }));

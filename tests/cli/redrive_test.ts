@@ -3,6 +3,8 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { formatFailure } from "../../src/adapters/failure_format.ts";
 import { main } from "../../src/cli/main.ts";
 import { retryAndSkip } from "../../src/core/policy.ts";
+import { KinesisError } from "../../src/local/kinesis_error.ts";
+import type { Intercept } from "../../src/local/kinesis_protocol.ts";
 import type { FailedRecord } from "../../src/ports.ts";
 import { CliProcess, fakeTerminal } from "./cli_testing.ts";
 import { FailureStack } from "./failures_testing.ts";
@@ -164,6 +166,35 @@ Deno.test("redrive: what was in the stream when it was cut off does not go there
   await write(stack, [of(0), of(1), of(3)]);
   assertEquals((await redrive(stack, [])).code, 0);
   assertEquals(await numbersIn(stack), [0, 1, 3]);
+});
+
+Deno.test("redrive: of records that went together those that the stream took do not go there again", async () => {
+  let puts = 0;
+  // The first request is taken but for its third record; then the permission is gone.
+  const intercept: Intercept = ({ operation, input }, proceed) => {
+    if (operation !== "PutRecords" || (puts += 1) > 2) return proceed();
+    if (puts === 2) throw new KinesisError("AccessDeniedException", "not any more");
+    const { Records } = input as { readonly Records: unknown[] };
+    Records.splice(2, 1);
+    const reply = proceed() as { readonly Records: readonly object[] };
+    const refusal = {
+      ErrorCode: "ProvisionedThroughputExceededException",
+      ErrorMessage: "slow down",
+    };
+    return { ...reply, Records: reply.Records.toSpliced(2, 0, refusal) };
+  };
+  await using stack = await FailureStack.start({ S: 1 }, { intercept });
+  await write(stack, [0, 1, 2, 3].map((number) => failure(number)));
+  const first = await redrive(stack, []);
+  assertEquals(first.code, 1);
+  assertMatch(
+    first.stderr,
+    /note: 3 records went back before\nerror: Cannot put .* lack kinesis:PutRecords/,
+  );
+  assertEquals(await numbersIn(stack), [0, 1, 3]);
+  const { stdout } = await redrive(stack, ["--json"]);
+  assertEquals([JSON.parse(stdout).put, JSON.parse(stdout).putBefore], [1, 3]);
+  assertEquals(await numbersIn(stack), [0, 1, 3, 2]);
 });
 
 Deno.test("redrive: a signal ends it cleanly: what was sent is noted, the rest comes with the next call", async () => {

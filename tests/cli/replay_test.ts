@@ -1,7 +1,8 @@
 // Owns: kinesix replay on the local stack: exactly the records of the range, once, in order; failures, stops and signals.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
-import { CliProcess } from "./cli_testing.ts";
+import { main } from "../../src/cli/main.ts";
+import { CliProcess, fakeTerminal } from "./cli_testing.ts";
 import { FailureStack } from "./failures_testing.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -223,4 +224,35 @@ Deno.test("replay: what cannot be is refused by name, before anything is read", 
     assertEquals([call.code, call.seen], [code, []]);
     assertMatch(call.stderr, message);
   }
+});
+
+Deno.test({
+  name: "replay: what fails while it stops after a signal is told, and not taken for the signal",
+  // It has no SIGTERM.
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    await using stack = await FailureStack.start({ S: 1 });
+    put(stack, 0, 500);
+    const terminal = fakeTerminal();
+    const begun = Promise.withResolvers<void>();
+    const module = `data:text/javascript,${
+      encodeURIComponent(
+        `export default { async process() {
+        dispatchEvent(new Event("replay-began"));
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      } };`,
+      )
+    }`;
+    addEventListener("replay-began", () => begun.resolve(), { once: true });
+    const args = ["replay", "--stream=S", `--processor=${module}`, "--from=trim-horizon"];
+    const running = main([...args, ...stack.flags], {
+      ...terminal,
+      write: () => Promise.reject(new Error("the disk is full")),
+    });
+    await begun.promise;
+    Deno.kill(Deno.pid, "SIGTERM");
+    assertEquals(await running, 1);
+    assertMatch(terminal.stderr(), /^error: the disk is full$/m);
+    assert(!terminal.stderr().includes("before it began"));
+  },
 });

@@ -7,13 +7,13 @@ import { ReactoKinesixApp } from "../../mod.ts";
 import { MemoryLeaseStore, MemoryStream } from "../../src/adapters/memory.ts";
 import {
   type LoadedProcessor,
-  loadProcessor,
   startProcessor,
 } from "../../src/cli/load_processor/load_processor.ts";
 import { checkForNewVersion } from "../../src/cli/load_processor/new_version.ts";
 import type { LoadOptions } from "../../src/cli/load_processor/options.ts";
 import { ProcessorWatch } from "../../src/cli/watch_processor.ts";
 import type { AppFact } from "../../src/events.ts";
+import { loadProcessor } from "./loading.ts";
 import { digest, ModuleServer, redirect } from "./module_server.ts";
 import { ownTemporaryFolder } from "./temporary_folder.ts";
 

@@ -58,8 +58,9 @@ function inMemory(): LeaseStoreBackend {
 }
 
 async function backend(server: AsyncDisposable & { url: string }): Promise<LeaseStoreBackend> {
-  const clients = await connectAws({ ...AWS, dynamoDBEndpoint: server.url }, { maxSockets: 30 });
-  await clients.dynamoDB.send(
+  const clients = connectAws({ ...AWS, dynamoDBEndpoint: server.url });
+  const client = await clients.dynamoDB();
+  await client.send(
     new CreateTableCommand({
       TableName: SINK_TABLE,
       BillingMode: "PAY_PER_REQUEST",
@@ -71,13 +72,13 @@ async function backend(server: AsyncDisposable & { url: string }): Promise<Lease
     sink: {
       async count(id) {
         const input = { TableName: SINK_TABLE, Key: { id: { S: id } }, ConsistentRead: true };
-        const { Item } = await clients.dynamoDB.send(new GetItemCommand(input));
+        const { Item } = await client.send(new GetItemCommand(input));
         return Number(Item?.count?.N ?? 0);
       },
     },
     store: (streamName) =>
       new DynamoLeaseStore({
-        client: clients.dynamoDB,
+        client,
         tableName: TABLE,
         streamName,
         config: resolveConfig(),
@@ -85,7 +86,7 @@ async function backend(server: AsyncDisposable & { url: string }): Promise<Lease
       }),
     async putItem(streamName, rowKey, item) {
       const Item = { Stream: { S: streamName }, Row: { S: rowKey }, ...item };
-      await clients.dynamoDB.send(new PutItemCommand({ TableName: TABLE, Item }));
+      await client.send(new PutItemCommand({ TableName: TABLE, Item }));
     },
     async [Symbol.asyncDispose]() {
       clients.close();

@@ -5,14 +5,8 @@ import { setImmediate } from "node:timers";
 import { resolveConfig } from "../../src/core/config.ts";
 import { NO_FAULTS } from "../sim/scenario.ts";
 import { SimNetwork } from "../sim/sim_network.ts";
-import {
-  EPOCH_MS,
-  type PortHost,
-  type PortOptions,
-  SimClock,
-  SimLeaseStore,
-  SimStreamSource,
-} from "../sim/sim_ports.ts";
+import { EPOCH_MS, type PortHost, SimClock } from "../sim/sim_clock.ts";
+import { type PortOptions, SimLeaseStore, SimStreamSource } from "../sim/sim_ports.ts";
 import { SimStream } from "../sim/sim_stream.ts";
 import { type SimSink, SimTable } from "../sim/sim_table.ts";
 import { World } from "../sim/world.ts";

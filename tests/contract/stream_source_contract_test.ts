@@ -13,7 +13,7 @@ import { KinesisFanOutSource } from "../../src/adapters/kinesis_fan_out.ts";
 import { KinesisPollingSource } from "../../src/adapters/kinesis_polling.ts";
 import { MemoryStream } from "../../src/adapters/memory.ts";
 import { resolveConfig } from "../../src/core/config.ts";
-import { createInMemoryKinesis } from "../../src/local/kinesis_in_memory.ts";
+import { createInMemoryKinesis } from "../kinesis_in_memory.ts";
 import { serveLocalKinesis } from "../../src/local/kinesis_server.ts";
 import type { StreamSource } from "../../src/ports.ts";
 import { LeapingClock } from "../leaping_clock.ts";
@@ -54,10 +54,8 @@ for (const [name, makeSource] of [["polling", polling], ["fan-out", fanOut]] as 
   testStreamSource(`${name}, over HTTP`, async (shards) => {
     const clock = new SilentClock();
     const server = serveLocalKinesis({ port: 0, now: () => clock.now() });
-    const { kinesis: client, eventStreams, close } = await connectAws(
-      { ...AWS, kinesisEndpoint: server.url },
-      { maxSockets: 4 },
-    );
+    const { kinesis, eventStreams, close } = connectAws({ ...AWS, kinesisEndpoint: server.url });
+    const client = await kinesis();
     const source = makeSource({ client, eventStreams: await eventStreams(), clock });
     return await backend({
       client,

@@ -159,7 +159,7 @@ Deno.test("model: a new start replaces everything, and keeps what only the page 
     now: Date.now(),
     takesOrders: true,
     takesProcessors: false,
-    look: { at: 1, everyMs: 1_000, error: null },
+    look: { at: 1, movesAt: 1, everyMs: 1_000, error: null },
     workers: [],
     shards: [SHARD],
     rates: [[SHARD.id, 5, 700]],

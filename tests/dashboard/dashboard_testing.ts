@@ -6,6 +6,11 @@
 import puppeteer, { type Browser, type Page } from "puppeteer-core";
 import type { ClusterStatus, ShardStatus, WorkerStatus } from "../../src/core/status.ts";
 import type { AppFact } from "../../src/events.ts";
+import { TRIM_HORIZON } from "../../src/core/checkpoint.ts";
+import { newShardRow, type WorkerRow } from "../../src/core/lease.ts";
+import { ROW_BYTES } from "../../src/core/sizing.ts";
+import type { ClusterControl } from "../../src/runtime/cluster_control.ts";
+import type { DashboardWorker, RowReader } from "../../src/cli/dashboard/cluster_looks.ts";
 import { Dashboard, type DashboardOptions } from "../../src/cli/dashboard/dashboard.ts";
 import { type HttpServer, serveHttp } from "../../src/cli/http/server.ts";
 
@@ -41,7 +46,11 @@ function isFile(path: string): boolean {
 export class FakeCluster {
   readonly workers: WorkerStatus[] = [];
   readonly shards: ShardStatus[] = [];
+  /** How often every row was read. */
   looks = 0;
+  /** What that and the reads of single rows came to. */
+  readUnits = 0;
+  readonly #attention = new Map<string, number>();
 
   constructor(workers: number, shards: number) {
     for (let i = 1; i <= workers; i++) {
@@ -74,8 +83,51 @@ export class FakeCluster {
     if (shard !== undefined) this.shards[index] = { ...shard, ...change };
   }
 
+  /** Gets the attention of a worker, as whoever moves a shard does. */
+  nudge(workerId: string): void {
+    this.#attention.set(workerId, (this.#attention.get(workerId) ?? 0) + 1);
+  }
+
+  /** Reads single rows. */
+  reader(): RowReader {
+    return {
+      workers: () => {
+        this.readUnits += unitsOf(this.workers.length * ROW_BYTES.worker);
+        return Promise.resolve(this.workers.map((worker): WorkerRow => ({
+          kind: "worker",
+          id: worker.workerId,
+          incarnation: worker.workerId,
+          beat: 1,
+          beatAt: Date.now(),
+          heartbeatTimeout: 180_000,
+          attention: String(this.#attention.get(worker.workerId) ?? ""),
+          shards: worker.shards,
+          isDraining: false,
+          version: worker.version,
+        })));
+      },
+      shard: (shardId) => {
+        this.readUnits += 1;
+        const status = this.shards.find((shard) => shard.shardId === shardId);
+        if (status === undefined) return Promise.reject(new RangeError(`no shard ${shardId}`));
+        const { owner, handoverTo, term } = status;
+        const row = newShardRow({ id: shardId, parents: [], hashKeyRange: null }, TRIM_HORIZON);
+        const isGiven = handoverTo !== null && handoverTo === owner;
+        const handover = handoverTo === null || isGiven
+          ? null
+          : { to: handoverTo, id: "1", at: Date.now() };
+        return Promise.resolve({
+          ...{ ...row, owner, term, handover, holder: isGiven ? null : owner },
+        });
+      },
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+  }
+
   status(): ClusterStatus {
     this.looks++;
+    this.readUnits += unitsOf(this.shards.length * ROW_BYTES.shard) +
+      unitsOf(this.workers.length * ROW_BYTES.worker);
     return {
       workers: this.workers.map((worker) =>
         worker.alive ? { ...worker, lastHeartbeatAt: new Date().toISOString() } : worker
@@ -83,6 +135,10 @@ export class FakeCluster {
       shards: [...this.shards],
     };
   }
+}
+
+function unitsOf(bytes: number): number {
+  return Math.max(1, Math.ceil(bytes / 4_096));
 }
 
 /** A dashboard that is served. */
@@ -94,16 +150,22 @@ export interface ServedDashboard extends AsyncDisposable {
 
 /** Serves the dashboard of `worker-1` of a cluster. */
 export function serveDashboard(
-  cluster: Pick<FakeCluster, "status">,
-  options: Partial<DashboardOptions> & { readonly port?: number } = {},
+  cluster: Pick<FakeCluster, "status"> & Partial<Pick<FakeCluster, "reader">>,
+  options: Partial<DashboardOptions> & {
+    readonly port?: number;
+    readonly status?: DashboardWorker["status"];
+  } = {},
 ): ServedDashboard {
+  const { status = () => Promise.resolve(cluster.status()) } = options;
   const dashboard = new Dashboard({
     appName: "orders-billing",
     streamName: "orders",
-    workerId: "worker-1",
+    worker: () => ({ workerId: "worker-1", status }),
     version: "0.1.0",
-    status: () => Promise.resolve(cluster.status()),
-    control: () => Promise.reject(new Error("no control")),
+    control: () =>
+      cluster.reader === undefined
+        ? Promise.reject(new Error("no control"))
+        : Promise.resolve(cluster.reader() as ClusterControl),
     takesOrders: true,
     ...options,
   });
@@ -154,12 +216,10 @@ export class TestBrowser implements AsyncDisposable {
 
   /** Opens a page. */
   async look(url: string, options: LookOptions = {}): Promise<Page> {
-    const { scheme = "light", width = 1440, height = 900 } = options;
     const page = await this.#browser.newPage();
     page.on("console", (message) => this.complaints.push(`${message.type()}: ${message.text()}`));
     page.on("pageerror", (error) => this.complaints.push(String(error)));
-    await page.setViewport({ width, height });
-    await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
+    await showAs(page, options);
     await page.goto(url);
     await page.waitForSelector("#connection[data-state=live]");
     return page;
@@ -168,6 +228,13 @@ export class TestBrowser implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#browser.close();
   }
+}
+
+/** Has a page look otherwise. */
+export async function showAs(page: Page, options: LookOptions = {}): Promise<void> {
+  const { scheme = "light", width = 1440, height = 900 } = options;
+  await page.setViewport({ width, height });
+  await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
 }
 
 /** Keeps a picture of a page. */

@@ -19,7 +19,7 @@ function worker(stack: LocalStack, workerId: string, more: readonly string[] = [
 
 async function urlOf(process: CliProcess): Promise<string> {
   for (let waited = 0; waited < 20_000; waited += 50) {
-    const url = process.stderr.map((line) => /^listening on (\S+)$/.exec(line)?.[1]).find(Boolean);
+    const url = process.stderr.map((line) => /^listening on (\S+): /.exec(line)?.[1]).find(Boolean);
     if (url !== undefined) return url;
     await sleep(50);
   }
@@ -97,10 +97,10 @@ Deno.test({
     const stopping = new AbortController();
     const putting = put(stack, stopping.signal);
     await using browser = await TestBrowser.open();
-    const windowMs = 8_000;
+    const windowMs = 4_000;
     const costs = { shut: 0, open: 0 };
     const rounds = 3;
-    await sleep(5_000);
+    await sleep(3_000);
     // In turns, so that whatever else the machine does falls on both.
     for (let round = 0; round < rounds; round++) {
       for (const kind of ["shut", "open"] as const) {
@@ -126,14 +126,14 @@ Deno.test({
 
 /** Puts records at an even pace. */
 async function put(stack: LocalStack, signal: AbortSignal): Promise<void> {
-  const clients = await connectAws({
+  const clients = connectAws({
     region: "us-east-1",
     credentials: { accessKeyId: "local", secretAccessKey: "local" },
     kinesisEndpoint: stack.kinesisEndpoint,
-  }, { maxSockets: 1 });
+  });
   try {
     const putter = new RecordPutter({
-      kinesis: clients.kinesis,
+      kinesis: await clients.kinesis(),
       streamName: "S",
       onProgress: () => {},
       signal: new AbortController().signal,
@@ -148,15 +148,3 @@ async function put(stack: LocalStack, signal: AbortSignal): Promise<void> {
     clients.close();
   }
 }
-
-Deno.test("worker: an address that cannot be had is said, and ends the run", async () => {
-  await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-  stack.createStream("S", 1);
-  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  await using process = worker(stack, "w1", [`--http=127.0.0.1:${taken.addr.port}`]);
-  assertEquals(await process.ended(), 1);
-  assertMatch(
-    process.stderr.join("\n"),
-    /Cannot listen on --http .* another program listens there/,
-  );
-});

@@ -25,7 +25,7 @@ export interface CodeBlock {
 const ROOT = new URL("../../", import.meta.url);
 
 /** Where people look for documents; each folder by itself, without those in it. */
-const FOLDERS = ["", "docs/", "src/", "tests/"];
+const FOLDERS = ["", "docs/", "examples/", "src/", "tests/"];
 
 /** Every document, by path. */
 export async function readDocuments(): Promise<readonly Document[]> {

@@ -6,12 +6,9 @@ import { resolveConfig } from "../../src/core/config.ts";
 
 const [kinesisEndpoint = ""] = Deno.args;
 const credentials = { accessKeyId: "test", secretAccessKey: "test" };
-const aws = await connectAws(
-  { region: "us-east-1", credentials, kinesisEndpoint },
-  { maxSockets: 4 },
-);
+const aws = connectAws({ region: "us-east-1", credentials, kinesisEndpoint });
 const source = new KinesisFanOutSource({
-  client: aws.kinesis,
+  client: await aws.kinesis(),
   eventStreams: await aws.eventStreams(),
   streamName: "orders",
   consumerName: "billing",

@@ -166,11 +166,12 @@ Deno.test("over TLS it is HTTP/2, and each subscription has a connection of its 
 });
 
 async function connect(kinesisEndpoint: string) {
-  const aws = await connectAws({ ...AWS, kinesisEndpoint }, { maxSockets: 4 });
-  await aws.kinesis.send(new CreateStreamCommand({ StreamName: STREAM, ShardCount: 1 }));
+  const aws = connectAws({ ...AWS, kinesisEndpoint });
+  const client = await aws.kinesis();
+  await client.send(new CreateStreamCommand({ StreamName: STREAM, ShardCount: 1 }));
   const facts: AppFact[] = [];
   const source = new KinesisFanOutSource({
-    client: aws.kinesis,
+    client,
     eventStreams: await aws.eventStreams(),
     streamName: STREAM,
     consumerName: "billing",

@@ -7,7 +7,7 @@ import {
   ListStreamsCommand,
 } from "@aws-sdk/client-kinesis";
 import { NodeHttpHandler } from "@smithy/node-http-handler";
-import { createInMemoryKinesis } from "../../src/local/kinesis_in_memory.ts";
+import { createInMemoryKinesis } from "../kinesis_in_memory.ts";
 import { serveLocalKinesis } from "../../src/local/kinesis_server.ts";
 
 /** A service that is up. */

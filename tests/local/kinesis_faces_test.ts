@@ -10,7 +10,7 @@ import {
 import { NodeHttpHandler } from "@smithy/node-http-handler";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { KinesisError } from "../../src/local/kinesis_error.ts";
-import { createInMemoryKinesis } from "../../src/local/kinesis_in_memory.ts";
+import { createInMemoryKinesis } from "../kinesis_in_memory.ts";
 import { serveLocalKinesis } from "../../src/local/kinesis_server.ts";
 import { makeClient } from "./kinesis_backends.ts";
 

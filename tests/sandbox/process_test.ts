@@ -1,25 +1,7 @@
 // Owns: the process in which a sandboxed processor has its thread: what ends it, and what follows; what it says and prints.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { coresUsedBy, descendantsOf, HAS_PROC } from "./process_tree.ts";
-import { Rig } from "./thread_testing.ts";
-
-/** Records of `keys` keys, in turns; the text says the number of the record among those of its key. */
-function inTurns(keys: number, each: number): readonly (readonly [string, string])[] {
-  return Array.from({ length: keys * each }, (_, i) => {
-    const key = `key ${i % keys}`;
-    return [key, `${key}: ${Math.floor(i / keys)}`] as const;
-  });
-}
-
-/** The numbers of the records of each key, in the order in which they came; each once, if it came again right away. */
-function byKey(lines: readonly string[]): ReadonlyMap<string, readonly number[]> {
-  const seen = new Map<string, number[]>();
-  for (const line of lines) {
-    const [key = "", number] = line.split(": ");
-    seen.set(key, [...seen.get(key) ?? [], Number(number)]);
-  }
-  return seen;
-}
+import { byKey, inTurns, Rig } from "./thread_testing.ts";
 
 function children(): readonly number[] {
   return HAS_PROC ? descendantsOf(Deno.pid) : [];

@@ -1,6 +1,6 @@
 // Owns: what is left of a worker's threads and processes while it runs, and when it ended: nothing that burns, nothing that lives.
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { CliProcess } from "../cli/cli_testing.ts";
+import { CliProcess, commandLine } from "../cli/cli_testing.ts";
 import { coresUsedBy, descendantsOf, HAS_PROC, isAlive } from "./process_tree.ts";
 import { eventsOf, processed, runWorker, startStack } from "./run_testing.ts";
 
@@ -69,6 +69,34 @@ Deno.test("run --sandbox: what is printed is no reason to end the processor when
   );
   assertEquals(await put.ended(), 0);
   await until("the second record", () => worker.stderr.includes("done 2"));
+});
+
+Deno.test("run --sandbox: what is printed and not read holds up neither the records nor the stop", async () => {
+  await using stack = await startStack(["1", "2", "3", "4", "5", "6"]);
+  const code = `const much = new TextEncoder().encode("x".repeat(99_999) + "\\n");
+  export default { process(record) {
+    for (let i = 0; i < 10; i++) Deno.stdout.writeSync(much);
+    console.error("done", record.text()); } }`;
+  const { command, args } = commandLine();
+  const child = new Deno.Command(command, {
+    args: [
+      ...[...args, "run", "--app=A", "--stream=S", "--log=pretty", "--sandbox"],
+      `--processor=data:text/javascript,${encodeURIComponent(code)}`,
+      `--kinesis-endpoint=${stack.kinesisEndpoint}`,
+      `--dynamodb-endpoint=${stack.dynamoDBEndpoint}`,
+    ],
+    ...{ stdin: "null", stdout: "piped", stderr: "piped" },
+  }).spawn();
+  let said = "";
+  const reading = (async () => {
+    for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) said += text;
+  })();
+  await until("all records", () => said.match(/^done \d$/gm)?.length === 6);
+  child.kill("SIGTERM");
+  // Not even its end waits for somebody to read.
+  assertEquals((await child.status).code, 0);
+  await child.stdout.cancel();
+  await reading;
 });
 
 for (

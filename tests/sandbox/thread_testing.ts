@@ -188,3 +188,21 @@ async function fetchServed(modules: Readonly<Record<string, string>>): Promise<M
   });
   return await fetchGraph(`http://127.0.0.1:${server.addr.port}/processor.js`);
 }
+
+/** Records of `keys` keys, in turns; the text says the number of the record among those of its key. */
+export function inTurns(keys: number, each: number): readonly (readonly [string, string])[] {
+  return Array.from({ length: keys * each }, (_, i) => {
+    const key = `key ${i % keys}`;
+    return [key, `${key}: ${Math.floor(i / keys)}`] as const;
+  });
+}
+
+/** The numbers of the records of each key, in the order in which they came. */
+export function byKey(lines: readonly string[]): ReadonlyMap<string, readonly number[]> {
+  const seen = new Map<string, number[]>();
+  for (const line of lines) {
+    const [key = "", number] = line.split(": ");
+    seen.set(key, [...seen.get(key) ?? [], Number(number)]);
+  }
+  return seen;
+}

@@ -5,25 +5,7 @@ import { startInThreads } from "../../src/cli/processor_threads.ts";
 import { planThreads } from "../../src/cli/thread_flags.ts";
 import { UsageError } from "../../src/cli/usage_error.ts";
 import { ownTemporaryFolder } from "../cli/temporary_folder.ts";
-import { Rig } from "./thread_testing.ts";
-
-/** Records of `keys` keys, in turns; the text says the number of the record among those of its key. */
-function inTurns(keys: number, each: number): readonly (readonly [string, string])[] {
-  return Array.from({ length: keys * each }, (_, i) => {
-    const key = `key ${i % keys}`;
-    return [key, `${key}: ${Math.floor(i / keys)}`] as const;
-  });
-}
-
-/** What each key saw, in order. */
-function byKey(lines: readonly string[]): ReadonlyMap<string, readonly number[]> {
-  const seen = new Map<string, number[]>();
-  for (const line of lines) {
-    const [key = "", number] = line.split(": ");
-    seen.set(key, [...seen.get(key) ?? [], Number(number)]);
-  }
-  return seen;
-}
+import { byKey, inTurns, Rig } from "./thread_testing.ts";
 
 /** A test of threads in this process, and of threads that have one of their own. */
 function bothWays(

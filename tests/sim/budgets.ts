@@ -9,7 +9,7 @@
 import type { AppFact } from "../../src/events.ts";
 import type { Row } from "../../src/core/lease.ts";
 import type { Checker, Delivery, Outcome, Truth } from "./checker.ts";
-import { processOf } from "./sim_ports.ts";
+import { processOf } from "./sim_clock.ts";
 import type { SimProcess } from "./sim_process.ts";
 import type { TableWrite } from "./sim_table.ts";
 

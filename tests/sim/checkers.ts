@@ -10,7 +10,7 @@ import { compareCheckpoints, formatCheckpoint } from "../../src/core/checkpoint.
 import type { ShardRow } from "../../src/core/lease.ts";
 import type { AppFact } from "../../src/events.ts";
 import { type Checker, type Delivery, isOutOfOrder, type Outcome, type Truth } from "./checker.ts";
-import { processOf } from "./sim_ports.ts";
+import { processOf } from "./sim_clock.ts";
 import type { SimProcess } from "./sim_process.ts";
 import { placeAfter, type SimRecord, type SimShard } from "./sim_stream.ts";
 import type { TableWrite } from "./sim_table.ts";

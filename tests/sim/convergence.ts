@@ -10,7 +10,7 @@ import { formatCheckpoint } from "../../src/core/checkpoint.ts";
 import { isEnded } from "../../src/core/lease.ts";
 import type { Truth } from "./checker.ts";
 import { isBeforeStart, isSettled } from "./checkers.ts";
-import { processOf } from "./sim_ports.ts";
+import { processOf } from "./sim_clock.ts";
 import { placeAfter, type SimShard } from "./sim_stream.ts";
 import { openIn } from "./sim_windows.ts";
 

@@ -9,7 +9,8 @@
 import { isEnded, isHalted, type Row, type ShardRow } from "../../src/core/lease.ts";
 import type { AppFact } from "../../src/events.ts";
 import type { Checker, Delivery, Truth } from "./checker.ts";
-import { EPOCH_MS, FUTURE_WAIT_MS, processOf } from "./sim_ports.ts";
+import { EPOCH_MS, processOf } from "./sim_clock.ts";
+import { FUTURE_WAIT_MS } from "./sim_ports.ts";
 import type { SimProcess } from "./sim_process.ts";
 import type { TableWrite } from "./sim_table.ts";
 

@@ -7,7 +7,7 @@
  */
 
 import { type Checker, type Delivery, isOutOfOrder, type Outcome, type Truth } from "./checker.ts";
-import { processOf } from "./sim_ports.ts";
+import { processOf } from "./sim_clock.ts";
 import type { SimProcess } from "./sim_process.ts";
 import type { SimRecord } from "./sim_stream.ts";
 import type { TableWrite } from "./sim_table.ts";

@@ -13,7 +13,8 @@ import type { Batch, RowKinds, ShardInfo, StreamSource, WriteResult } from "../.
 import { Worker } from "../../src/runtime/worker.ts";
 import { NO_FAULTS } from "./scenario.ts";
 import { SimNetwork } from "./sim_network.ts";
-import { type PortHost, SimClock, SimLeaseStore, SimRandom } from "./sim_ports.ts";
+import { type PortHost, SimClock, SimRandom } from "./sim_clock.ts";
+import { SimLeaseStore } from "./sim_ports.ts";
 import { SimTable, type TableWrite } from "./sim_table.ts";
 import type { Prng, World } from "./world.ts";
 

@@ -292,7 +292,8 @@ function drawBatches(scenario: Scenario): Scenario {
     batchWindow: random.chance(0.4) ? Math.round(random.between(100, 2 * heartbeat)) : 0,
   };
   const maxRecordAge = Math.round(random.between(0.2, 10) * MINUTE);
-  const pulled = drawLoops(new Prng(scenario.seed ^ 0x2545f491));
+  const loops = new Prng(scenario.seed ^ 0x2545f491);
+  const pulled = loops.chance(0.15) ? loops.pick(["auto", "manual"] as const) : "none";
   const maySink = !isBatch && pulled === "none" && config.concurrency === undefined;
   return {
     ...scenario,
@@ -316,10 +317,6 @@ function drawBatches(scenario: Scenario): Scenario {
     },
     filtered: random.chance(0.2) ? random.between(0.1, 0.9) : 0,
   };
-}
-
-function drawLoops(random: Prng): ProcessorHabits["pulled"] {
-  return random.chance(0.15) ? random.pick(["auto", "manual"]) : "none";
 }
 
 function drawCallFaults(random: Prng, isGentle: boolean): CallFaults {

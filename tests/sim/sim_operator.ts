@@ -7,13 +7,8 @@
  */
 
 import { ClusterControl } from "../../src/runtime/cluster_control.ts";
-import {
-  type PortHost,
-  type PortOptions,
-  SimClock,
-  SimLeaseStore,
-  SimRandom,
-} from "./sim_ports.ts";
+import { type PortHost, SimClock, SimRandom } from "./sim_clock.ts";
+import { type PortOptions, SimLeaseStore } from "./sim_ports.ts";
 import type { SimTable } from "./sim_table.ts";
 
 const NAME = "operator";

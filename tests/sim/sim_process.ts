@@ -22,15 +22,8 @@ import { type Delivery, neverMs, type Outcome } from "./checker.ts";
 import type { ProcessorHabits, Scenario } from "./scenario.ts";
 import { pulledBy } from "./sim_loops.ts";
 import type { SimNetwork } from "./sim_network.ts";
-import {
-  type ClockError,
-  type PortHost,
-  type PortObserver,
-  SimClock,
-  SimLeaseStore,
-  SimRandom,
-  SimStreamSource,
-} from "./sim_ports.ts";
+import { type ClockError, type PortHost, SimClock, SimRandom } from "./sim_clock.ts";
+import { type PortObserver, SimLeaseStore, SimStreamSource } from "./sim_ports.ts";
 import { itemOf } from "./sim_sink.ts";
 import type { SimRecord, SimStream } from "./sim_stream.ts";
 import type { SimTable } from "./sim_table.ts";

@@ -21,10 +21,10 @@ import { Orders } from "./orders.ts";
 import { NoDefects, NothingLeft, RequestsEnd, StopDeadline, Takeover } from "./deadlines.ts";
 import { Coverage } from "./coverage.ts";
 import { Fleet, type FleetOptions } from "./fleet.ts";
+import { Happenings } from "./happenings.ts";
 import { Journal } from "./journal.ts";
 import { applyOverride, type ScenarioOverride } from "./override.ts";
 import { makeScenario, type Scenario } from "./scenario.ts";
-import { EPOCH_MS } from "./sim_ports.ts";
 import type { SimProcess } from "./sim_process.ts";
 import { ExactlyOnce } from "./sim_sink.ts";
 import { SimStream } from "./sim_stream.ts";
@@ -67,10 +67,6 @@ export interface SimulationOptions {
 const EVENTS_MAX = 20_000_000;
 const MINUTE = 60_000;
 const RESTART_MS = 15_000;
-/** So many records may come on top of the first one of an aggregate. */
-const AGGREGATED_MAX = 12;
-/** So many splits and merges make a burst. */
-const BURST = 4;
 
 /** Runs a seed. The ambient clock, chance, timers and network throw meanwhile. */
 export async function simulate(
@@ -95,13 +91,11 @@ export class Simulation {
   readonly #scenario: Scenario;
   readonly #world: World;
   readonly #random: Prng;
-  /** Of every record: one for all. */
-  readonly #payload: Uint8Array<ArrayBuffer>;
   readonly #journal: Journal;
   readonly #checkers: Checker[] = [];
   readonly #takeover: Takeover;
   readonly #fleet: Fleet;
-  #isHappening = true;
+  readonly #happenings: Happenings;
   /** When the last thing that was planned has happened. */
   #quietAt = 0;
 
@@ -114,7 +108,6 @@ export class Simulation {
     this.#scenario = scenario;
     this.#world = new World(scenario.seed, { eventsMax: EVENTS_MAX });
     this.#random = this.#world.random.fork();
-    this.#payload = new Uint8Array(scenario.recordBytes);
     this.#journal = new Journal(journalLines);
     const processes = new Map<string, SimProcess>();
     const stream = new SimStream(scenario.shards, () => this.#world.now);
@@ -164,6 +157,7 @@ export class Simulation {
       journal: this.#journal,
       random: this.#random.fork(),
     });
+    this.#happenings = new Happenings(truth, this.#fleet, this.#random);
   }
 
   get truth(): Truth {
@@ -194,7 +188,7 @@ export class Simulation {
       this.#world.after(this.#random.between(0, 5_000), () => this.#fleet.start());
     }
     this.putRecords();
-    this.#scheduleHappenings();
+    this.#happenings.schedule();
     await this.#world.runUntil(safetyMs);
     await this.settle();
     await this.#part();
@@ -204,7 +198,7 @@ export class Simulation {
 
   /** Ends the faults, and waits until all is settled; then nothing may move any more. */
   async settle(): Promise<void> {
-    this.#isHappening = false;
+    this.#happenings.end();
     this.#fleet.heal();
     // The last late writes arrive, and whoever ended by itself is started again.
     this.#quietAt = this.#world.now + 5 * this.#scenario.callTimeoutMs + RESTART_MS;
@@ -324,161 +318,7 @@ export class Simulation {
 
   /** Puts records from now on, until the faults end. */
   putRecords(): void {
-    const { keys, recordsPerSecond, aggregated } = this.#scenario;
-    const { stream } = this.#truth;
-    const drawKey = (): string => `key-${Math.floor(this.#random.next() ** 2 * keys)}`;
-    const put = (): void => {
-      if (!this.#isHappening) return;
-      const key = drawKey();
-      const stamp = EPOCH_MS + Math.floor(this.#world.now);
-      if (aggregated > 0 && this.#random.chance(aggregated)) {
-        const shard = stream.openShardOf(key);
-        const others = Array.from({ length: this.#random.whole(0, AGGREGATED_MAX) }, drawKey);
-        const fitting = others.filter((other) => stream.openShardOf(other) === shard);
-        stream.putAggregate([key, ...fitting], stamp);
-      } else {
-        stream.put(key, stamp, this.#payload);
-      }
-      const burst = this.#random.chance(0.02) ? 0.01 : 1;
-      this.#world.after(this.#random.between(0, 2_000 / recordsPerSecond) * burst, put);
-    };
-    this.#world.after(0, put);
-  }
-
-  #scheduleHappenings(): void {
-    const { happenings, retentionMs, workers } = this.#scenario;
-    const { heartbeatTimeout, stream } = { ...this.#truth.config, ...this.#truth };
-    const fleet = this.#fleet;
-    const random = this.#random;
-    const someone = (act: (process: SimProcess) => void): void => {
-      if (fleet.targets.length > 0) act(random.pick(fleet.targets));
-    };
-    const aWhile = (): number =>
-      random.between(0, random.chance(0.5) ? 0.7 : 2.5) * heartbeatTimeout;
-    this.#often(happenings.crash, () => someone((process) => this.#crash(process)));
-    this.#often(happenings.pause, () => someone((process) => fleet.pause(process, aWhile())));
-    this.#often(
-      happenings.partition,
-      () => someone((process) => fleet.partition(process, aWhile())),
-    );
-    this.#often(happenings.stop, () => someone((process) => this.#stop(process)));
-    const fleetMax = Math.max(8, workers + 1);
-    this.#often(happenings.join, () => fleet.live.length < fleetMax && fleet.start());
-    this.#often(happenings.twin, () => someone((process) => this.#twin(process, aWhile())));
-    this.#often(happenings.split, () => this.#reshard("split"));
-    this.#often(happenings.merge, () => this.#reshard("merge"));
-    this.#often(happenings.burst, () => this.#burst());
-    this.#often(
-      happenings.clockJump,
-      () => someone((process) => fleet.jumpClock(process, random.between(-1, 1) ** 3 * 900_000)),
-    );
-    this.#often(happenings.operator, () => someone((process) => this.#operate(process)));
-    this.#often(happenings.order, () => this.#order());
-    this.#often(happenings.outage, () => fleet.outage(random.between(0, heartbeatTimeout * 1.5)));
-    const trim = (): void => {
-      const unread = stream.trim(retentionMs, EPOCH_MS + this.#world.now);
-      this.#truth.coverage.count("unread record trimmed", unread);
-      this.#world.after(retentionMs / 20, trim);
-    };
-    this.#world.after(retentionMs / 20, trim);
-  }
-
-  /**
-   * A process is started under the id of one that runs. That one may not learn of it for a while, and the new one may be gone
-   * by then.
-   */
-  #twin(process: SimProcess, ms: number): void {
-    const fleet = this.#fleet;
-    if (this.#random.chance(0.5)) fleet.partition(process, ms * 0.5, 0.3);
-    const twin = fleet.start(process.workerId);
-    if (this.#random.chance(0.6)) return;
-    this.#world.after(this.#random.between(0, this.#truth.config.heartbeatTimeout), () => {
-      if (this.#isHappening && twin.isLive) fleet.stop(twin);
-    });
-  }
-
-  #reshard(how: "split" | "merge", ofLast = Infinity): void {
-    const { stream } = this.#truth;
-    if (stream.shards.length >= this.#scenario.shardsMax) return;
-    const shard = this.#random.pick(stream.open.slice(-ofLast));
-    if (how === "split") stream.split(shard);
-    else if (!stream.merge(shard)) return;
-    this.#truth.coverage.count(how);
-  }
-
-  /** Shards are split and merged again before anybody has looked at them. */
-  #burst(): void {
-    this.#truth.coverage.count("burst of splits and merges");
-    const everyMs = this.#random.between(50, this.#random.chance(0.5) ? 500 : 3_000);
-    for (let i = 0; i < BURST; i++) {
-      const how = i === 0 || this.#random.chance(0.4) ? "split" : "merge";
-      const ofLast = this.#random.chance(0.7) ? 4 : Infinity;
-      this.#world.after(i * everyMs, () => this.#reshard(how, ofLast));
-    }
-  }
-
-  /** Stops a shard and starts it later, everywhere or on one worker; or changes the processor. */
-  #operate(process: SimProcess): void {
-    const fleet = this.#fleet;
-    if (this.#random.chance(0.3)) return fleet.changeProcessor(process);
-    const { id } = this.#random.pick(this.#truth.stream.shards);
-    const isEverywhere = this.#random.chance(0.3);
-    const workers = (): readonly SimProcess[] => isEverywhere ? fleet.live : [process];
-    for (const worker of workers()) fleet.stopShard(worker, id);
-    const afterMs = this.#random.between(0, 3 * this.#truth.config.heartbeatTimeout);
-    this.#world.after(afterMs, () => {
-      for (const worker of workers()) if (worker.isLive) fleet.startShard(worker, id);
-    });
-  }
-
-  /** Stops a shard for the whole cluster and starts it later, or has it handed over. */
-  #order(): void {
-    const fleet = this.#fleet;
-    const { id } = this.#random.pick(this.#truth.stream.shards);
-    if (fleet.live.length > 0 && this.#random.chance(0.4)) {
-      return fleet.orderHandover(id, this.#random.pick(fleet.live).workerId);
-    }
-    fleet.order("stop", id);
-    if (this.#random.chance(0.2)) return;
-    const afterMs = this.#random.between(0, 3 * this.#truth.config.heartbeatTimeout);
-    this.#world.after(afterMs, () => fleet.order("start", id));
-  }
-
-  #crash(process: SimProcess): void {
-    this.#fleet.crash(process);
-    const isSame = this.#random.chance(0.6);
-    const afterMs = this.#random.between(0, 2 * this.#truth.config.heartbeatTimeout);
-    if (this.#random.chance(0.3)) return;
-    this.#world.after(afterMs, () => {
-      if (this.#isHappening) this.#fleet.start(isSame ? process.workerId : undefined);
-    });
-  }
-
-  #stop(process: SimProcess): void {
-    this.#fleet.stop(process);
-    if (this.#random.chance(0.3)) return;
-    const isSame = this.#random.chance(0.6);
-    const { heartbeat, heartbeatTimeout } = this.#truth.config;
-    const afterMs = this.#random.between(
-      0,
-      this.#random.chance(0.5) ? heartbeat : heartbeatTimeout,
-    );
-    this.#world.after(afterMs, () => {
-      if (this.#isHappening) this.#fleet.start(isSame ? process.workerId : undefined);
-    });
-  }
-
-  /** Does something again and again, as long as things happen. */
-  #often(everyMs: number, act: () => unknown): void {
-    if (everyMs === 0) return;
-    const next = (): void => {
-      this.#world.after(this.#random.between(0.1, 1.9) * everyMs, () => {
-        if (!this.#isHappening) return;
-        act();
-        next();
-      });
-    };
-    next();
+    this.#happenings.putRecords();
   }
 
   #onWrite(write: TableWrite): void {

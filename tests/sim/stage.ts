@@ -12,7 +12,7 @@ import type { AppFact } from "../../src/events.ts";
 import type { Checker, Delivery } from "./checker.ts";
 import { type CallFaults, NO_FAULTS, type Scenario } from "./scenario.ts";
 import type { Direction, Sent } from "./sim_network.ts";
-import { type ClockError, EPOCH_MS, processOf } from "./sim_ports.ts";
+import { type ClockError, EPOCH_MS, processOf } from "./sim_clock.ts";
 import type { SimProcess } from "./sim_process.ts";
 import type { SimRecord, SimShard } from "./sim_stream.ts";
 import type { TableWrite } from "./sim_table.ts";

@@ -10,7 +10,7 @@ import { compareCheckpoints } from "../../src/core/checkpoint.ts";
 import { isEnded, type Row, type RowFields, type ShardRow } from "../../src/core/lease.ts";
 import type { AppFact } from "../../src/events.ts";
 import type { Checker, Delivery, Truth } from "./checker.ts";
-import { processOf } from "./sim_ports.ts";
+import { processOf } from "./sim_clock.ts";
 import type { SimProcess } from "./sim_process.ts";
 import type { TableWrite } from "./sim_table.ts";
 

@@ -11,13 +11,16 @@ const SOUND: WorkerHealth = {
 };
 
 /** The routes of a worker that a test makes ill, and how often they read the state table. */
-function routes(changes: Partial<WorkerHealth> = {}, status?: () => Promise<ClusterStatus>) {
+function routes(
+  changes: Partial<WorkerHealth> | "not joined" = {},
+  status?: () => Promise<ClusterStatus>,
+) {
   let reads = 0;
   let nowMs = 0;
   const worker = { workerId: "w", alive: true, shards: 0, lastHeartbeatAt: "", version: "1" };
   const app = {
     workerId: "w",
-    health: () => ({ ...SOUND, ...changes }),
+    health: () => ({ ...SOUND, ...changes !== "not joined" && changes }),
     shards: () => [],
     status: () => {
       reads += 1;
@@ -25,7 +28,7 @@ function routes(changes: Partial<WorkerHealth> = {}, status?: () => Promise<Clus
     },
   };
   const options: HealthRoutesOptions = {
-    app,
+    app: () => changes === "not joined" ? undefined : app,
     limits: { maxStallMs: 1_000, maxUnownedMs: 1_000 },
     prometheus: { text: () => Promise.resolve("x 1\n"), contentType: "text/plain" },
     nowMs: () => nowMs,
@@ -67,6 +70,21 @@ Deno.test("health routes: what a probe is told of a worker in each state", async
   ]);
 });
 
+Deno.test("health routes: a worker that has not joined its cluster yet lives, and is not ready", async () => {
+  const { get, reads } = routes("not joined");
+  const body = { workerId: null, phase: "starting", heartbeatAgeMs: null, shards: 0 };
+  const health = await get("/healthz");
+  assertEquals(health, { code: 200, body: { status: "ok", ...body, problems: [] } });
+  for (const path of ["/readyz", "/healthz?scope=cluster"]) {
+    const { code, body: { problems, status, ...rest } } = await get(path);
+    assertEquals([code, status, rest], [503, "failing", body], path);
+    assertEquals(problems, [
+      { kind: "notRunning", shardId: null, reason: "the worker is starting" },
+    ]);
+  }
+  assertEquals(reads(), 0);
+});
+
 Deno.test("health routes: however often they are asked, the state table is read once in five seconds", async () => {
   const { get, reads, advance } = routes();
   await Promise.all(Array.from({ length: 50 }, () => get("/healthz?scope=cluster")));
@@ -79,6 +97,28 @@ Deno.test("health routes: however often they are asked, the state table is read 
   await get("/healthz");
   await get("/readyz");
   assertEquals(reads(), 2, "the health of the worker reads nothing");
+});
+
+Deno.test("health routes: a look that takes longer than five seconds is shared, and not begun again beside it", async () => {
+  const gates: PromiseWithResolvers<ClusterStatus>[] = [];
+  const { get, reads, advance } = routes({}, () => {
+    const gate = Promise.withResolvers<ClusterStatus>();
+    gates.push(gate);
+    return gate.promise;
+  });
+  const asked = [get("/healthz?scope=cluster")];
+  for (let i = 0; i < 3; i++) {
+    advance(6_000);
+    asked.push(get("/healthz?scope=cluster"));
+  }
+  assertEquals(reads(), 1);
+  const worker = { workerId: "w", alive: true, shards: 0, lastHeartbeatAt: "", version: "1" };
+  gates[0]?.resolve({ workers: [worker], shards: [] });
+  assertEquals((await Promise.all(asked)).map(({ code }) => code), [200, 200, 200, 200]);
+  const next = get("/healthz?scope=cluster");
+  assertEquals(reads(), 2, "what was seen 18 seconds ago is old");
+  gates[1]?.reject(new Error("no"));
+  assertEquals((await next).code, 503);
 });
 
 Deno.test("health routes: a state table that cannot be read is a failure, and not an error", async () => {

@@ -20,14 +20,16 @@ interface Health {
 
 const HTTP = ["--http", "127.0.0.1:0"];
 
-/** Where a worker listens. */
+/** Where a worker listens that has joined its cluster. */
 async function urlOf(worker: CliProcess): Promise<string> {
   const line = await eventually(
     () => worker.stderr.find((line) => line.startsWith("listening on ")),
     (line) => line !== undefined,
     20_000,
   );
-  return line?.replace("listening on ", "") ?? "";
+  const url = /^listening on (\S+): /.exec(line ?? "")?.[1] ?? "";
+  await eventually(() => healthAt(`${url}/readyz`), ({ phase }) => phase !== "starting", 20_000);
+  return url;
 }
 
 async function healthAt(url: string): Promise<Health> {

@@ -41,9 +41,12 @@ export class OtlpReceiver implements AsyncDisposable {
   /** The last export of each metric that came. */
   readonly metrics: Map<string, OtlpMetric> = new Map();
   readonly paths: Set<string> = new Set();
+  readonly #scopes: readonly string[];
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
 
-  constructor() {
+  /** @param scopes Whose metrics and spans are kept. */
+  constructor(scopes: readonly string[] = ["kinesix"]) {
+    this.#scopes = scopes;
     this.#server = Deno.serve(
       { port: 0, hostname: "127.0.0.1", onListen: () => {} },
       async (request) => {
@@ -73,11 +76,12 @@ export class OtlpReceiver implements AsyncDisposable {
   }): void {
     const metrics = body.resourceMetrics?.flatMap(({ scopeMetrics }) => scopeMetrics) ?? [];
     for (const { scope, metrics: own } of metrics) {
-      if (scope.name === "kinesix") own.forEach((metric) => this.metrics.set(metric.name, metric));
+      if (!this.#scopes.includes(scope.name)) continue;
+      own.forEach((metric) => this.metrics.set(metric.name, metric));
     }
     const spans = body.resourceSpans?.flatMap(({ scopeSpans }) => scopeSpans) ?? [];
     this.spans.push(
-      ...spans.filter(({ scope }) => scope.name === "kinesix").flatMap((s) => s.spans),
+      ...spans.filter(({ scope }) => this.#scopes.includes(scope.name)).flatMap((s) => s.spans),
     );
   }
 }

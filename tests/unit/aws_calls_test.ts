@@ -1,13 +1,12 @@
 import { DynamoDBClient, ListTablesCommand } from "@aws-sdk/client-dynamodb";
 import { KinesisClient, ListStreamsCommand } from "@aws-sdk/client-kinesis";
-import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { connectAws, describeFailure, retryCall } from "../../src/adapters/aws_calls.ts";
 
 const AWS = {
   region: "us-east-1",
   credentials: { accessKeyId: "test", secretAccessKey: "test" },
 };
-const SOCKETS = { maxSockets: 4 };
 const signal = (): AbortSignal => new AbortController().signal;
 
 Deno.test("clients of the user are used as they are and stay open", async () => {
@@ -15,26 +14,44 @@ Deno.test("clients of the user are used as they are and stay open", async () => 
   const dynamoDB = new DynamoDBClient(AWS);
   let destroyed = 0;
   for (const client of [kinesis, dynamoDB]) client.destroy = () => destroyed++;
-  const clients = await connectAws({ kinesis, dynamoDB }, SOCKETS);
-  assertStrictEquals(clients.kinesis, kinesis);
-  assertStrictEquals(clients.dynamoDB, dynamoDB);
+  const clients = connectAws({ kinesis, dynamoDB });
+  assertStrictEquals(await clients.kinesis(), kinesis);
+  assertStrictEquals(await clients.dynamoDB(), dynamoDB);
   clients.close();
   assertEquals(destroyed, 0);
 });
 
 Deno.test("our clients send once, over connections that are kept", async () => {
   await using server = serve(() => Response.json({}, { status: 500 }));
-  const clients = await connectAws(
-    { ...AWS, kinesisEndpoint: server.url, dynamoDBEndpoint: server.url },
-    SOCKETS,
-  );
+  const clients = connectAws({
+    ...AWS,
+    kinesisEndpoint: server.url,
+    dynamoDBEndpoint: server.url,
+  });
   for (let call = 0; call < 3; call++) {
-    await assertRejects(() => clients.kinesis.send(new ListStreamsCommand()));
-    await assertRejects(() => clients.dynamoDB.send(new ListTablesCommand()));
+    await assertRejects(async () => (await clients.kinesis()).send(new ListStreamsCommand()));
+    await assertRejects(async () => (await clients.dynamoDB()).send(new ListTablesCommand()));
   }
   clients.close();
   assertEquals(server.requests(), 6);
   assertEquals(server.connections(), 2);
+});
+
+Deno.test("a client that is asked for after the end keeps no connection", async () => {
+  await using server = serve(() => Response.json({}, { status: 500 }));
+  const clients = connectAws({ ...AWS, kinesisEndpoint: server.url });
+  clients.close();
+  const kinesis = await clients.kinesis();
+  assertStrictEquals(kinesis, await clients.kinesis(), "it is made once");
+  for (let call = 0; call < 3; call++) {
+    await assertRejects(() => kinesis.send(new ListStreamsCommand()));
+  }
+  assertEquals(server.connections(), 3);
+});
+
+Deno.test("a client for something else is refused before anything is made", () => {
+  assertThrows(() => connectAws({ kinesis: new DynamoDBClient(AWS) }), TypeError, '"kinesis"');
+  assertThrows(() => connectAws({ dynamoDB: new KinesisClient(AWS) }), TypeError, '"dynamoDB"');
 });
 
 Deno.test("an aborted call leaves nothing behind", async () => {
@@ -43,10 +60,11 @@ Deno.test("an aborted call leaves nothing behind", async () => {
       request.signal.addEventListener("abort", () => resolve(new Response()));
     })
   );
-  const clients = await connectAws({ ...AWS, kinesisEndpoint: server.url }, SOCKETS);
+  const clients = connectAws({ ...AWS, kinesisEndpoint: server.url });
   const controller = new AbortController();
   const call = retryCall(
-    () => clients.kinesis.send(new ListStreamsCommand(), { abortSignal: controller.signal }),
+    async () =>
+      (await clients.kinesis()).send(new ListStreamsCommand(), { abortSignal: controller.signal }),
     { retries: 3, signal: controller.signal },
   );
   while (server.requests() === 0) await new Promise((resolve) => setTimeout(resolve, 1));
@@ -56,9 +74,16 @@ Deno.test("an aborted call leaves nothing behind", async () => {
 });
 
 Deno.test("a refused connection is told with its address", async () => {
-  const clients = await connectAws({ ...AWS, dynamoDBEndpoint: "http://127.0.0.1:1" }, SOCKETS);
-  const error = await assertRejects(() => clients.dynamoDB.send(new ListTablesCommand()));
-  const call = { client: clients.dynamoDB, service: "DynamoDB", task: "t", action: "a" } as const;
+  const clients = connectAws({ ...AWS, dynamoDBEndpoint: "http://127.0.0.1:1" });
+  const error = await assertRejects(async () =>
+    (await clients.dynamoDB()).send(new ListTablesCommand())
+  );
+  const call = {
+    client: await clients.dynamoDB(),
+    service: "DynamoDB",
+    task: "t",
+    action: "a",
+  } as const;
   assertEquals(await describeFailure(error, call), {
     kind: "unavailable",
     maybeApplied: false,
@@ -69,9 +94,16 @@ Deno.test("a refused connection is told with its address", async () => {
 
 Deno.test("an answer that is no answer of AWS is unavailable, and told without its body", async () => {
   await using server = serve(() => new Response("<html>proxy secret</html>", { status: 502 }));
-  const clients = await connectAws({ ...AWS, kinesisEndpoint: server.url }, SOCKETS);
-  const error = await assertRejects(() => clients.kinesis.send(new ListStreamsCommand()));
-  const call = { client: clients.kinesis, service: "Kinesis", task: "t", action: "a" } as const;
+  const clients = connectAws({ ...AWS, kinesisEndpoint: server.url });
+  const error = await assertRejects(async () =>
+    (await clients.kinesis()).send(new ListStreamsCommand())
+  );
+  const call = {
+    client: await clients.kinesis(),
+    service: "Kinesis",
+    task: "t",
+    action: "a",
+  } as const;
   const failure = await describeFailure(error, call);
   assertEquals([failure.kind, failure.maybeApplied], ["unavailable", true]);
   assert(!failure.message.includes("secret"), failure.message);
@@ -80,9 +112,16 @@ Deno.test("an answer that is no answer of AWS is unavailable, and told without i
 
 Deno.test("a name that cannot be resolved was never reached", async () => {
   const kinesisEndpoint = "http://no-such-host.invalid";
-  const clients = await connectAws({ ...AWS, kinesisEndpoint }, SOCKETS);
-  const error = await assertRejects(() => clients.kinesis.send(new ListStreamsCommand()));
-  const call = { client: clients.kinesis, service: "Kinesis", task: "t", action: "a" } as const;
+  const clients = connectAws({ ...AWS, kinesisEndpoint });
+  const error = await assertRejects(async () =>
+    (await clients.kinesis()).send(new ListStreamsCommand())
+  );
+  const call = {
+    client: await clients.kinesis(),
+    service: "Kinesis",
+    task: "t",
+    action: "a",
+  } as const;
   assertEquals(await describeFailure(error, call), {
     kind: "unavailable",
     maybeApplied: false,

@@ -1,10 +1,10 @@
 // Owns: the examples of failure functions send the record as it is, and lose none that is too large.
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { createHash } from "node:crypto";
 import { SNSClient } from "npm:@aws-sdk/client-sns@^3.1143.0";
 import { SQSClient } from "npm:@aws-sdk/client-sqs@^3.1143.0";
 import { snsFailures } from "../../examples/sns_failure.ts";
 import { sqsFailures } from "../../examples/sqs_failure.ts";
+import { CannedAws, sns, sqs, sqsReceipt } from "../docs/canned_aws.ts";
 import { type FailedRecord, formatFailure, retryAndSkip } from "../../mod.ts";
 import { MemoryLeaseStore, MemoryStream } from "../../src/adapters/memory.ts";
 import { ReactoKinesixApp } from "../../src/app.ts";
@@ -27,52 +27,9 @@ function failureOf(bytes: number): FailedRecord {
   };
 }
 
-/** A server that keeps what it is sent and gives a canned answer. */
-class Canned implements AsyncDisposable {
-  readonly bodies: string[] = [];
-  readonly #server: Deno.HttpServer<Deno.NetAddr>;
-
-  constructor(answer: (body: string) => Response) {
-    const options = { port: 0, hostname: "127.0.0.1", onListen() {} };
-    this.#server = Deno.serve(options, async (request) => {
-      const body = await request.text();
-      this.bodies.push(body);
-      return answer(body);
-    });
-  }
-
-  get client() {
-    const credentials = { accessKeyId: "x", secretAccessKey: "x" };
-    const endpoint = `http://127.0.0.1:${this.#server.addr.port}`;
-    return { region: "us-east-1", credentials, endpoint, maxAttempts: 1 };
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#server.shutdown();
-  }
-}
-
 const { signal } = new AbortController();
 const QUEUE = "http://127.0.0.1/123456789012/orders-failed";
 const TOPIC = "arn:aws:sns:us-east-1:123456789012:orders-failed";
-
-function sqs(): Canned {
-  return new Canned((body) => {
-    const { MessageBody } = JSON.parse(body);
-    const MD5OfMessageBody = createHash("md5").update(MessageBody).digest("hex");
-    return Response.json({ MessageId: "1", MD5OfMessageBody });
-  });
-}
-
-function sns(): Canned {
-  return new Canned(() =>
-    new Response(
-      `<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishResult>
-        <MessageId>1</MessageId></PublishResult></PublishResponse>`,
-      { headers: { "content-type": "text/xml" } },
-    )
-  );
-}
 
 Deno.test("example: SQS is sent the failure record, with app and stream to route it by", async () => {
   await using server = sqs();
@@ -130,13 +87,11 @@ Deno.test("example: a record that is too large goes elsewhere, or waits; it is n
 
 Deno.test("example: a queue that refuses is asked again, and the record is in it before it is passed", async () => {
   let refusals = 2;
-  await using server = new Canned((body) => {
+  await using server = new CannedAws((body) => {
     if (refusals-- > 0) {
       return Response.json({ __type: "com.amazonaws.sqs#RequestThrottled" }, { status: 400 });
     }
-    const { MessageBody } = JSON.parse(body);
-    const MD5OfMessageBody = createHash("md5").update(MessageBody).digest("hex");
-    return Response.json({ MessageId: "1", MD5OfMessageBody });
+    return sqsReceipt(body);
   });
   using client = closing(new SQSClient(server.client));
   const stream = new MemoryStream({ shards: 1 });

@@ -15,7 +15,7 @@ import { type ReactoKinesixConfig, resolveConfig } from "../../src/core/config.t
 import type { AppFact } from "../../src/events.ts";
 import type { KinesisEngine, KinesisEngineOptions } from "../../src/local/kinesis_engine.ts";
 import { KinesisError } from "../../src/local/kinesis_error.ts";
-import { createInMemoryKinesis } from "../../src/local/kinesis_in_memory.ts";
+import { createInMemoryKinesis } from "../kinesis_in_memory.ts";
 import { Subscription } from "../../src/local/subscription.ts";
 import type { Batch } from "../../src/ports.ts";
 import { LeapingClock } from "../leaping_clock.ts";

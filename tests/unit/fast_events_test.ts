@@ -1,5 +1,5 @@
 // Proves that the events of a subscription are read as the SDK reads them, usual and odd ones.
-import { KinesisClient, SubscribeToShardCommand } from "@aws-sdk/client-kinesis";
+import { type _Record, KinesisClient, SubscribeToShardCommand } from "@aws-sdk/client-kinesis";
 import { EventStreamCodec, type MessageHeaders } from "@smithy/core/event-streams";
 import { HttpResponse } from "@smithy/core/protocols";
 import { fromUtf8, toUtf8 } from "@smithy/core/serde";
@@ -77,12 +77,18 @@ async function read(
 ): Promise<unknown> {
   try {
     const events = await eventsOf(body, isFast, headers);
-    return JSON.parse(
-      JSON.stringify(events, (_, value) => value instanceof Uint8Array ? [...value] : value),
-    );
+    return JSON.parse(JSON.stringify(events, (_, value) => plain(value)));
   } catch (error) {
     return error instanceof Error ? [error.name, error.message] : error;
   }
+}
+
+/** Of a record what a worker looks at: to the SDK it is a plain object. */
+function plain(value: unknown): unknown {
+  if (value instanceof Uint8Array) return [...value];
+  if (typeof value !== "object" || value === null || !("SequenceNumber" in value)) return value;
+  const { SequenceNumber, PartitionKey, Data, ApproximateArrivalTimestamp } = value as _Record;
+  return [SequenceNumber, PartitionKey, Data, ApproximateArrivalTimestamp];
 }
 
 function framesOf(body: string, headers: Readonly<Record<string, string>>): Uint8Array[] {

@@ -12,7 +12,7 @@ import { type ReactoKinesixConfig, resolveConfig } from "../../src/core/config.t
 import { SourceError } from "../../src/errors.ts";
 import type { AppFact } from "../../src/events.ts";
 import { KinesisError } from "../../src/local/kinesis_error.ts";
-import { createInMemoryKinesis } from "../../src/local/kinesis_in_memory.ts";
+import { createInMemoryKinesis } from "../kinesis_in_memory.ts";
 import type { Batch } from "../../src/ports.ts";
 import { LeapingClock } from "../leaping_clock.ts";
 

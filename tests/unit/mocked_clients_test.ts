@@ -13,7 +13,7 @@ import {
 import { mockClient } from "aws-sdk-client-mock";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { MemoryLeaseStore, MemoryStream } from "../../src/adapters/memory.ts";
-import { createInMemoryKinesis } from "../../src/local/kinesis_in_memory.ts";
+import { createInMemoryKinesis } from "../kinesis_in_memory.ts";
 import { ReactoKinesixApp, SourceError, StoreError } from "../../mod.ts";
 
 const CREDENTIALS = { accessKeyId: "mocked", secretAccessKey: "mocked" };

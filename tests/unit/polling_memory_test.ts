@@ -2,10 +2,10 @@
 import { CreateStreamCommand, KinesisClient, PutRecordCommand } from "@aws-sdk/client-kinesis";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { KinesisPollingSource } from "../../src/adapters/kinesis_polling.ts";
-import { TRIM_HORIZON } from "../../src/core/checkpoint.ts";
+import { type Checkpoint, TRIM_HORIZON } from "../../src/core/checkpoint.ts";
 import { resolveConfig } from "../../src/core/config.ts";
 import { KinesisError } from "../../src/local/kinesis_error.ts";
-import { createInMemoryKinesis } from "../../src/local/kinesis_in_memory.ts";
+import { createInMemoryKinesis } from "../kinesis_in_memory.ts";
 import type { Batch, ReadBudget } from "../../src/ports.ts";
 import { LeapingClock } from "../leaping_clock.ts";
 
@@ -35,7 +35,7 @@ class NotedBudget implements ReadBudget {
   }
 }
 
-async function setUp() {
+async function setUp({ startInMs }: { readonly startInMs?: number } = {}) {
   const clock = new LeapingClock();
   const limits: number[] = [];
   const errors: string[] = [];
@@ -43,9 +43,9 @@ async function setUp() {
   const requestHandler = createInMemoryKinesis({
     now: () => clock.now(),
     intercept: ({ operation, input }, proceed) => {
-      if (operation !== "GetRecords") return proceed();
-      budget.log.push("read");
-      limits.push((input as { Limit: number }).Limit);
+      if (operation !== "GetRecords" && operation !== "GetShardIterator") return proceed();
+      budget.log.push(operation === "GetRecords" ? "read" : "iterator");
+      if (operation === "GetRecords") limits.push((input as { Limit: number }).Limit);
       const error = errors.shift();
       if (error !== undefined) throw new KinesisError(error, "said Kinesis", 400);
       return proceed();
@@ -65,7 +65,10 @@ async function setUp() {
     emit: () => {},
   });
   const until = new AbortController();
-  const batches = source.open(SHARD, TRIM_HORIZON, until.signal, budget)[Symbol.asyncIterator]();
+  const after: Checkpoint = startInMs === undefined
+    ? TRIM_HORIZON
+    : { kind: "timestamp", timestamp: clock.now() + startInMs };
+  const batches = source.open(SHARD, after, until.signal, budget)[Symbol.asyncIterator]();
   return {
     budget,
     limits,
@@ -124,11 +127,26 @@ Deno.test("polling: nothing is read before there is room, and an abort ends the 
 
 Deno.test("polling: while it waits after a throttle, others have its room", async () => {
   const test = await setUp();
-  test.errors.push(
-    "ProvisionedThroughputExceededException",
-    "ProvisionedThroughputExceededException",
-  );
+  const error = "ProvisionedThroughputExceededException";
+  await test.next();
+  test.budget.log.length = 0;
+  test.errors.push(error, error);
   await test.next();
   const once = ["take", "read", "give back"];
   assertEquals(test.budget.log, [...once, ...once, "take", "read"]);
+});
+
+Deno.test("polling: while it waits for an iterator, others have its room", async () => {
+  const test = await setUp();
+  test.errors.push("ProvisionedThroughputExceededException");
+  await test.next();
+  const { log } = test.budget;
+  assertEquals(log, ["take", "iterator", "give back", "iterator", "take", "read"]);
+});
+
+Deno.test("polling: while it waits for a start in the future, others have its room", async () => {
+  const test = await setUp({ startInMs: 3_000 });
+  await test.next();
+  const once = ["iterator", "give back"];
+  assertEquals(test.budget.log, ["take", ...once, ...once, "iterator", "take", "read"]);
 });

@@ -205,6 +205,19 @@ Deno.test("puller: a shard whose turn is over before anybody asks for it is not 
   assertEquals((await shards.next()).value, "other");
 });
 
+Deno.test("puller: of two turns on one shard, what each offers goes to its own loop only", async () => {
+  const puller = pullerOf(recordPuller);
+  for (const term of [1, 2]) {
+    const processor = await puller.processorOf(SHARD) as RunProcessor;
+    void processor.processRun(records(1), { ...context(), term }, runOptions());
+  }
+  const turns = puller.turns((turn) => puller.loopOf(turn, stay), stay);
+  const first = (await turns.next()).value;
+  const second = (await turns.next()).value;
+  const [one, two] = [await first?.next(), await second?.next()];
+  assertEquals([one?.value?.context.term, two?.value?.context.term], [1, 2]);
+});
+
 for (const [name, makeProcessor] of [["record", recordPuller], ["batch", batchPuller]] as const) {
   Deno.test(`B11: behind the fence no ${name} is handed out, noticed by anybody or not`, async () => {
     const puller = pullerOf<unknown>(makeProcessor as (deps: PullDeps<unknown>) => RecordProcessor);

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { retryAndSkip } from "../../src/core/policy.ts";
 import type { BatchDelivery } from "../../src/pull/delivery.ts";
-import { Cluster, CONFIG, Journal, upTo } from "./app_testing.ts";
+import { Cluster, CONFIG, Journal } from "./app_testing.ts";
 import { checkpointOf, leave, startBatches, take } from "./reader_testing.ts";
 
 function textsOf({ records }: BatchDelivery): readonly string[] {
@@ -61,22 +61,6 @@ Deno.test("reader: batches are collected and cut in two as the settings say", as
   assertEquals(textsOf(await take(cluster, loop)), ["0", "1"]);
   assertEquals(textsOf(await take(cluster, loop)), ["2", "3"]);
   await leave(cluster, loop);
-});
-
-Deno.test("reader: a batch that nobody took holds nobody up, and has not failed", async () => {
-  await using cluster = new Cluster(2);
-  const journal = new Journal();
-  cluster.put(20);
-  const { reader, failures } = await startBatches(cluster, "A");
-  await cluster.start("B", journal.of("B"));
-  await cluster.clock.advance(2 * CONFIG.loadBalanceFrequency);
-  assertEquals(reader.app.shards().length, 1, "one was handed over");
-  const begun = cluster.clock.monotonic();
-  await cluster.clock.until(reader.stop());
-  assert(cluster.clock.monotonic() - begun < 1_000);
-  await cluster.clock.advance(2 * CONFIG.heartbeat);
-  assertEquals(journal.numbers(), upTo(20));
-  assertEquals(failures(), []);
 });
 
 Deno.test("reader: a batch that was in hand when the loop was left comes again whole, and has not failed", async () => {

@@ -188,3 +188,48 @@ Deno.test("reader: when the time to stop has run out, loops end that have nothin
   await cluster.clock.advance(1_000);
   assertEquals(await checkpointOf(cluster), 0);
 });
+
+/** Has the next read of a row wait until what this returns is called. */
+function holdRead({ store }: Cluster): () => void {
+  const held = Promise.withResolvers<void>();
+  const read = store.read.bind(store);
+  store.read = async (kind, id, signal) => {
+    store.read = read;
+    await held.promise;
+    return await read(kind, id, signal);
+  };
+  return held.resolve;
+}
+
+Deno.test("reader: to leave the loop of a shard that ends meanwhile is no failure", async () => {
+  const cluster = new Cluster(1);
+  cluster.put(1);
+  const { reader } = await startRecords(cluster, "A", { ack: "manual" });
+  const shards = reader.shards();
+  const loop = (await take(cluster, shards))[Symbol.asyncIterator]();
+  const { ack } = await take(cluster, loop);
+  const release = holdRead(cluster);
+  cluster.stream.split(SHARD);
+  ack();
+  const left = leave(cluster, loop);
+  await cluster.clock.advance(1_000);
+  assertEquals((await cluster.store.shard(SHARD)).checkpoint, { kind: "shardEnd" });
+  release();
+  await left;
+  await leave(cluster, shards);
+});
+
+Deno.test("reader: to leave the loop of a shard while the worker comes to its end is no failure", async () => {
+  const cluster = new Cluster(1);
+  cluster.put(1);
+  const { reader } = await startRecords(cluster, "A", { ack: "manual" });
+  const shards = reader.shards();
+  const loop = (await take(cluster, shards))[Symbol.asyncIterator]();
+  await take(cluster, loop);
+  const stopped = reader.stop();
+  let isLeft = false;
+  while (reader.app.health().phase !== "stopped") await cluster.clock.advance(100);
+  void leave(cluster, loop).then(() => isLeft = true);
+  await cluster.clock.until(stopped);
+  assert(isLeft);
+});

@@ -4,7 +4,7 @@ import { retryAndStop } from "../../src/core/policy.ts";
 import { readRecords } from "../../src/reader.ts";
 import { settled } from "../virtual_clock.ts";
 import { Cluster, CONFIG, Journal, upTo } from "./app_testing.ts";
-import { checkpointOf, leave, startRecords, take } from "./reader_testing.ts";
+import { checkpointOf, leave, startBatches, startRecords, take } from "./reader_testing.ts";
 
 Deno.test("reader: a record is finished when the loop asks for the next one, and not before", async () => {
   const cluster = new Cluster(1);
@@ -97,21 +97,23 @@ Deno.test("reader: stop() lets the loop finish what it has in hand, then the loo
   assertEquals(cluster.clock.sleeping, 0);
 });
 
-Deno.test("reader: a reader that nobody reads stops at once, and holds no shard that others ask for", async () => {
-  await using cluster = new Cluster(2);
-  const journal = new Journal();
-  cluster.put(20);
-  const { reader, failures } = await startRecords(cluster, "A");
-  await cluster.start("B", journal.of("B"));
-  await cluster.clock.advance(2 * CONFIG.loadBalanceFrequency);
-  assertEquals(reader.app.shards().length, 1, "one was handed over");
-  const begun = cluster.clock.monotonic();
-  await cluster.clock.until(reader.stop());
-  assert(cluster.clock.monotonic() - begun < 1_000);
-  await cluster.clock.advance(2 * CONFIG.heartbeat);
-  assertEquals(journal.numbers(), upTo(20));
-  assertEquals(failures(), []);
-});
+for (const [what, start] of Object.entries({ records: startRecords, batches: startBatches })) {
+  Deno.test(`reader: ${what} that nobody takes hold up neither the stop nor a handover, and have not failed`, async () => {
+    await using cluster = new Cluster(2);
+    const journal = new Journal();
+    cluster.put(20);
+    const { reader, failures } = await start(cluster, "A");
+    await cluster.start("B", journal.of("B"));
+    await cluster.clock.advance(2 * CONFIG.loadBalanceFrequency);
+    assertEquals(reader.app.shards().length, 1, "one was handed over");
+    const begun = cluster.clock.monotonic();
+    await cluster.clock.until(reader.stop());
+    assert(cluster.clock.monotonic() - begun < 1_000);
+    await cluster.clock.advance(2 * CONFIG.heartbeat);
+    assertEquals(journal.numbers(), upTo(20));
+    assertEquals(failures(), []);
+  });
+}
 
 Deno.test("reader: nack() is a failed attempt: it comes again, counted, and is given up as the mode says", async () => {
   const cluster = new Cluster(1);

@@ -164,6 +164,20 @@ Deno.test("retention: it is asked about once an hour, and a failure is told once
   await end();
 });
 
+Deno.test("retention: a source of the user's that throws anything else is asked again too", async () => {
+  let asked = 0;
+  const { clock, told, end } = await watching({
+    retentionMs: () => {
+      asked += 1;
+      if (asked === 1) throw new TypeError("a test");
+      return Promise.reject(undefined);
+    },
+  });
+  await clock.advance(5 * HOUR_MS);
+  assertEquals([asked, told.length, told[0]?.type], [6, 1, "task_failed"]);
+  await end();
+});
+
 Deno.test("retention: an app that was away for longer than the stream keeps records says so", async () => {
   const config: ReactoKinesixConfig = {};
   await using cluster = new Cluster(1);

@@ -5,13 +5,13 @@ import { assert } from "@std/assert";
 import { type Checkpoint, TRIM_HORIZON } from "../../src/core/checkpoint.ts";
 import type { ShardRow } from "../../src/core/lease.ts";
 import type { Batch } from "../../src/ports.ts";
-import type { ProcessorSource } from "../../src/processor.ts";
+import type { KinesisRecord, ProcessorSource } from "../../src/processor.ts";
 import { BufferBudget } from "../../src/runtime/buffer_budget.ts";
 import { Lease } from "../../src/runtime/lease_keeper.ts";
 import { takeShard } from "../../src/runtime/take_shard.ts";
 import { Processors } from "../../src/runtime/processors.ts";
 import { RecordRunner, type RecordRunnerDeps } from "../../src/runtime/record_runner.ts";
-import type { VirtualClock } from "../virtual_clock.ts";
+import { settled, type VirtualClock } from "../virtual_clock.ts";
 import { Breather, Scope } from "../../src/runtime/tasks.ts";
 import { Bench } from "./runtime_testing.ts";
 
@@ -99,4 +99,31 @@ export async function longestWait(clock: VirtualClock, work: Promise<unknown>): 
   until.abort();
   await others;
   return longest;
+}
+
+/** Records that wait until a test lets them go, and which of them are in hand. */
+export class Gates {
+  /** The texts of the records that were started. */
+  readonly started: string[] = [];
+  readonly inHand: Map<string, PromiseWithResolvers<void>> = new Map();
+  /** The most that were in hand at the same time. */
+  most: number = 0;
+
+  readonly process = async (record: KinesisRecord): Promise<void> => {
+    const gate = Promise.withResolvers<void>();
+    this.started.push(record.text());
+    this.inHand.set(record.text(), gate);
+    this.most = Math.max(this.most, this.inHand.size);
+    await gate.promise;
+    this.inHand.delete(record.text());
+  };
+
+  async open(...names: readonly (number | string)[]): Promise<void> {
+    for (const name of names) this.inHand.get(String(name))?.resolve();
+    await settled();
+  }
+
+  async openAll(): Promise<void> {
+    while (this.inHand.size > 0) await this.open(...this.inHand.keys());
+  }
 }

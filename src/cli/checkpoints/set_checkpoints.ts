@@ -70,14 +70,43 @@ export async function setCheckpoints(
   const stopped: string[] = [];
   try {
     if (options.stopsFirst) await stopAll(control, rows, stopped, options);
-    for (const [i, [shardId, checkpoint]] of [...targets].entries()) {
-      await control.setCheckpoint(shardId, checkpoint, { isForced: options.isForced });
-      options.onProgress?.(i + 1);
-    }
-  } finally {
-    await startAgain(control, stopped);
+    await setAll(control, targets, options);
+  } catch (error) {
+    const next = await startAgain(control, stopped).catch(messageOf);
+    throw next === undefined
+      ? error
+      : new Error(`${messageOf(error)}. Then also: ${next}`, { cause: error });
   }
+  await startAgain(control, stopped);
   return changes;
+}
+
+async function setAll(
+  control: Control,
+  targets: ReadonlyMap<string, Checkpoint>,
+  { isForced, signal, onProgress }: SetOptions,
+): Promise<void> {
+  let set = 0;
+  for (const [shardId, checkpoint] of targets) {
+    if (signal.aborted) throw interrupted(targets.size, set, signal);
+    try {
+      await control.setCheckpoint(shardId, checkpoint, { isForced });
+    } catch (error) {
+      if (set === 0) throw error;
+      throw new Error(`${messageOf(error)}; ${partly(set, targets.size)}`, { cause: error });
+    }
+    set += 1;
+    onProgress?.(set);
+  }
+}
+
+function interrupted(shards: number, set: number, { reason }: AbortSignal): Error {
+  const done = set === 0 ? "nothing was set" : partly(set, shards);
+  return new Error(`Cannot set ${count(shards)}: stopped by ${reason}; ${done}`);
+}
+
+function partly(set: number, shards: number): string {
+  return `${set} of ${shards} are set: call it again for the rest`;
 }
 
 /** One that cannot be started must not keep the others from it. */
@@ -118,6 +147,7 @@ async function stopAll(
 ): Promise<void> {
   const open = rows.filter(({ checkpoint }) => checkpoint.kind !== "shardEnd");
   for (const row of open.filter((row) => !isHalted(row))) {
+    if (signal.aborted) throw interrupted(rows.length, 0, signal);
     stopped.push(row.id);
     await control.stop(row.id);
   }
@@ -128,7 +158,7 @@ async function stopAll(
       holder !== null && ids.has(id) && alive.has(owner ?? "")
     );
     if (held.length === 0) return;
-    signal.throwIfAborted();
+    if (signal.aborted) throw interrupted(rows.length, 0, signal);
     if (performance.now() > until) {
       throw new Error(
         `Cannot set ${count(rows.length)}: worker "${held[0]?.owner}" did not give up shard ` +

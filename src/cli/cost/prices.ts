@@ -34,7 +34,12 @@ export interface PriceList {
   readonly source: string;
 }
 
-/** In US dollars, of us-east-1, without free tiers and discounts. */
+/**
+ * In US dollars, of us-east-1, without free tiers and discounts. Compared with what AWS had published: Kinesis in March 2026
+ * (https://aws.amazon.com/blogs/big-data/kinesis-on-demand-advantage-saves-60-on-streaming-costs/ and the page of prices), on
+ * demand those of On-demand Standard; DynamoDB since it halved those of requests on 1 November 2024
+ * (https://aws.amazon.com/dynamodb/pricing/on-demand/).
+ */
 export const DEFAULT_PRICES: PriceList = {
   prices: {
     shardHour: 0.015,
@@ -51,7 +56,9 @@ export const DEFAULT_PRICES: PriceList = {
     millionReads: 0.125,
     tableGBMonth: 0.25,
   },
-  source: "us-east-1, as of November 2024; those of today are at " +
+  source:
+    "us-east-1; Kinesis as of March 2026 (on demand: On-demand Standard), DynamoDB since its cut of " +
+    "November 2024; those of today are at " +
     "aws.amazon.com/kinesis/data-streams/pricing and aws.amazon.com/dynamodb/pricing, and go into " +
     "--prices FILE.json",
 };

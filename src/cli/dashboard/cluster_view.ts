@@ -6,6 +6,7 @@
  * @module
  */
 
+import type { WorkerRow } from "../../core/lease.ts";
 import type { ClusterStatus, ShardStatus, WorkerStatus } from "../../core/status.ts";
 import type { AppEvent } from "../../events.ts";
 import type { ShardView, Update, WorkerView } from "./protocol.ts";
@@ -29,11 +30,38 @@ export class ClusterView {
   /** Takes over what the state table holds. */
   look({ workers, shards }: ClusterStatus): void {
     this.#workers.replace(workers.map(workerView));
-    this.#shards.replace(shards.map((status) => {
-      const known = this.#shards.get(status.shardId);
-      // An event may be newer than a row that was read before it.
-      return known !== undefined && known.term > status.term ? known : shardView(status);
-    }));
+    this.#shards.replace(shards.map((status) => this.#newer(status)));
+  }
+
+  /** Takes over what it holds of one shard. */
+  lookAt(status: ShardStatus): void {
+    this.#shards.set(this.#newer(status));
+  }
+
+  /** Takes over the heartbeats of the workers that are known. */
+  beat(workers: readonly Pick<WorkerRow, "id" | "beatAt">[]): void {
+    for (const { id, beatAt } of workers) {
+      const known = this.#workers.get(id);
+      if (known !== undefined) this.#workers.set({ ...known, beatAt });
+    }
+  }
+
+  /** The ids of the shards that are on their way to a worker, or should be. */
+  moving(): readonly string[] {
+    return this.shards.filter(({ state }) => state === "handingOver" || state === "unowned")
+      .map(({ id }) => id);
+  }
+
+  /** How many shards a worker has taken. */
+  held(workerId: string): number {
+    return this.shards.filter(({ owner, to, state }) =>
+      owner === workerId && to !== workerId && state !== "closed"
+    ).length;
+  }
+
+  /** Whether a worker seemed alive at the last look; one that came since does. */
+  isAlive(workerId: string): boolean {
+    return this.#workers.get(workerId)?.isAlive ?? true;
   }
 
   /** Shows who has which shard as this worker tells it, without waiting for the next look. */
@@ -85,6 +113,12 @@ export class ClusterView {
   clear(): void {
     this.#workers.replace([]);
     this.#shards.replace([]);
+  }
+
+  #newer(status: ShardStatus): ShardView {
+    const known = this.#shards.get(status.shardId);
+    // An event may be newer than a row that was read before it.
+    return known !== undefined && known.term > status.term ? known : shardView(status);
   }
 
   #change(shardId: string, change: Partial<ShardView>): void {

@@ -6,13 +6,11 @@
  * @module
  */
 
-import { delay } from "@std/async/delay";
-import type { ClusterStatus } from "../../core/status.ts";
-import { messageOf } from "../../errors.ts";
 import type { AppEvent } from "../../events.ts";
 import type { ClusterControl } from "../../runtime/cluster_control.ts";
 import { problem, type Route } from "../http/router.ts";
 import { Activity } from "./activity.ts";
+import { ClusterLooks, type DashboardWorker, NO_LOOK } from "./cluster_looks.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { LiveClients } from "./live_clients.ts";
 import { orderRoutes } from "./order_routes.ts";
@@ -23,10 +21,9 @@ import type { Look, Snapshot, Update } from "./protocol.ts";
 export interface DashboardOptions {
   readonly appName: string;
   readonly streamName: string;
-  readonly workerId: string;
+  /** The worker; undefined until it has joined its cluster. */
+  readonly worker: () => DashboardWorker | undefined;
   readonly version: string;
-  /** Reads the state table. */
-  readonly status: () => Promise<ClusterStatus>;
   /** Opens what gives orders to the cluster. */
   readonly control: () => Promise<ClusterControl>;
   /** Whether orders are taken at all. */
@@ -41,11 +38,6 @@ export interface DashboardOptions {
 const TELL_MS = 500;
 /** A connection over which nothing goes for longer may be cut on its way. */
 const SILENCE_MS_MAX = 15_000;
-/** Nor is there a reason to look again sooner than this, be it an order. */
-const LOOK_MS_MIN = 1_000;
-const LOOK_MS_MAX = 30_000;
-/** A row takes about half a kilobyte and the read is consistent: at this pace the looks take about 5 read units a second. */
-const LOOK_MS_PER_ROW = 25;
 /** What was seen longer ago is not shown as if it was so. */
 const SEEN_MS_MAX = 10_000;
 const RATES_EVERY_TICKS = 2;
@@ -58,7 +50,8 @@ export class Dashboard implements Disposable {
   readonly #startedAt: number = Date.now() - performance.now();
   readonly #activity: Activity = new Activity(this.#steadyNow());
   readonly #clients: LiveClients = new LiveClients(() => this.#follow());
-  #look: Look = { at: null, everyMs: LOOK_MS_MIN, error: null };
+  readonly #looks: ClusterLooks;
+  #look: Look = NO_LOOK;
   #isLookNews = false;
   #lastEventId = 0;
   #lastPointAt = 0;
@@ -67,18 +60,23 @@ export class Dashboard implements Disposable {
   #isClosed = false;
   /** While somebody looks. */
   #watching: AbortController | null = null;
-  /** Aborts when an order was given: what comes of it is to be seen at once. */
-  #lookSoon: AbortController = new AbortController();
 
   constructor(options: DashboardOptions) {
     this.#options = options;
-    const { control, lookForProcessor, onOrder = () => {} } = options;
+    const { worker, control, lookForProcessor, onOrder = () => {} } = options;
+    this.#looks = new ClusterLooks({
+      ...{ view: this.#view, worker, reader: control, nowMs: () => this.#steadyNow() },
+      onLook: (look) => {
+        this.#look = look;
+        this.#isLookNews = true;
+      },
+    });
     this.routes = [
       ...pageRoutes(),
       { path: "/dashboard/live", method: "GET", handle: () => this.#open() },
       ...orderRoutes({
         ...{ control, lookForProcessor, onOrder },
-        onOutcome: () => this.#lookSoon.abort(),
+        onOutcome: () => this.#looks.soon(),
       }),
     ];
   }
@@ -101,7 +99,13 @@ export class Dashboard implements Disposable {
   }
 
   #open(): Response {
-    const stream = this.#isClosed ? undefined : this.#clients.open(this.#snapshot());
+    const worker = this.#options.worker();
+    if (worker === undefined) {
+      return problem(503, "Cannot show the cluster yet: the worker is starting", {
+        "Retry-After": "1",
+      });
+    }
+    const stream = this.#isClosed ? undefined : this.#clients.open(this.#snapshot(worker));
     if (stream === undefined) {
       return problem(503, "Cannot show more: too many pages look at this worker", {
         "Retry-After": "10",
@@ -112,13 +116,13 @@ export class Dashboard implements Disposable {
     });
   }
 
-  #snapshot(): Snapshot {
+  #snapshot({ workerId }: DashboardWorker): Snapshot {
     const now = Date.now();
     if (this.#watching === null && now - (this.#look.at ?? 0) > SEEN_MS_MAX) {
       this.#view.clear();
-      this.#look = { at: null, everyMs: LOOK_MS_MIN, error: null };
+      this.#look = NO_LOOK;
     }
-    const { appName, streamName, workerId, version, takesOrders } = this.#options;
+    const { appName, streamName, version, takesOrders } = this.#options;
     return {
       ...{ appName, streamName, workerId, version, now, takesOrders },
       takesProcessors: this.#options.lookForProcessor !== undefined,
@@ -141,32 +145,9 @@ export class Dashboard implements Disposable {
       const { signal } = this.#watching;
       this.#view.takeChanges();
       this.#markTold();
-      void this.#keepLooking(signal);
+      void this.#looks.keepLooking(signal);
       const timer = setInterval(() => this.#tell(), TELL_MS);
       signal.addEventListener("abort", () => clearInterval(timer));
-    }
-  }
-
-  /** Never throws: what fails is shown. */
-  async #keepLooking(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      this.#lookSoon = new AbortController();
-      const beganAt = this.#steadyNow();
-      try {
-        const status = await this.#options.status();
-        if (signal.aborted) return;
-        this.#view.look(status);
-        const rows = status.shards.length + status.workers.length;
-        const everyMs = Math.min(Math.max(rows * LOOK_MS_PER_ROW, LOOK_MS_MIN), LOOK_MS_MAX);
-        this.#look = { at: Date.now(), everyMs, error: null };
-      } catch (error) {
-        if (signal.aborted) return;
-        this.#look = { ...this.#look, error: messageOf(error).slice(0, 500) };
-      }
-      this.#isLookNews = true;
-      await pause(LOOK_MS_MIN - (this.#steadyNow() - beganAt), signal);
-      const soon = AbortSignal.any([signal, this.#lookSoon.signal]);
-      await pause(this.#look.everyMs - (this.#steadyNow() - beganAt), soon);
     }
   }
 
@@ -206,15 +187,5 @@ export class Dashboard implements Disposable {
     this.#lastPointAt = this.#activity.pointsAfter(0, now).at(-1)?.at ??
       this.#lastPointAt;
     this.#lastSentAt = now;
-  }
-}
-
-/** Waits; an abort ends it. */
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (ms <= 0 || signal.aborted) return;
-  try {
-    await delay(ms, { signal });
-  } catch (error) {
-    if (!signal.aborted) throw error;
   }
 }

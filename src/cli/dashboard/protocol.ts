@@ -79,9 +79,11 @@ export interface Snapshot {
 
 /** The last look at the state table. */
 export interface Look {
-  /** Null before the first one. */
+  /** When every row was read, and lags with them. Null before the first time. */
   readonly at: number | null;
-  /** How long until the next one, in milliseconds. */
+  /** When it was known last who has which shard. The same, unless the cluster is large. */
+  readonly movesAt: number | null;
+  /** How long until every row is read again at the latest, in milliseconds. */
   readonly everyMs: number;
   /** Why the last one failed; null if it did not. */
   readonly error: string | null;

@@ -6,7 +6,9 @@
  * @module
  */
 
-import { type AwsClients, describeFailure, retryCall } from "../../adapters/aws_calls.ts";
+import type { DynamoDBClient } from "@aws-sdk/client-dynamodb";
+import type { KinesisClient } from "@aws-sdk/client-kinesis";
+import { describeFailure, retryCall } from "../../adapters/aws_calls.ts";
 import { classify, denialOf } from "../../adapters/aws_errors.ts";
 import { SourceError, StoreError } from "../../errors.ts";
 import type { Answer } from "./observation.ts";
@@ -18,6 +20,12 @@ export interface Question {
   readonly action: string;
   /** Completes "Cannot ". */
   readonly task: string;
+}
+
+/** Whom it is asked by. */
+export interface Clients {
+  readonly kinesis: KinesisClient;
+  readonly dynamoDB: DynamoDBClient;
 }
 
 /** The part of a client that clocks are read through. */
@@ -38,13 +46,13 @@ const HALF_SECOND_MS = 500;
 
 /** Asks AWS, and keeps what came of it. */
 export class Asking {
-  readonly #clients: AwsClients;
+  readonly #clients: Clients;
   readonly #signal: AbortSignal;
   readonly #answers = new Map<string, Answer<unknown>>();
   readonly #unreachable = new Map<string, string>();
   #clockAheadMs: number | null = null;
 
-  constructor(clients: AwsClients, signal: AbortSignal) {
+  constructor(clients: Clients, signal: AbortSignal) {
     this.#clients = clients;
     this.#signal = signal;
     for (const client of [clients.kinesis, clients.dynamoDB]) {

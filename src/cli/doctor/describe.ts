@@ -8,14 +8,14 @@
 
 import { DescribeTableCommand } from "@aws-sdk/client-dynamodb";
 import { DescribeStreamSummaryCommand } from "@aws-sdk/client-kinesis";
-import { type AwsClients, withoutRetries } from "../../adapters/aws_calls.ts";
-import type { Asking } from "./asking.ts";
+import { withoutRetries } from "../../adapters/aws_calls.ts";
+import type { Asking, Clients } from "./asking.ts";
 import type { Answer, StreamFacts, TableFacts } from "./observation.ts";
 
 /** How it is asked. */
 export interface DescribeOptions {
   readonly asking: Asking;
-  readonly clients: AwsClients;
+  readonly clients: Clients;
   readonly signal: AbortSignal;
 }
 

@@ -7,12 +7,12 @@
  */
 
 import { GetRecordsCommand, GetShardIteratorCommand } from "@aws-sdk/client-kinesis";
-import { type AwsClients, withoutRetries } from "../../adapters/aws_calls.ts";
+import { withoutRetries } from "../../adapters/aws_calls.ts";
 import { toIteratorStart } from "../../adapters/kinesis_shapes.ts";
 import { type Checkpoint, TRIM_HORIZON } from "../../core/checkpoint.ts";
 import { isEnded, type ShardRow } from "../../core/lease.ts";
 import type { ShardInfo } from "../../ports.ts";
-import type { Asking } from "./asking.ts";
+import type { Asking, Clients } from "./asking.ts";
 import type { Answer, ShardLag } from "./observation.ts";
 
 /** Of which shards. */
@@ -35,7 +35,7 @@ const READS_AT_ONCE_MAX = 5;
 export async function readLags(
   of: LagsOf,
   asking: Asking,
-  aws: { readonly clients: AwsClients; readonly signal: AbortSignal },
+  aws: { readonly clients: Clients; readonly signal: AbortSignal },
 ): Promise<Answer<readonly ShardLag[]>> {
   const listed = new Set(of.shards.kind === "answered" ? of.shards.value.map(({ id }) => id) : []);
   const rows = of.rows.filter((row) => !isEnded(row) && listed.has(row.id))
@@ -76,7 +76,7 @@ function positionAt({ checkpoint, checkpointAt, millisBehindLatest }: ShardRow):
 function reader(
   { streamName, now }: LagsOf,
   asking: Asking,
-  { clients, signal }: { readonly clients: AwsClients; readonly signal: AbortSignal },
+  { clients, signal }: { readonly clients: Clients; readonly signal: AbortSignal },
 ): ReadAfter {
   const { kinesis } = clients;
   return async (shardId, after) => {

@@ -7,7 +7,6 @@
  */
 
 import { delay } from "@std/async/delay";
-import type { AwsClients } from "../../adapters/aws_calls.ts";
 import { DynamoLeaseStore } from "../../adapters/dynamo_lease_store.ts";
 import { StreamCalls } from "../../adapters/stream_calls.ts";
 import { systemClock } from "../../adapters/system.ts";
@@ -15,7 +14,7 @@ import type { ResolvedConfig } from "../../core/config.ts";
 import { messageOf } from "../../errors.ts";
 import type { LeaseStore } from "../../ports.ts";
 import { type Permission, permissionsFor } from "../permissions.ts";
-import { Asking } from "./asking.ts";
+import { Asking, type Clients } from "./asking.ts";
 import { type DescribeOptions, describeStream, describeTable } from "./describe.ts";
 import { readLags } from "./lags.ts";
 import type { Answer, Look, Observation, StreamFacts } from "./observation.ts";
@@ -32,7 +31,7 @@ export interface Patient {
 
 /** How it is looked at. */
 export interface ObserveOptions {
-  readonly clients: AwsClients;
+  readonly clients: Clients;
   readonly signal: AbortSignal;
   /** The time between two looks at the rows, in milliseconds. */
   readonly looksApartMs: number;
@@ -131,7 +130,7 @@ async function findConsumer(
 }
 
 async function identity(
-  { kinesis }: AwsClients,
+  { kinesis }: Clients,
 ): Promise<readonly [Answer<unknown>, Answer<string>]> {
   const attempt = async <T>(what: () => Promise<T>): Promise<Answer<T>> => {
     try {
@@ -194,14 +193,14 @@ async function look(
   };
 }
 
-function storeOf({ config, streamName, tableName }: Patient, clients: AwsClients): LeaseStore {
+function storeOf({ config, streamName, tableName }: Patient, clients: Clients): LeaseStore {
   const client = clients.dynamoDB;
   // Asking tries again by itself.
   const once = { ...config, maxDynamoDBRetries: 0 };
   return new DynamoLeaseStore({ client, tableName, streamName, config: once, clock: systemClock });
 }
 
-function callsOf({ config, streamName }: Patient, clients: AwsClients): StreamCalls {
+function callsOf({ config, streamName }: Patient, clients: Clients): StreamCalls {
   const once = { ...config, maxKinesisRetries: 0 };
   return new StreamCalls({ client: clients.kinesis, streamName, config: once, emit: () => {} });
 }

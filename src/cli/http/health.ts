@@ -15,11 +15,16 @@ import {
   type HealthProblem,
 } from "../../telemetry/cluster_health.ts";
 import type { PrometheusMetrics } from "../../telemetry/prometheus.ts";
+import type { WorkerHealth } from "../../runtime/worker.ts";
 import type { Route } from "./router.ts";
+
+/** What is asked of a worker. */
+export type HealthyApp = Pick<ReactoKinesixApp, "health" | "status" | "shards" | "workerId">;
 
 /** What the answers are made of. */
 export interface HealthRoutesOptions {
-  readonly app: Pick<ReactoKinesixApp, "health" | "status" | "shards" | "workerId">;
+  /** Undefined until the worker has joined its cluster. */
+  readonly app: () => HealthyApp | undefined;
   readonly limits: HealthLimits;
   readonly prometheus: Pick<PrometheusMetrics, "text" | "contentType">;
   /** A clock that only goes forward, in milliseconds. */
@@ -40,7 +45,7 @@ const LOOPS = ["heartbeat", "fence", "survey", "shard sync"];
 
 /** `/healthz`, `/readyz` and `/metrics`. */
 export function healthRoutes(options: HealthRoutesOptions): readonly Route[] {
-  const { app, prometheus } = options;
+  const { prometheus } = options;
   const cluster = new CachedHealth(options);
   return [
     {
@@ -48,8 +53,11 @@ export function healthRoutes(options: HealthRoutesOptions): readonly Route[] {
       method: "GET",
       handle: async ({ url }) => {
         const scope = url.searchParams.get("scope") ?? "worker";
+        const app = options.app();
         if (scope === "worker") return answer(app, workerProblems(app));
-        if (scope === "cluster") return answer(app, await cluster.problems());
+        if (scope === "cluster") {
+          return answer(app, app ? await cluster.problems(app) : passingProblems(app));
+        }
         const error = 'Cannot tell the health: scope must be "worker" or "cluster"';
         return Response.json({ error }, { status: 400 });
       },
@@ -57,7 +65,10 @@ export function healthRoutes(options: HealthRoutesOptions): readonly Route[] {
     {
       path: "/readyz",
       method: "GET",
-      handle: () => answer(app, [...passingProblems(app), ...workerProblems(app)]),
+      handle: () => {
+        const app = options.app();
+        return answer(app, [...passingProblems(app), ...workerProblems(app)]);
+      },
     },
     {
       path: "/metrics",
@@ -70,23 +81,35 @@ export function healthRoutes(options: HealthRoutesOptions): readonly Route[] {
   ];
 }
 
-function answer(
-  app: HealthRoutesOptions["app"],
-  problems: readonly Problem[],
-): Response {
-  const { phase, heartbeatAgeMs } = app.health();
-  return Response.json({
+/** What each of the answers about health is. */
+export interface HealthAnswer {
+  readonly status: "ok" | "failing";
+  /** Null until the worker has joined its cluster. */
+  readonly workerId: string | null;
+  readonly phase: WorkerHealth["phase"];
+  /** The age of the last acknowledged heartbeat in milliseconds; null before the first one. */
+  readonly heartbeatAgeMs: number | null;
+  /** How many shards this worker has. */
+  readonly shards: number;
+  readonly problems: readonly Problem[];
+}
+
+function answer(app: HealthyApp | undefined, problems: readonly Problem[]): Response {
+  const { phase, heartbeatAgeMs = null } = app?.health() ?? { phase: "starting" };
+  const body: HealthAnswer = {
     status: problems.length === 0 ? "ok" : "failing",
-    workerId: app.workerId,
+    workerId: app?.workerId ?? null,
     phase,
     heartbeatAgeMs: heartbeatAgeMs === null ? null : Math.round(heartbeatAgeMs),
-    shards: app.shards().length,
+    shards: app?.shards().length ?? 0,
     problems,
-  }, { status: problems.length === 0 ? 200 : 503 });
+  };
+  return Response.json(body, { status: problems.length === 0 ? 200 : 503 });
 }
 
 /** What does not pass by itself. */
-function workerProblems(app: HealthRoutesOptions["app"]): readonly Problem[] {
+function workerProblems(app: HealthyApp | undefined): readonly Problem[] {
+  if (app === undefined) return [];
   const { phase, loops } = app.health();
   const problems: Problem[] = [];
   if (phase === "stopped") {
@@ -100,8 +123,8 @@ function workerProblems(app: HealthRoutesOptions["app"]): readonly Problem[] {
 }
 
 /** What passes: a new process would be no better off, least of all while the state table cannot be reached. */
-function passingProblems(app: HealthRoutesOptions["app"]): readonly Problem[] {
-  const { phase, isFenced } = app.health();
+function passingProblems(app: HealthyApp | undefined): readonly Problem[] {
+  const { phase, isFenced } = app?.health() ?? { phase: "starting", isFenced: false };
   const problems: Problem[] = [];
   if (phase === "starting" || phase === "stopping") {
     problems.push({ kind: "notRunning", shardId: null, reason: `the worker is ${phase}` });
@@ -119,34 +142,39 @@ class CachedHealth {
   readonly #options: HealthRoutesOptions;
   readonly #health: ClusterHealth;
   #last: { readonly at: number; readonly problems: Promise<readonly Problem[]> } | undefined;
+  /** Two looks at the same time would read twice, and the older one could be judged after the newer one. */
+  #isLooking = false;
 
   constructor(options: HealthRoutesOptions) {
     this.#options = options;
     this.#health = new ClusterHealth(options.limits);
   }
 
-  problems(): Promise<readonly Problem[]> {
+  problems(app: HealthyApp): Promise<readonly Problem[]> {
     const at = this.#options.nowMs();
-    if (this.#last === undefined || at - this.#last.at >= CACHED_MS) {
-      this.#last = { at, problems: this.#look() };
-    }
-    return this.#last.problems;
+    const isOld = this.#last === undefined || at - this.#last.at >= CACHED_MS;
+    if (this.#last !== undefined && (this.#isLooking || !isOld)) return this.#last.problems;
+    this.#isLooking = true;
+    const problems = this.#look(app).finally(() => {
+      this.#isLooking = false;
+    });
+    this.#last = { at, problems };
+    return problems;
   }
 
-  async #look(): Promise<readonly Problem[]> {
-    const { app, nowMs } = this.#options;
+  async #look(app: HealthyApp): Promise<readonly Problem[]> {
     try {
-      const problems = this.#health.judge(await app.status(), nowMs());
+      const problems = this.#health.judge(await app.status(), this.#options.nowMs());
       const known = new Set(problems.map(({ shardId }) => shardId));
-      return [...problems, ...this.#stuckHere().filter(({ shardId }) => !known.has(shardId))];
+      return [...problems, ...this.#stuckHere(app).filter(({ shardId }) => !known.has(shardId))];
     } catch (error) {
       return [{ kind: "unreadable", shardId: null, reason: messageOf(error) }];
     }
   }
 
   /** The state table does not show a record at the tip that is never finished. */
-  #stuckHere(): readonly HealthProblem[] {
-    const { app, limits } = this.#options;
+  #stuckHere(app: HealthyApp): readonly HealthProblem[] {
+    const { limits } = this.#options;
     return app.shards().filter(({ inHandMs }) => inHandMs >= limits.maxStallMs)
       .map(({ shardId, inHandMs }) => ({
         kind: "stalled",

@@ -18,7 +18,6 @@ import { type HttpServer, type HttpServerOptions, serveHttp } from "./server.ts"
 
 /** Which worker answers where. */
 export interface WorkerServerOptions extends Omit<HttpServerOptions, "routes"> {
-  readonly app: ReactoKinesixApp;
   /** What the worker was started with. */
   readonly cluster: AppOptions;
   /** Looks for a new version of the processor; undefined if nobody does. */
@@ -31,22 +30,26 @@ export interface WorkerServerOptions extends Omit<HttpServerOptions, "routes"> {
   readonly onOrder: (order: string) => void;
 }
 
-/** The HTTP server of a worker that runs. */
+/**
+ * The HTTP server of a worker. It listens before the worker joins its cluster: a start that takes long is no failure to whoever
+ * probes, and a port that cannot be had is told before anything is written.
+ */
 export class WorkerServer implements AsyncDisposable {
   /** Where it is. */
   readonly url: string;
   readonly #dashboard: Dashboard;
   readonly #server: HttpServer;
+  #app: ReactoKinesixApp | undefined;
 
   /** @throws {Error} If the address cannot be had. */
   constructor(options: WorkerServerOptions) {
-    const { app, cluster, token, lookForProcessor, onOrder } = options;
+    const { cluster, token, lookForProcessor, onOrder } = options;
     const { appName, streamName } = cluster;
+    const app = (): ReactoKinesixApp | undefined => this.#app;
     this.#dashboard = new Dashboard({
       ...{ appName, streamName, lookForProcessor, onOrder },
-      workerId: app.workerId,
+      worker: app,
       version: manifest.version,
-      status: () => app.status(),
       control: () => ReactoKinesixApp.control(cluster),
       takesOrders: token !== undefined,
     });
@@ -55,6 +58,11 @@ export class WorkerServer implements AsyncDisposable {
     const health = healthRoutes({ app, limits: options.limits, prometheus, nowMs });
     this.#server = serveHttp({ ...options, routes: [...health, ...this.#dashboard.routes] });
     this.url = this.#server.url;
+  }
+
+  /** Answers for a worker that runs; in the same turn in which it does, so that no event of its start is missed. */
+  join(app: ReactoKinesixApp): void {
+    this.#app = app;
     app.addEventListener("*", this.#dashboard.onEvent);
   }
 

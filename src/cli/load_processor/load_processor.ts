@@ -1,5 +1,5 @@
 /**
- * Owns: the way from a place to a processor that runs.
+ * Owns: the way from what was fetched to a processor that runs.
  * Must not: know how each step is done.
  * Called by: `run.ts`.
  *
@@ -8,7 +8,7 @@
 
 import type { ProcessorSource } from "../../processor.ts";
 import { processorOf } from "./check_processor.ts";
-import { fetchGraph, fetchLate } from "./graph.ts";
+import { fetchLate } from "./graph.ts";
 import { instantiate } from "./instantiate.ts";
 import type { GraphModule, ModuleGraph } from "./module_graph.ts";
 import { LOAD_LIMITS, type LoadOptions } from "./options.ts";
@@ -31,19 +31,6 @@ export interface LoadedProcessor {
   readonly standInFor: string | null;
   /** Removes its files, when nothing uses it any more. */
   dispose(): Promise<void>;
-}
-
-/**
- * Loads the processor at a place: fetches and checks everything first, and only then runs any of it.
- *
- * @throws {UsageError} If the place is of a kind that is not supported.
- * @throws {Error} If a module does not load, or the default export is no processor.
- */
-export async function loadProcessor(
-  place: string,
-  options: LoadOptions = {},
-): Promise<LoadedProcessor> {
-  return await startProcessor(await fetchGraph(place, options), options);
 }
 
 /**

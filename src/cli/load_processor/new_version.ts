@@ -1,7 +1,7 @@
 /**
  * Owns: whether a processor that runs is still what its place has.
  * Must not: run anything.
- * Called by: `run.ts`, for `watch_processor.ts`.
+ * Called by: `run.ts`.
  *
  * @module
  */

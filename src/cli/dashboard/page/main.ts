@@ -265,12 +265,21 @@ document.addEventListener("keydown", (event) => {
 setInterval(() => {
   if (!isPaused && document.visibilityState === "visible") {
     picture.tick();
-    const { at } = model.look;
-    set(find("seen", HTMLElement), "text", at === null ? "" : `seen ${ago(at, model.now())}`);
+    set(find("seen", HTMLElement), "text", seen());
     table.show();
     details.show();
   }
 }, TICK_MS);
+
+/** How old it is what the page shows: of a large cluster the lags are read less often than who has which shard. */
+function seen(): string {
+  const { at, movesAt } = model.look;
+  if (at === null || movesAt === null) return "";
+  const now = model.now();
+  return movesAt - at < TICK_MS
+    ? `seen ${ago(at, now)}`
+    : `seen ${ago(movesAt, now)}, lags ${ago(at, now)}`;
+}
 
 listen({
   onState: showConnection,

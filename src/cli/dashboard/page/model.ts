@@ -49,7 +49,7 @@ export class Model {
   readonly events: EventView[] = [];
   readonly history: HistoryPoint[] = [];
   facts: Facts | null = null;
-  look: Look = { at: null, everyMs: 1_000, error: null };
+  look: Look = { at: null, movesAt: null, everyMs: 1_000, error: null };
   /** How much the clock of the worker is ahead of that of this machine. */
   #clockAheadMs = 0;
 

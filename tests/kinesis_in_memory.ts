@@ -1,9 +1,9 @@
 // Owns: the in-memory face of the local Kinesis: a request handler for the AWS SDK, with no port behind it.
 // Must not: know operations, or keep time of its own.
-// Called by: tests and simulations, as `new KinesisClient({ requestHandler })`.
+// Called by: tests, as `new KinesisClient({ requestHandler })`.
 import { type HttpRequest, HttpResponse } from "@smithy/core/protocols";
-import { KinesisEngine, type KinesisEngineOptions } from "./kinesis_engine.ts";
-import { KinesisProtocol, type ProtocolOptions } from "./kinesis_protocol.ts";
+import { KinesisEngine, type KinesisEngineOptions } from "../src/local/kinesis_engine.ts";
+import { KinesisProtocol, type ProtocolOptions } from "../src/local/kinesis_protocol.ts";
 
 /** How the local Kinesis behaves, and whether to share one. */
 export interface InMemoryKinesisOptions extends KinesisEngineOptions, ProtocolOptions {

@@ -1,0 +1,186 @@
+// Proves that GetRecords is called as the SDK would call it: where, how it is signed and by whose credentials, what an error does.
+import {
+  GetRecordsCommand,
+  type GetRecordsCommandOutput,
+  KinesisClient,
+  type KinesisClientConfig,
+  ListShardsCommand,
+} from "@aws-sdk/client-kinesis";
+import { HttpRequest, HttpResponse } from "@smithy/core/protocols";
+import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
+import { connectAws, withoutRetries } from "../../src/adapters/aws_calls.ts";
+import { ReadRecord } from "../../src/adapters/fast_get_records.ts";
+import { callGetRecordsLean } from "../../src/adapters/lean_get_records.ts";
+
+const AWS = {
+  region: "us-east-1",
+  credentials: { accessKeyId: "first", secretAccessKey: "secret", sessionToken: "token" },
+  maxAttempts: 1,
+};
+const HEADERS = { "content-type": "application/x-amz-json-1.1", "x-amzn-requestid": "1" };
+const RECORD =
+  '{"SequenceNumber":"1","Data":"SGk=","ApproximateArrivalTimestamp":1,"PartitionKey":"k"}';
+const ANSWER = `{"Records":[${RECORD}],"NextShardIterator":"next","MillisBehindLatest":5}`;
+const HOUR_MS = 3_600_000;
+/** Each call has its own. */
+const OF_A_CALL = ["amz-sdk-invocation-id", "amz-sdk-request", "authorization", "x-amz-date"];
+
+type Reply = () => {
+  readonly statusCode: number;
+  readonly headers?: Record<string, string>;
+  readonly body: string;
+};
+
+/** A client with what it sent, and how. */
+function open(config: KinesisClientConfig = {}) {
+  const sent: { readonly request: HttpRequest; readonly options: unknown }[] = [];
+  const server: { reply: Reply } = { reply: () => ({ statusCode: 200, body: ANSWER }) };
+  const client = new KinesisClient({
+    ...AWS,
+    ...config,
+    requestHandler: {
+      handle(request: HttpRequest, options: unknown) {
+        sent.push({ request, options });
+        const { statusCode, headers, body } = server.reply();
+        const answer = { statusCode, headers: { ...HEADERS, ...headers } };
+        const response = new HttpResponse({ ...answer, body: new TextEncoder().encode(body) });
+        return Promise.resolve({ response });
+      },
+    },
+  });
+  callGetRecordsLean(client);
+  const ask = (options?: { readonly abortSignal: AbortSignal }) =>
+    client.send(
+      withoutRetries(new GetRecordsCommand({ ShardIterator: "iterator", Limit: 7 })),
+      options,
+    );
+  return { client, sent, server, ask };
+}
+
+/** What the lean way gives: the SDK makes plain objects. */
+function isLean({ Records = [] }: GetRecordsCommandOutput): boolean {
+  return Records[0] instanceof ReadRecord;
+}
+
+async function learn(client: KinesisClient): Promise<void> {
+  await client.send(new ListShardsCommand({ StreamName: "orders" }));
+}
+
+Deno.test("the call is the one that the SDK makes", async () => {
+  const { client, sent, ask } = open({ customUserAgent: "mine/1" });
+  assert(!isLean(await ask()), "nobody knows yet how the SDK calls");
+  assert(isLean(await ask()));
+  const [bySdk, lean] = sent.map(({ request }) => request);
+  assert(bySdk !== undefined && lean !== undefined);
+  const place = ({ method, protocol, hostname, port, path, query, body }: HttpRequest) => {
+    const text = typeof body === "string" ? body : new TextDecoder().decode(body);
+    return { method, protocol, hostname, port, path, query, body: JSON.parse(text) };
+  };
+  assertEquals(place(lean), place(bySdk));
+  const steady = ({ headers }: HttpRequest) =>
+    Object.entries(headers).filter(([name]) => !OF_A_CALL.includes(name.toLowerCase())).sort();
+  assertEquals(steady(lean), steady(bySdk));
+  assertMatch(lean.headers["authorization"] ?? "", /SignedHeaders=[^,]*x-amz-target/);
+  assertEquals(lean.headers["authorization"], await signatureOf(lean, client));
+});
+
+Deno.test("any call teaches how GetRecords is called; others go the way of the SDK", async () => {
+  const { client, sent, ask } = open();
+  await learn(client);
+  assert(isLean(await ask()));
+  assertEquals(sent[1]?.request.headers["x-amz-target"], "Kinesis_20131202.GetRecords");
+  await learn(client);
+  assertEquals(sent[2]?.request.headers["x-amz-target"], "Kinesis_20131202.ListShards");
+});
+
+Deno.test("an SDK that names its operations otherwise makes all calls", async () => {
+  const { client, ask } = open();
+  client.middlewareStack.add((next) => (args) => {
+    const { headers } = args.request as HttpRequest;
+    headers["x-operation"] = headers["x-amz-target"] ?? "";
+    delete headers["x-amz-target"];
+    return next(args);
+  }, { step: "build", priority: "high" });
+  for (let calls = 0; calls < 3; calls++) assert(!isLean(await ask()));
+});
+
+Deno.test("each call is signed with the credentials of the moment", async () => {
+  let key = "first";
+  const credentials = () =>
+    // They expire at once, so the SDK asks for new ones each time.
+    Promise.resolve({ ...AWS.credentials, accessKeyId: key, expiration: new Date() });
+  const { client, sent, ask } = open({ credentials });
+  await learn(client);
+  await ask();
+  key = "second";
+  await ask();
+  const keys = sent.map(({ request }) =>
+    /Credential=(\w+)/.exec(request.headers["authorization"] ?? "")?.[1]
+  );
+  assertEquals(keys, ["first", "first", "second"]);
+});
+
+Deno.test("an error is that of the SDK, and a wrong clock is corrected for the next call", async () => {
+  const { client, sent, server, ask } = open();
+  await learn(client);
+  const date = new Date(Date.now() + HOUR_MS).toUTCString();
+  const body = '{"__type":"InvalidSignatureException","message":"Signature expired"}';
+  server.reply = () => ({ statusCode: 400, headers: { date }, body });
+  const error = await assertRejects(() => ask());
+  assert(error instanceof Error);
+  assertEquals([error.name, error.message], ["InvalidSignatureException", "Signature expired"]);
+  assertEquals(sent.length, 2, "the answer that came is read; nothing is sent for it");
+  server.reply = () => ({ statusCode: 200, body: ANSWER });
+  assert(isLean(await ask()));
+  const [, , { request } = { request: new HttpRequest({}) }] = sent;
+  const ahead = dateOf(request).getTime() - Date.now();
+  assert(Math.abs(ahead - HOUR_MS) < 60_000, `signed for ${ahead} ms ahead`);
+});
+
+Deno.test("the end of a shard and whatever else is unusual is read by the SDK", async () => {
+  const { client, sent, server, ask } = open();
+  await learn(client);
+  const children = '"ChildShards":[{"ShardId":"c","ParentShards":["p"]}]';
+  server.reply = () => ({ statusCode: 200, body: `{"Records":[${RECORD}],${children}}` });
+  const output = await ask();
+  assert(!isLean(output));
+  assertEquals(output.ChildShards?.[0]?.ShardId, "c");
+  assertEquals(sent.length, 2);
+});
+
+Deno.test("whoever waits may give up", async () => {
+  const { client, sent, ask } = open();
+  await learn(client);
+  const { signal } = new AbortController();
+  await ask({ abortSignal: signal });
+  const { abortSignal } = sent[1]?.options as { readonly abortSignal: AbortSignal };
+  assertStrictEquals(abortSignal, signal);
+});
+
+Deno.test("a client of the user's is left as it is, ours is lean", async () => {
+  const kinesis = new KinesisClient(AWS);
+  await connectAws({ kinesis }).kinesis();
+  assert(!Object.hasOwn(kinesis, "send"));
+  const ours = connectAws({ ...AWS });
+  assert(Object.hasOwn(await ours.kinesis(), "send"));
+  ours.close();
+});
+
+/** What the SDK's signer makes of a request. */
+async function signatureOf(request: HttpRequest, client: KinesisClient): Promise<string> {
+  const { authorization: _, ...headers } = request.headers;
+  const signer = await (client.config.signer as unknown as () => Promise<{
+    sign(request: HttpRequest, options: object): Promise<HttpRequest>;
+  }>)();
+  const again = await signer.sign(new HttpRequest({ ...request, headers }), {
+    signingDate: dateOf(request),
+  });
+  return again.headers["authorization"] ?? "";
+}
+
+/** When it was signed, by its own account. */
+function dateOf({ headers }: HttpRequest): Date {
+  const [, year, month, day, hour, minute, second] =
+    /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(headers["x-amz-date"] ?? "") ?? [];
+  return new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
+}
