@@ -316,10 +316,10 @@ export const MUTANTS: readonly Mutant[] = [
     to: "await transact({ ...change, expect: {} }, { items, token }, signal);",
   },
   {
-    name: "sink: what became of a transaction is guessed when its reply is lost",
+    name: "sink: a transaction whose reply was lost counts as written",
     file: "runtime/held_row.ts",
     from: "        if (inDoubt === null && isFinal(error)) throw error;",
-    to: '        if (inDoubt !== null && until !== signal) return "withdrawn";',
+    to: '        if (inDoubt !== null && until !== signal) return "written";',
   },
   {
     name: "sink: a shard is given up at what is finished, whatever its row says",

@@ -149,8 +149,6 @@ const STUCK = 0.08;
 const RESHARDY = 0.12;
 /** In how many seeds namesakes start all the time while replies are lost. */
 const TWINNED = 0.08;
-/** In how many seeds of those that can, each record goes into a sink together with the checkpoint. */
-const SINKS = 0.3;
 /** In how many seeds there is room in memory for few of the records that come. */
 const CRAMPED = 0.15;
 const CRAMPED_RECORD_BYTES = 50_000;
@@ -313,7 +311,7 @@ function drawBatches(scenario: Scenario): Scenario {
         ? random.between(0.05, 0.4)
         : processor.throws,
       pulled,
-      sinks: maySink && new Prng(scenario.seed ^ 0x7f4a7c15).chance(SINKS),
+      sinks: maySink && new Prng(scenario.seed ^ 0x7f4a7c15).chance(0.3),
     },
     filtered: random.chance(0.2) ? random.between(0.1, 0.9) : 0,
   };
