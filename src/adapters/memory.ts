@@ -10,7 +10,7 @@ import { abortable } from "@std/async/abortable";
 import { createHash } from "node:crypto";
 import { heldBytes, heldBytesOf } from "../core/byte_size.ts";
 import type { Checkpoint } from "../core/checkpoint.ts";
-import { compareSequenceNumbers } from "../core/checkpoint.ts";
+import { isAfter } from "../core/checkpoint.ts";
 import type { TransactionItem } from "../transaction_item.ts";
 import type { LeaseChange, Row, RowChange, ShardRow } from "../core/lease.ts";
 import { invariant, type RefusedItem, SourceError } from "../errors.ts";
@@ -376,24 +376,6 @@ async function roomFor(
   let room = await budget.take(heldBytesOf(records), { least: heldBytes(first), signal });
   const tooMany = records.findIndex((record) => (room -= heldBytes(record)) < 0);
   return tooMany === -1 ? records : records.slice(0, tooMany);
-}
-
-function isAfter(record: SourceRecord, position: Checkpoint): boolean {
-  switch (position.kind) {
-    case "trimHorizon":
-      return true;
-    case "timestamp":
-      return record.approximateArrivalTimestamp >= position.timestamp;
-    case "sequence": {
-      const order = compareSequenceNumbers(record.sequenceNumber, position.sequenceNumber);
-      // A record of which only a part is finished is read again.
-      return position.subSequenceNumber === undefined ? order > 0 : order >= 0;
-    }
-    case "shardEnd":
-      return false;
-    default:
-      return position satisfies never;
-  }
 }
 
 function toChild({ id, parents, start, end }: MemoryShard): Omit<ShardInfo, "isClosed"> {

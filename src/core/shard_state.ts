@@ -1,7 +1,7 @@
 /**
  * Owns: what a processor may keep in the row of its shard, and how that goes from a shard to its children.
  * Must not: know what is in it.
- * Called by: `runtime/shard_state.ts`, `runtime/shard_sync.ts`, `core/orders.ts`, the adapters.
+ * Called by: `runtime/shard_state.ts`, `runtime/shard_sync.ts`, `windows/tumbling_windows.ts`.
  *
  * A state is written with the checkpoint that it belongs to, in one change. A shard that was split or merged ends with one; each child
  * begins with what it makes of those of its parents, until its own row has one. So a parent keeps its state, and its row, as long as a

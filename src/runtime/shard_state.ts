@@ -1,7 +1,7 @@
 /**
  * Owns: what the processor of a shard keeps, during one turn: what it begins with, and what is written with a checkpoint.
  * Must not: write a row, or know what is in a state.
- * Called by: `runtime/lease_keeper.ts` writes; `runtime/ready_processor.ts` has a processor begin.
+ * Called by: `runtime/lease_keeper.ts`, of which each turn has one; `runtime/finished_read.ts`.
  *
  * @module
  */

@@ -10,6 +10,7 @@
 
 import type { ReactoKinesixConfig } from "../../src/core/config.ts";
 import type { Delivery } from "./checker.ts";
+import { drawWindows } from "./sim_windows.ts";
 import { Prng } from "./world.ts";
 
 /** How often calls go wrong; probabilities, unless said otherwise. */
@@ -390,27 +391,10 @@ function drawProcessor(
       ? random.between(60, 120) * heartbeat
       : random.between(1_000, random.chance(0.4) ? 60 * heartbeat : 4 * heartbeat),
     throws,
-    partial: 0,
-    pulled: "none",
-    sinks: false,
     mode: {
       kind: random.chance(0.7) ? "retryAndSkip" : "retryAndStop",
       retries: random.whole(0, 3),
     },
-    windows: 0,
+    ...{ partial: 0, pulled: "none", sinks: false, windows: 0 },
   };
-}
-
-/** In how many of the seeds that can have them there are windows. */
-const WINDOWED = 0.25;
-
-/** A chance of its own. */
-function drawWindows(scenario: Scenario): Scenario {
-  const { seed, config, processor } = scenario;
-  const random = new Prng(seed ^ 0x3c6ef372);
-  const isAlone = (config.concurrency ?? 1) === 1 && config.checkpointMode !== "manual";
-  const canBe = isAlone && processor.kind !== "batch" && processor.pulled === "none" &&
-    !processor.sinks;
-  const windows = canBe && random.chance(WINDOWED) ? random.whole(1_000, 60_000) : 0;
-  return { ...scenario, processor: { ...processor, windows } };
 }

@@ -17,8 +17,10 @@ import type {
 } from "../../src/processor.ts";
 import { type ClosedWindow, tumblingWindows } from "../../src/windows/tumbling_windows.ts";
 import type { Checker, Delivery, Outcome, Truth } from "./checker.ts";
+import type { Scenario } from "./scenario.ts";
 import type { SimProcess } from "./sim_process.ts";
 import { hashOf, type SimStream } from "./sim_stream.ts";
+import { Prng } from "./world.ts";
 
 /** What a window keeps: the names of its records. */
 export type Names = readonly string[];
@@ -37,6 +39,20 @@ export interface SimWindowsOptions {
   /** What a `close` does: takes its time, fails. */
   readonly work: () => Promise<void>;
   readonly onWindow: (closed: WindowClosed) => void;
+}
+
+/** In how many of the seeds that can have them there are windows. */
+const WINDOWED = 0.25;
+
+/** Draws whether there are windows: a chance of its own. */
+export function drawWindows(scenario: Scenario): Scenario {
+  const { seed, config, processor } = scenario;
+  const random = new Prng(seed ^ 0x3c6ef372);
+  const isAlone = (config.concurrency ?? 1) === 1 && config.checkpointMode !== "manual";
+  const canBe = isAlone && processor.kind !== "batch" && processor.pulled === "none" &&
+    !processor.sinks;
+  const windows = canBe && random.chance(WINDOWED) ? random.whole(1_000, 60_000) : 0;
+  return { ...scenario, processor: { ...processor, windows } };
 }
 
 /** A processor beside which windows are kept, made for one shard. */
