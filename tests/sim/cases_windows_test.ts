@@ -57,3 +57,54 @@ Deno.test("windows: a child that begins late still finds what its parent left", 
     await stage.settle();
   });
 });
+
+Deno.test("windows: a record that is filtered out does not pass what the parents left", async () => {
+  const options = { shards: 2, isGentle: false, filtered: 0.5, processor: WINDOWS };
+  await play(options, async (stage) => {
+    await stage.assemble(1);
+    const [left, right] = stage.stream.open;
+    assert(left !== undefined && right !== undefined);
+    for (const shard of [left, right]) stage.put(shard, 10);
+    const areKept = (): boolean => isKept(stage, left.id) && isKept(stage, right.id);
+    await stage.until("they are written down", areKept, 20 * SECOND);
+    assert(stage.stream.merge(left));
+    const child = stage.open(0);
+    stage.put(child, 10);
+    // Until then the child can be read, but not begun.
+    const until = stage.now + 20 * SECOND;
+    stage.direct = ({ task, isWrite }) =>
+      !isWrite && stage.now < until && [left.id, right.id].some((id) => task.endsWith(id)) &&
+        stage.row(child.id)?.owner
+        ? { fate: "reply lost" }
+        : undefined;
+    await stage.advance(2 * MINUTE);
+    await stage.settle();
+  });
+});
+
+Deno.test("windows: a write of open windows that arrives again when they are closed changes nothing", async () => {
+  await play({ shards: 1, isGentle: false, processor: WINDOWS }, async (stage) => {
+    await stage.assemble(1);
+    const shard = stage.open(0);
+    stage.put(shard, 10);
+    await stage.until("they are written down", () => isKept(stage, shard.id), 20 * SECOND);
+    stage.stream.split(shard);
+    const children = shard.children ?? [];
+    const ids = children.map(({ id }) => id);
+    const late: (() => void)[] = [];
+    const held = new Set<string>();
+    stage.direct = ({ change }) => {
+      const isState = change?.kind === "shard" && ids.includes(change.id) &&
+        change.expect !== "no row" && change.set !== "delete" && "state" in change.set;
+      if (!isState || held.has(change.id)) return undefined;
+      held.add(change.id);
+      return { hold: (arrive) => void late.push(arrive) };
+    };
+    const areClosed = (): boolean =>
+      late.length === 2 && ids.every((id) => stage.row(id)?.state?.endsWith('"open":[]}'));
+    await stage.until("they are closed", areClosed, 3 * MINUTE);
+    for (const arrive of late) arrive();
+    assert(areClosed());
+    await stage.settle();
+  });
+});
