@@ -44,7 +44,7 @@ export {
 
 export type { AwsOptions, SdkClient } from "./src/adapters/aws_calls.ts";
 export type { FailureFunction, OnFailure } from "./src/adapters/failure_destination.ts";
-export type { AppOptions, ClusterOptions, Ports } from "./src/app.ts";
+export type { AppOptions } from "./src/app.ts";
 export type { Checkpoint } from "./src/core/checkpoint.ts";
 export type { InitialPosition, ReactoKinesixConfig } from "./src/core/config.ts";
 export type {
@@ -115,3 +115,4 @@ export type {
   ItemCondition,
   TransactionItem,
 } from "./src/transaction_item.ts";
+export type { ClusterOptions, Ports } from "./src/world.ts";

@@ -1,5 +1,5 @@
 /**
- * Owns: the public class, and the one place that wires adapters to the runtime.
+ * Owns: the public class; it wires the outside world to the runtime.
  * Must not: decide anything about shards, records or leases.
  * Called by: users through `mod.ts`, and the command line.
  *
@@ -7,50 +7,27 @@
  */
 
 import manifest from "../deno.json" with { type: "json" };
-import { type AwsClients, type AwsOptions, connectAws } from "./adapters/aws_calls.ts";
 import {
   checkOnFailure,
   type OnFailure,
   openFailureDestination,
 } from "./adapters/failure_destination.ts";
-import type { DynamoLeaseStoreOptions } from "./adapters/dynamo_lease_store.ts";
-import type { KinesisFanOutOptions } from "./adapters/kinesis_fan_out.ts";
 import { systemClock, systemRandom } from "./adapters/system.ts";
 import { defaultWorkerId } from "./adapters/worker_identity.ts";
 import { checkInitialPosition } from "./core/config_checks.ts";
-import { type ReactoKinesixConfig, resolveConfig, type ResolvedConfig } from "./core/config.ts";
+import { type ReactoKinesixConfig, resolveConfig } from "./core/config.ts";
 import { checkNames, checkWorkerId } from "./core/names.ts";
 import { type ClusterStatus, clusterStatus } from "./core/status.ts";
 import { EventHub, type EventListener, type ListenerOptions } from "./event_hub.ts";
 import { toEventError } from "./errors.ts";
-import type { AppEvent, AppEventType, AppFact, EventSink } from "./events.ts";
-import type { Clock, LeaseStore, Random, StreamSource } from "./ports.ts";
+import type { AppEvent, AppEventType, AppFact } from "./events.ts";
 import type { ProcessorSource, RecordFilter } from "./processor.ts";
 import { ClusterControl } from "./runtime/cluster_control.ts";
 import { checkProcessorSource, checkState } from "./runtime/processors.ts";
 import { checkFilter } from "./runtime/record_filter.ts";
 import type { OwnShard } from "./runtime/shard_roster.ts";
 import { Worker, type WorkerHealth } from "./runtime/worker.ts";
-
-/** Which cluster: the app and the stream together. */
-export interface ClusterOptions extends AwsOptions {
-  /** The name of the app: workers with the same one share the stream. 1 to 55 letters, digits, `_`, `-` or `.`. */
-  readonly appName: string;
-  /** The name of the stream. 1 to 128 letters, digits, `_`, `-` or `.`. */
-  readonly streamName: string;
-}
-
-/** Parts of the outside world that replace the real ones: another state store, another stream, a virtual clock. */
-export interface Ports {
-  /** Instead of the DynamoDB table. */
-  readonly store?: LeaseStore;
-  /** Instead of the Kinesis stream. */
-  readonly source?: StreamSource;
-  /** Instead of the system's clock. */
-  readonly clock?: Clock;
-  /** Instead of the system's chance. */
-  readonly random?: Random;
-}
+import { type ClusterOptions, connect, type Ports } from "./world.ts";
 
 /** What {@linkcode ReactoKinesixApp.createNew} takes. */
 export interface AppOptions extends ClusterOptions {
@@ -339,55 +316,4 @@ export class ReactoKinesixApp implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
   }
-}
-
-interface World extends Required<Ports> {
-  readonly emit: EventSink;
-  close(): void;
-}
-
-/** Wires the adapters. They are loaded when they are needed: of what a port is given for, the AWS SDK is never loaded. */
-async function connect(
-  options: ClusterOptions & { readonly ports?: Ports },
-  config: ResolvedConfig,
-  deps: Pick<World, "clock" | "random" | "emit">,
-): Promise<World> {
-  const { store, source } = options.ports ?? {};
-  if (store !== undefined && source !== undefined) {
-    return { ...deps, store, source, close: () => {} };
-  }
-  const { streamName } = options;
-  const tableName = options.appName + config.dynamoDBTableSuffix;
-  const aws = connectAws(options);
-  const common = { streamName, config, ...deps };
-  const consumerName = config.consumerName || options.appName;
-  return {
-    ...deps,
-    store: store ?? await openTable(aws, { ...common, tableName }),
-    source: source ?? await openStream(aws, { ...common, consumerName }),
-    close: () => aws.close(),
-  };
-}
-
-async function openTable(
-  aws: AwsClients,
-  options: Omit<DynamoLeaseStoreOptions, "client">,
-): Promise<LeaseStore> {
-  const { DynamoLeaseStore } = await import("./adapters/dynamo_lease_store.ts");
-  return new DynamoLeaseStore({ ...options, client: await aws.dynamoDB() });
-}
-
-async function openStream(
-  aws: AwsClients,
-  options: Omit<KinesisFanOutOptions, "client" | "eventStreams"> & {
-    readonly config: ResolvedConfig;
-  },
-): Promise<StreamSource> {
-  const client = await aws.kinesis();
-  if (options.config.retrieval === "polling") {
-    const { KinesisPollingSource } = await import("./adapters/kinesis_polling.ts");
-    return new KinesisPollingSource({ ...options, client });
-  }
-  const { KinesisFanOutSource } = await import("./adapters/kinesis_fan_out.ts");
-  return new KinesisFanOutSource({ ...options, client, eventStreams: await aws.eventStreams() });
 }

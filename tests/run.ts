@@ -5,11 +5,13 @@
 
 /** So many files share a process: to start one takes as long as many a file. */
 const FILES_MAX = 4;
+/** The folder whose files have a process each: threads with endless loops go on until their process ends. */
+const ALONE = "tests/sandbox";
 /** What goes on for longer hangs, in milliseconds. */
-const GROUP_MS_MAX = 600_000;
-/** A processor works while another process waits; more than these would measure each other. */
-const TOGETHER = Math.max(2, Math.min(4, navigator.hardwareConcurrency));
-/** From those that wait most to those that work most. Half of the processes begin at one end, half at the other. */
+const GROUP_MS_MAX = 900_000;
+/** So many processes: while some wait others work, and more of them would disturb what is measured. */
+const TOGETHER = Math.min(4, navigator.hardwareConcurrency + 1);
+/** From those that wait most to those that work most. Every second process begins at the other end. */
 const ORDER = [
   "dashboard",
   "chaos",
@@ -23,6 +25,8 @@ const ORDER = [
 ];
 
 const ROOT = new URL("../", import.meta.url);
+/** One for all processes: what it is given it writes in that order, each as a whole. */
+const OUT = Deno.stdout.writable.getWriter();
 /** No test may find real credentials, or ask the network who this machine is. */
 const ENV = {
   AWS_EC2_METADATA_DISABLED: "true",
@@ -58,18 +62,21 @@ async function groupsOf(paths: readonly string[]): Promise<Group[]> {
     return found < 0 ? ORDER.indexOf("cli") : found;
   };
   const folders = Map.groupBy([...files].sort(), (file) => file.replace(/\/[^/]*$/, ""));
-  return [...folders].sort(([a], [b]) => place(a) - place(b)).flatMap(([, files]) =>
-    Array.from(
-      { length: Math.ceil(files.length / FILES_MAX) },
-      (_, i) => files.slice(i * FILES_MAX, (i + 1) * FILES_MAX),
-    )
+  return [...folders].sort(([a], [b]) => place(a) - place(b)).flatMap(
+    ([folder, files]) => cut(files, folder === ALONE ? 1 : FILES_MAX),
   );
+}
+
+function cut(files: readonly string[], length: number): readonly Group[] {
+  const count = Math.ceil(files.length / length);
+  return Array.from({ length: count }, (_, i) => files.slice(i * length, (i + 1) * length));
 }
 
 /** Tests in a process of its own. */
 async function run(args: Group, stdout: "inherit" | "piped"): Promise<Result> {
   const report = await Deno.makeTempFile({ prefix: "kinesix-tests-", suffix: ".xml" });
-  const slow = AbortSignal.timeout(GROUP_MS_MAX);
+  // Who waits before the screen ends it by hand.
+  const slow = stdout === "piped" ? AbortSignal.timeout(GROUP_MS_MAX) : undefined;
   try {
     const child = new Deno.Command(Deno.execPath(), {
       args: ["test", "--allow-all", "--trace-leaks", `--junit-path=${report}`, ...args],
@@ -78,7 +85,7 @@ async function run(args: Group, stdout: "inherit" | "piped"): Promise<Result> {
       stdin: "null",
       stdout,
       stderr: stdout,
-      signal: slow,
+      ...slow && { signal: slow },
     }).spawn();
     const parts: Uint8Array<ArrayBuffer>[] = [];
     const read = async (stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<void> => {
@@ -91,7 +98,7 @@ async function run(args: Group, stdout: "inherit" | "piped"): Promise<Result> {
         await Deno.readTextFile(report),
       ) ?? [];
     const failed = Number(failures) + Number(errors);
-    if (slow.aborted) {
+    if (slow?.aborted) {
       parts.push(bytes(`ended after ${GROUP_MS_MAX / 1_000} s: ${args.join(" ")}\n`));
     }
     return {
@@ -116,11 +123,14 @@ async function runAll(groups: readonly Group[]): Promise<readonly Result[]> {
       if (group === undefined) return;
       const result = await run(group, "piped");
       results.push(result);
-      if (result.code === 0) await write(result.output);
+      const isWell = result.code === 0;
+      await OUT.write(
+        isWell ? result.output : bytes(`FAILED, as told at the end: ${group.join(" ")}\n`),
+      );
     }
   };
   await Promise.all(Array.from({ length: TOGETHER }, worker));
-  for (const { code, output } of results) if (code !== 0) await write(output);
+  for (const { code, output } of results) if (code !== 0) await OUT.write(output);
   return results;
 }
 
@@ -134,20 +144,14 @@ function bytes(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);
 }
 
-async function write(output: Uint8Array): Promise<void> {
-  const writer = Deno.stdout.writable.getWriter();
-  await writer.write(output);
-  writer.releaseLock();
-}
-
 async function main(args: readonly string[]): Promise<readonly Result[]> {
   if (args.some((arg) => arg.startsWith("-"))) return [await run(["--doc", ...args], "inherit")];
-  // Once for all processes.
-  await check(args);
   // What is not among the tests has examples that run.
   const isTest = (path: string): boolean => /^(\.\/)?tests(\/|$)/.test(path);
   const others = args.length === 0 ? ["--ignore=tests"] : args.filter((path) => !isTest(path));
   const files = await groupsOf(args.length === 0 ? ["tests"] : args.filter(isTest));
+  // Once for all processes.
+  if (files.length > 0) await check(files.flat());
   const groups = [
     ...others.length > 0 ? [["--doc", ...others]] : [],
     ...files.map((group) => ["--no-check", ...group]),
@@ -158,5 +162,5 @@ async function main(args: readonly string[]): Promise<readonly Result[]> {
 const results = await main(Deno.args);
 const tests = results.reduce((sum, { tests }) => sum + tests, 0);
 const failed = results.reduce((sum, { failed }) => sum + failed, 0);
-await write(bytes(`${tests - failed} passed, ${failed} failed\n`));
+await OUT.write(bytes(`${tests - failed} passed, ${failed} failed\n`));
 Deno.exitCode = results.find(({ code }) => code !== 0)?.code ?? 0;

@@ -113,7 +113,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   sink: ["sink", "runtime", "src/errors.ts", "src/processor.ts", "src/transaction_item.ts"],
   "src/reader.ts": ["src/app.ts", "pull", "adapters", "src/processor.ts"],
   telemetry: ["telemetry", "core", "src/events.ts", "src/errors.ts"],
+  "src/world.ts": ["adapters", "core", "src/ports.ts", "src/events.ts"],
   "src/app.ts": [
+    "src/world.ts",
     "adapters",
     "runtime",
     "core",

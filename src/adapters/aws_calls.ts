@@ -1,7 +1,7 @@
 /**
  * Owns: the SDK clients: where they connect, with what credentials, over which sockets; and the one way to retry.
  * Must not: know what is called. It loads the SDK only when a client is made.
- * Called by: `app.ts` and the other adapters.
+ * Called by: `world.ts` and the other adapters.
  *
  * @module
  */

@@ -153,7 +153,9 @@ export function isNamed(error: unknown, name: string): boolean {
 export function explain(error: unknown, call: FailedCall): string {
   const { kind } = classify(error);
   if (kind === "unavailable" && facts(error).status === 0) {
-    return `Cannot reach ${call.service} ${place(call)}: ${connectionReason(error)}`;
+    const isInAws = call.endpoint === undefined;
+    return `Cannot reach ${call.service} ${place(call)}: ${connectionReason(error)}; check ` +
+      (isInAws ? "the network and the region" : "the endpoint and the network");
   }
   return `Cannot ${call.task}: ${reason(error, kind, call)}`;
 }

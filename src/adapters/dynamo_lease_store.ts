@@ -1,7 +1,7 @@
 /**
  * Owns: the rows of the state table in DynamoDB: reading them, and one conditional write for each change.
  * Must not: retry a write, decide what a conflict means, or compare a time of one machine with another's.
- * Called by: `app.ts`, as the `LeaseStore` of the runtime.
+ * Called by: `world.ts`, as the `LeaseStore` of the runtime.
  *
  * @module
  */

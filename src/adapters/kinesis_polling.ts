@@ -1,7 +1,7 @@
 /**
  * Owns: a stream that is read by GetRecords.
  * Must not: know who owns a shard, or what is done with the records.
- * Called by: `app.ts`, as the `StreamSource` of the runtime.
+ * Called by: `world.ts`, as the `StreamSource` of the runtime.
  *
  * @module
  */

@@ -96,7 +96,10 @@ async function readBySdk(
   command: GetRecordsCommand,
   response: HttpResponse,
 ): Promise<unknown> {
-  const requestHandler = { ...client.config.requestHandler, handle: async () => ({ response }) };
+  const requestHandler = {
+    ...client.config.requestHandler,
+    handle: () => Promise.resolve({ response }),
+  };
   const config = { ...client.config, requestHandler };
   const handler = command.resolveMiddleware(client.middlewareStack, config as never, {});
   return (await handler(command)).output;

@@ -8,11 +8,12 @@
 
 import { delay } from "@std/async/delay";
 import { type AwsClients, connectAws } from "../adapters/aws_calls.ts";
-import { type ClusterOptions, ReactoKinesixApp } from "../app.ts";
+import { ReactoKinesixApp } from "../app.ts";
 import { type Checkpoint, formatCheckpoint } from "../core/checkpoint.ts";
 import { parseDuration } from "../core/duration.ts";
-import { invariant } from "../errors.ts";
+import { invariant, messageOf } from "../errors.ts";
 import type { ShardInfo } from "../ports.ts";
+import type { ClusterOptions } from "../world.ts";
 import { checkpointFile, readCheckpointFile } from "./checkpoints/checkpoint_file.ts";
 import { planKclImport } from "./checkpoints/kcl_import.ts";
 import { type KclLease, readKclLeases } from "./checkpoints/kcl_table.ts";
@@ -23,6 +24,7 @@ import { connection } from "./connection.ts";
 import { count } from "./event_text.ts";
 import { openProgress } from "./progress.ts";
 import { shardIdOf } from "./shard.ts";
+import { sayEmpty } from "./status.ts";
 import { listenForStop } from "./stop_signals.ts";
 import { tableText } from "./table_text.ts";
 import { printable, type Terminal } from "./terminal.ts";
@@ -38,6 +40,7 @@ export async function listCheckpoints(values: Values, terminal: Terminal): Promi
     ...clusterOf(values, terminal, ["dynamodb"]),
     config: values.config,
   });
+  if (shards.length === 0) sayEmpty(values, terminal);
   const rows = shards.map((
     { shardId, checkpoint, checkpointAt, millisBehindLatest, owner, state },
   ) => ({
@@ -84,12 +87,15 @@ export async function exportCheckpoints(values: Values, terminal: Terminal): Pro
   const { appName, streamName } = cluster;
   const about = { appName, streamName, exportedAt: new Date().toISOString() };
   const file = checkpointFile(about, await control.shards());
+  if (file.shards.length === 0) sayEmpty(values, terminal);
   const text = `${JSON.stringify(file, null, 2)}\n`;
   const path = values.text("output");
   if (path === undefined) {
     await terminal.write(text);
   } else {
-    await Deno.writeTextFile(path, text);
+    await Deno.writeTextFile(path, text).catch((error) => {
+      throw new Error(`Cannot export to --output "${path}": ${messageOf(error)}`, { cause: error });
+    });
     terminal.say(`exported ${count(file.shards.length, "checkpoint")} to ${path}`);
   }
   return 0;
@@ -226,7 +232,7 @@ async function take(
   const changes = others.length === 0
     ? []
     : await set(values, tools, new Map(others.map(({ id, checkpoint }) => [id, checkpoint])));
-  if (!isDryRun) {
+  if (!isDryRun && created.length > 0) {
     if (signal.aborted && changes.length === 0) throw signal.reason;
     const late = await control.create(cluster.streamName, created);
     if (late.length > 0) {

@@ -108,6 +108,15 @@ export const CONFIG: Flag = {
   isInEnvironment: true,
 };
 
+/** Of a command that talks to Kinesis alone. */
+export const AT_STREAM: readonly Flag[] = [REGION, ENDPOINT, KINESIS_ENDPOINT];
+
+/** Of a command that talks to the state table alone, whose name may stand in the file of settings. */
+export const AT_TABLE: readonly Flag[] = [REGION, ENDPOINT, DYNAMODB_ENDPOINT, CONFIG];
+
+/** Of a command that talks to both. */
+export const AT_BOTH: readonly Flag[] = [...AT_STREAM, DYNAMODB_ENDPOINT, CONFIG];
+
 /** A flag for a whole number. */
 export function numberFlag(
   name: string,

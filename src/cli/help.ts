@@ -16,7 +16,7 @@ const LINE_LENGTH_MAX = 110;
 /** What `kinesix --help` prints. */
 export function generalHelp(version: string): string {
   return [
-    `kinesix ${version}: consume an Amazon Kinesis stream with a cluster of workers without a master`,
+    `kinesix ${version}: consume an Amazon Kinesis stream with a cluster of workers without a leader`,
     "",
     "Usage: kinesix COMMAND [FLAGS]",
     "",

@@ -49,6 +49,9 @@ const MARKS_MAX = 2_000;
 /** The part of a stream up to a time. */
 export class RangeSource implements StreamSource {
   readonly #options: RangeOptions;
+  /** Resolves with the error of a read that is not permitted: nobody mends that while a replay waits for it. */
+  readonly refused: Promise<SourceError>;
+  readonly #refuse: (error: SourceError) => void;
   #shards: readonly ShardInfo[] | undefined;
   readonly #marks = new Map<string, Mark[]>();
   readonly #read = new Map<string, number>();
@@ -56,6 +59,9 @@ export class RangeSource implements StreamSource {
 
   constructor(options: RangeOptions) {
     this.#options = options;
+    const refusal = Promise.withResolvers<SourceError>();
+    this.refused = refusal.promise;
+    this.#refuse = refusal.resolve;
   }
 
   /** The shards that were there at the first call. What comes later has only later records. */
@@ -83,8 +89,9 @@ export class RangeSource implements StreamSource {
         if (isOver) return;
       }
     } catch (error) {
-      const isMissing = error instanceof SourceError && error.kind === "missing";
-      if (!isMissing || signal.aborted) throw error;
+      if (!(error instanceof SourceError) || signal.aborted) throw error;
+      if (error.kind === "denied") this.#refuse(error);
+      if (error.kind !== "missing") throw error;
       const shards = await source.listShards(signal);
       if (shards.some(({ id }) => id === shardId)) throw error;
       // The stream has dropped the shard meanwhile, with all its records.

@@ -136,7 +136,7 @@ async function replayRange(
       watch.observe(event);
     };
     const trouble = await runApp({ ...options, config, onEvent, ports: { store, source } }, {
-      ...{ signal, leftBehind, processing, watch },
+      ...{ signal, leftBehind, processing, watch, refused: source.refused },
     });
     if (trouble !== undefined) sayError(trouble, terminal);
     return await watch.result();
@@ -149,8 +149,9 @@ async function replayRange(
 /** Runs a worker until the range is done, or it has to stop; gives why it had to. */
 async function runApp(
   options: AppOptions,
-  { signal, leftBehind, processing, watch }: Omit<Means, "values" | "terminal"> & {
+  { signal, leftBehind, processing, watch, refused }: Omit<Means, "values" | "terminal"> & {
     readonly watch: ReplayWatch;
+    readonly refused: Promise<unknown>;
   },
 ): Promise<unknown> {
   using strays = catchStrays();
@@ -160,6 +161,7 @@ async function runApp(
   processing.tellStray = background.resolve;
   const trouble = await Promise.race([
     watch.done,
+    refused,
     aborted(signal),
     app.finished,
     leftBehind.tooMany,

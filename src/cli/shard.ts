@@ -108,7 +108,7 @@ async function steer(
     config: values.config,
   });
   const shardId = shardIdOf(values.argument("SHARD") ?? "");
-  const { owner: from } = await control.shard(shardId);
+  const { owner: from } = await rowOf(control, shardId, { order, values });
   const { row: first, goal, isDone, refusal } = await give(control, shardId);
   const waitUntil = performance.now() + (parseDuration(values.need("wait")) ?? 0);
   let row = first;
@@ -125,6 +125,25 @@ async function steer(
     values.isOn("json") ? `${JSON.stringify(result)}\n` : `${tell(result, goal)}\n`,
   );
   return 0;
+}
+
+/** The row of the shard that is meant. */
+async function rowOf(
+  control: ClusterControl,
+  shardId: string,
+  { order, values }: { readonly order: Result["order"]; readonly values: Values },
+): Promise<ShardRow> {
+  try {
+    return await control.shard(shardId);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const [app, stream] = [values.need("app"), values.need("stream")];
+    throw new RangeError(
+      `Cannot ${order} shard "${shardId}": the state table has no shard of that name of stream "${stream}"; ` +
+        `kinesix status --app ${app} --stream ${stream} shows those that it has`,
+      { cause: error },
+    );
+  }
 }
 
 function tell({ shardId, owner, isDone }: Result, goal: string): string {

@@ -8,8 +8,9 @@
 
 import { delay } from "@std/async/delay";
 import type { Ansis } from "ansis";
-import { type ClusterOptions, ReactoKinesixApp } from "../app.ts";
+import { ReactoKinesixApp } from "../app.ts";
 import type { ClusterStatus, ShardState } from "../core/status.ts";
+import type { ClusterOptions } from "../world.ts";
 import { connection } from "./connection.ts";
 import { count, shortPosition } from "./event_text.ts";
 import { aborted, listenForStop } from "./stop_signals.ts";
@@ -30,6 +31,7 @@ export async function status(values: Values, terminal: Terminal): Promise<number
   const config = dynamoDBTableSuffix === undefined ? {} : { dynamoDBTableSuffix };
   const show = async (): Promise<void> => {
     const cluster = await ReactoKinesixApp.clusterStatus({ ...options, config });
+    if (cluster.shards.length + cluster.workers.length === 0) sayEmpty(values, terminal);
     const text = values.isOn("json")
       ? JSON.stringify(cluster)
       : await statusText(cluster, options, terminal);
@@ -43,6 +45,15 @@ export async function status(values: Values, terminal: Terminal): Promise<number
   await show();
   if (values.isOn("watch")) await watch(show, terminal);
   return 0;
+}
+
+/** Says that there is nothing to show: a name that is wrong by a letter looks like a cluster that never ran. */
+export function sayEmpty(values: Values, terminal: Terminal): void {
+  const [app, stream] = [values.need("app"), values.need("stream")];
+  terminal.say(
+    `note: the state table of app "${app}" has no rows of stream "${stream}": no worker has run on it yet, ` +
+      "or the name of the stream is another one",
+  );
 }
 
 async function watch(show: () => Promise<void>, terminal: Terminal): Promise<void> {

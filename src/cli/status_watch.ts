@@ -10,7 +10,7 @@ import { delay } from "@std/async/delay";
 import { ReactoKinesixApp } from "../app.ts";
 import { type ClusterStatus, clusterStatus } from "../core/status.ts";
 import { messageOf } from "../errors.ts";
-import type { ClusterOptions } from "../app.ts";
+import type { ClusterOptions } from "../world.ts";
 import { openScreen } from "./screen.ts";
 import { Looks, nextOrder, screenLines, type ShardOrder } from "./status_screen.ts";
 import { aborted, listenForStop } from "./stop_signals.ts";

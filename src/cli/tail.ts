@@ -24,9 +24,13 @@ import type { Values } from "./values.ts";
 /** One of the five reads that a shard allows in a second is enough where nothing comes. */
 const EMPTY_RECEIVE_DELAY_MS = 1_000;
 const RETRIES = 10;
+/** Who begins waits less: what cannot be reached then is more likely a wrong place. */
+const FIRST_RETRIES = 3;
 /** The records that all shards together bring at once, and the least and the most of one of them. */
 const RECORDS_IN_HAND = 20_000;
 const [BATCH_MIN, BATCH_MAX] = [50, 2_000];
+/** Clocks differ a little. */
+const AHEAD_MAX_MS = 300_000;
 /** Between two words on the same trouble. */
 const TOLD_EVERY_MS = 60_000;
 
@@ -47,7 +51,8 @@ export async function tail(values: Values, terminal: Terminal): Promise<number> 
     };
     const emit = tellThrottling(terminal);
     const lister = new KinesisPollingSource({
-      ...{ ...common, emit, config: { ...config, maxBatchSize: BATCH_MAX } },
+      ...{ ...common, emit },
+      config: { ...config, maxKinesisRetries: FIRST_RETRIES, maxBatchSize: BATCH_MAX },
     });
     const shards = await chooseShards(lister, values, signals.signal);
     const share = Math.floor(RECORDS_IN_HAND / Math.max(1, shards.length));
@@ -85,6 +90,9 @@ function positionOf(values: Values): Position {
     throw new UsageError(
       "Cannot use a sequence number as --from without --shard: it is a position in one shard",
     );
+  }
+  if (position.kind === "timestamp" && position.timestamp > systemClock.now() + AHEAD_MAX_MS) {
+    throw new UsageError(`Cannot tail from ${text}: that is in the future`);
   }
   return position;
 }

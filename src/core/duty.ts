@@ -2,7 +2,7 @@
  * Owns: which few of many workers do what one could do for all, so that the cost of a cluster at rest grows with its size
  * and not with the square of it.
  * Must not: be relied upon by safety: two workers may see different members, and all may be on duty, or none.
- * Called by: `runtime/survey.ts`, `runtime/worker.ts`.
+ * Called by: `runtime/survey.ts`, `runtime/shard_sync.ts`.
  *
  * @module
  */

@@ -2,11 +2,10 @@
 // stopping it.
 // Must not: implement DynamoDB; what dynalite lacks is in transactions.ts.
 // Called by: the command line, integration tests.
-// @ts-types="./dynalite.d.ts"
-import dynalite from "dynalite";
 import { Buffer } from "node:buffer";
 import { EventEmitter } from "node:events";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import module from "node:module";
 import { type Answer, type Call, Transactions } from "./transactions.ts";
 
 /** Where the local DynamoDB listens. */
@@ -32,11 +31,33 @@ type RequestListener = (request: IncomingMessage, response: ServerResponse) => v
 /** Starts a local DynamoDB whose tables are in memory and active at once. */
 export async function startLocalDynamoDB(options: LocalDynamoDBOptions): Promise<LocalDynamoDB> {
   const hostname = options.hostname ?? "127.0.0.1";
+  const dynalite = await loadDynalite();
   const server = dynalite({ createTableMs: 0, deleteTableMs: 0, updateTableMs: 0 });
   wrapListener(server, options.onRequest ?? (() => {}));
   const port = await listen(server, options.port, hostname);
   const close = () => closeServer(server);
   return { url: `http://${hostname}:${port}`, close, [Symbol.asyncDispose]: close };
+}
+
+/**
+ * Without the database that dynalite would keep files in: that is native code, which needs a permission of its own to be loaded,
+ * and nothing here is on a disk.
+ */
+async function loadDynalite(): Promise<typeof import("./dynalite.d.ts").default> {
+  // An executable is bundled without it, and its runtime may be older than these hooks.
+  const hooks = module.registerHooks?.({
+    load: (url, context, next) =>
+      url.includes("/classic-level/")
+        ? { format: "commonjs", source: "", shortCircuit: true }
+        : next(url, context),
+  });
+  try {
+    // @ts-types="./dynalite.d.ts"
+    const { default: dynalite } = await import("dynalite");
+    return dynalite;
+  } finally {
+    hooks?.deregister();
+  }
 }
 
 /** What dynalite takes too; it refuses more by itself. */

@@ -22,7 +22,7 @@ import {
   type WorkerRow,
 } from "../core/lease.ts";
 import { order, orderHandover, rewind } from "../core/orders.ts";
-import { invariant } from "../errors.ts";
+import { invariant, StoreError } from "../errors.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
 
 /** How a checkpoint is set. */
@@ -40,6 +40,8 @@ export interface SetCheckpointOptions {
 const CONFLICTS_MAX = 20;
 /** Who looks at the rows sees what is free and tells others for whom it is: a few are enough. */
 const WITNESSES = 3;
+/** So many workers are named to whoever names one that there is not. */
+const NAMES_TOLD_MAX = 10;
 
 /**
  * Steers the workers of an app through the state table, from anywhere: none of them has to be reached.
@@ -124,11 +126,12 @@ export class ClusterControl implements AsyncDisposable {
    */
   async start(shardId: string): Promise<ShardRow> {
     let stoppers: readonly string[] = [];
+    // Before the order is written: who may not read the workers must not have half an order carried out.
+    const { rows } = await this.#deps.store.list("worker", this.#signal);
     const row = await this.#change(shardId, "start", (row) => {
       stoppers = row.stoppedBy;
       return isHalted(row) || stoppers.length > 0 ? this.#order(row, "start") : null;
     });
-    const { rows } = await this.#deps.store.list("worker", this.#signal);
     const idle = rows.filter((worker) => !worker.isDraining).sort((a, b) => a.shards - b.shards);
     await this.#nudge([...stoppers, ...idle.slice(0, WITNESSES).map((worker) => worker.id)]);
     return row;
@@ -146,7 +149,7 @@ export class ClusterControl implements AsyncDisposable {
     if (heir === null || heir.isDraining) {
       throw new RangeError(
         `Cannot hand shard "${shardId}" over to worker "${to}": ` +
-          (heir === null ? "there is no worker of that name" : "it is stopping"),
+          (heir === null ? await this.#noWorker() : "it is stopping"),
       );
     }
     const row = await this.#change(shardId, "hand over", (row) => {
@@ -242,7 +245,7 @@ export class ClusterControl implements AsyncDisposable {
     streamName: string,
     shards: readonly (Pick<ShardRow, "id" | "parents" | "hashKeyRange" | "checkpoint">)[],
   ): Promise<readonly string[]> {
-    await this.#deps.store.prepare(this.#signal);
+    await this.#prepare(streamName);
     const stream: StreamRow = { kind: "stream", id: streamName, startAt: TRIM_HORIZON };
     await writePatiently(this.#deps, create(stream), this.#signal);
     const known: string[] = [];
@@ -252,6 +255,17 @@ export class ClusterControl implements AsyncDisposable {
       if (kind === "conflict") known.push(shard.id);
     }
     return known;
+  }
+
+  /** Makes the table if there is none. One that is there is left as it is, whatever its throughput. */
+  async #prepare(streamName: string): Promise<void> {
+    const { store } = this.#deps;
+    try {
+      await store.read("stream", streamName, this.#signal);
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.kind !== "missing") throw error;
+      await store.prepare(this.#signal);
+    }
   }
 
   /** The row of a shard. */
@@ -268,6 +282,15 @@ export class ClusterControl implements AsyncDisposable {
     const row = await this.#find(shardId, verb);
     if (!isEnded(row)) return row;
     throw new RangeError(`Cannot ${verb} shard "${shardId}": every record of it is finished`);
+  }
+
+  /** Why a worker is not there, with those that are. */
+  async #noWorker(): Promise<string> {
+    const { rows } = await this.#deps.store.list("worker", this.#signal);
+    const names = rows.filter(({ isDraining }) => !isDraining).map(({ id }) => `"${id}"`).sort();
+    const more = names.length > NAMES_TOLD_MAX ? `, and ${names.length - NAMES_TOLD_MAX} more` : "";
+    const known = names.slice(0, NAMES_TOLD_MAX).join(", ") + more;
+    return `there is no worker of that name; those that take shards are ${known || "none"}`;
   }
 
   #seemsAlive({ beatAt, heartbeatTimeout }: WorkerRow): boolean {

@@ -11,6 +11,7 @@ import { type Backoff, backoffMs } from "../core/policy.ts";
 import { StoreError, toEventError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
 import type { Clock, LeaseStore, Random, WriteResult } from "../ports.ts";
+import { forEachLimited } from "./tasks.ts";
 
 /** What a write needs. */
 export interface WriteDeps {
@@ -23,6 +24,8 @@ export interface WriteDeps {
 const BACKOFF: Backoff = { baseMs: 200, maxMs: 5_000 };
 /** Attempts without an answer. */
 const ATTEMPTS_MAX = 6;
+/** Of many rows. */
+const WRITES_AT_ONCE_MAX = 16;
 
 /**
  * Sends a change until there is an answer; a table that asks to slow down is waited for as long as it takes. A conflict may mean that an earlier try was applied and its reply lost: look
@@ -50,6 +53,22 @@ export async function writePatiently<R extends Row>(
       await deps.clock.sleep(retryInMs, signal);
     }
   }
+}
+
+/** Changes many rows, some at a time. A conflict says that a row has moved on; the next look at the rows sees where to. */
+export async function writeEachPatiently<R extends Row>(
+  deps: WriteDeps,
+  rows: readonly R[],
+  makeChange: (row: R) => RowChange<R>,
+  { signal, onWritten }: {
+    readonly signal: AbortSignal;
+    readonly onWritten?: (row: R) => void;
+  },
+): Promise<void> {
+  await forEachLimited(rows, WRITES_AT_ONCE_MAX, async (row) => {
+    const { kind } = await writePatiently(deps, makeChange(row), signal);
+    if (kind === "written") onWritten?.(row);
+  });
 }
 
 /** Tells that a write failed and is tried again. */

@@ -8,16 +8,19 @@
 
 import type { Checkpoint } from "../core/checkpoint.ts";
 import type { ResolvedConfig } from "../core/config.ts";
+import { dutyFactor } from "../core/duty.ts";
 import { create, forget, isEnded, newShardRow, type ShardRow } from "../core/lease.ts";
 import { type FamilyMember, rowsWithoutShard, shardsWithoutRow } from "../core/lineage.ts";
 import { dropState, rowsWithStateTaken } from "../core/shard_state.ts";
 import { SourceError, toEventError } from "../errors.ts";
 import type { ShardInfo, StreamSource } from "../ports.ts";
+import type { Membership } from "./membership.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
 import { forEachLimited } from "./tasks.ts";
 
 /** What the shard sync needs of the worker. */
 export interface ShardSyncDeps extends WriteDeps {
+  readonly workerId: string;
   readonly source: StreamSource;
   readonly config: Pick<ResolvedConfig, "checkStreamChangesFrequency">;
 }
@@ -63,6 +66,34 @@ export class ShardSync {
     const forMs = LASTING_SHARE * deps.config.checkStreamChangesFrequency;
     this.#unlisted = new Lasting(forMs);
     this.#reborn = new Lasting(forMs);
+  }
+
+  /**
+   * Looks from time to time, until the signal is aborted. Two workers that started together do not look together for long.
+   *
+   * @param onNew Is told of new rows.
+   * @throws {SourceError} If the stream is gone, by two looks in a row.
+   */
+  async run(
+    membership: Pick<Membership, "takers">,
+    onNew: () => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { workerId, clock, random, config, emit } = this.#deps;
+    for (let missing = 0; missing < 2;) {
+      const period = config.checkStreamChangesFrequency * (1 - random.next() / 10);
+      const factor = dutyFactor(workerId, membership.takers(), "shard sync");
+      await clock.sleep(period * factor, signal);
+      try {
+        if (await this.look(signal)) onNew();
+        missing = 0;
+      } catch (error) {
+        if (signal.aborted) throw error;
+        missing = error instanceof SourceError && error.kind === "missing" ? missing + 1 : 0;
+        emit({ type: "task_failed", task: "look at the stream", error: toEventError(error) });
+        if (missing === 2) throw error;
+      }
+    }
   }
 
   /** Looks at the stream and the rows. Returns whether there are new rows. */

@@ -1,5 +1,5 @@
 /**
- * Owns: the look at the rows of the cluster, and acting on it: take, refuse, answer, ask, clean up.
+ * Owns: the look at the rows of the cluster, and acting on it: take, refuse, answer, clean up.
  * Must not: decide who should have what; that is `core/balance.ts`.
  * Called by: `runtime/worker.ts`.
  *
@@ -11,30 +11,16 @@
  * @module
  */
 
-import {
-  answerRequests,
-  type ClusterView,
-  freeShards,
-  heirs,
-  plan,
-  shardsToAskFor,
-} from "../core/balance.ts";
+import { answerRequests, type ClusterView, freeShards, heirs, plan } from "../core/balance.ts";
 import type { ResolvedConfig } from "../core/config.ts";
 import { dutyFactor, ON_DUTY_MAX } from "../core/duty.ts";
-import {
-  clearHandover,
-  isEnded,
-  type LeaseChange,
-  passOn,
-  refuse,
-  requestHandover,
-  type ShardRow,
-} from "../core/lease.ts";
+import { clearHandover, isEnded, passOn, refuse, type ShardRow } from "../core/lease.ts";
 import { type Backoff, backoffMs } from "../core/policy.ts";
 import { toEventError, WorkerReplacedError } from "../errors.ts";
 import type { Membership } from "./membership.ts";
-import { type WriteDeps, writePatiently } from "./patient_write.ts";
+import { type WriteDeps, writeEachPatiently, writePatiently } from "./patient_write.ts";
 import { RowNews } from "./row_news.ts";
+import { ShardRequests } from "./shard_requests.ts";
 import type { ShardRoster } from "./shard_roster.ts";
 import { Bell, forEachLimited, SerialQueue } from "./tasks.ts";
 import { Watch } from "./watch.ts";
@@ -51,8 +37,6 @@ const WRITES_AT_ONCE_MAX = 16;
 /** Least time between two looks, so that a burst of reasons costs one. */
 const LOOK_GAP_MS = 100;
 const LOOK_BACKOFF: Backoff = { baseMs: 500, maxMs: 30_000 };
-/** About as many shard rows cost as much to read together as one alone: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html */
-const ROWS_PER_READ = 10;
 
 /** Looks at the cluster. */
 export class Survey {
@@ -68,18 +52,15 @@ export class Survey {
   #heirs: ReadonlyMap<string, string> | undefined;
   /** When a shard that is free, given or asked for was first seen as it is, on the monotonic clock. */
   #firstSeen: ReadonlyMap<string, number> = new Map();
-  /** The shards that this worker asked others for, as far as it knows. */
-  readonly #asked = new Set<string>();
   readonly #watch: Watch;
+  readonly #requests: ShardRequests;
   #lookedAt = -Infinity;
-  #balancedAt = -Infinity;
-  /** Whether the last round of balancing asked for something, in a large cluster. */
-  #isUneven = false;
 
   /** @param deps What it needs of the worker. */
   constructor(deps: SurveyDeps) {
     this.#deps = deps;
     this.#watch = new Watch(deps);
+    this.#requests = new ShardRequests({ ...deps, watch: this.#watch });
     this.#news = new RowNews(deps.emit);
   }
 
@@ -120,11 +101,11 @@ export class Survey {
   async #step(isRung: boolean, signal: AbortSignal): Promise<void> {
     const { clock } = this.#deps;
     if (isRung || this.#isDue()) return await this.look(signal);
-    if (this.#asked.size > 0) await this.#queue.run(() => this.#fetchAsked(signal));
+    if (this.#requests.isOpen) await this.#queue.run(() => this.#fetchAsked(signal));
     if (clock.monotonic() < this.#watchAt()) return;
     this.#watch.begin();
     const isConcerned = await this.#watch.isConcernedBy(await this.#watch.look(signal), signal);
-    if (isConcerned || this.#isToBalance()) await this.look(signal);
+    if (isConcerned || this.#requests.isTime()) await this.look(signal);
   }
 
   /** Looks at the rows and acts on them, one look after the other; all who ask while one is under way share the next one. */
@@ -146,12 +127,12 @@ export class Survey {
     await this.#take(take.filter((row) => dead.has(row.owner)), signal);
     const { self } = this.#deps;
     const freed = refused.filter((row) => dead.has(row.owner));
-    await this.#writeEach(freed, (row) => refuse(row, self, view.alive), signal);
+    await writeEachPatiently(this.#deps, freed, (row) => refuse(row, self, view.alive), { signal });
     this.#remind(remind, view, signal);
     this.#watch.settled();
     await this.#answer(view, signal);
     // What was taken just now is not in the view: whoever asked by it would ask for too much.
-    if (take.length === 0) await this.#ask(view, signal);
+    if (take.length === 0) await this.#requests.ask(view, signal);
     else this.ring();
     this.#news.tellStoppedEverywhere(view);
     const owners = new Set(this.#rows.flatMap((row) => row.owner ?? []));
@@ -187,15 +168,12 @@ export class Survey {
 
   /** Reads the rows: those of the workers last, so that whoever owns a shard is known. */
   async #read(signal: AbortSignal): Promise<void> {
-    const { self, store, clock } = this.#deps;
+    const { store, clock } = this.#deps;
     const { rows, malformed } = await store.list("shard", signal);
     this.#news.tellMalformed(malformed);
     await this.#watch.look(signal);
     this.#rows = rows;
-    this.#asked.clear();
-    for (const row of rows) {
-      if (row.handover?.to === self && !isEnded(row)) this.#asked.add(row.id);
-    }
+    this.#requests.saw(rows);
     this.#lookedAt = clock.monotonic();
     const seen = this.#firstSeen;
     const underWay = rows.filter((row) => row.handover !== null || row.holder === null);
@@ -283,58 +261,20 @@ export class Survey {
     const expired = this.#rows.filter((row) =>
       row.handover !== null && !declined.has(row) && this.#age(turnOf(row)) >= expiry
     );
-    await this.#writeEach([...decline, ...expired], clearHandover, signal, (row) => {
-      const to = row.handover?.to ?? "";
-      this.#deps.emit({ type: "handover_cleared", shardId: row.id, to });
-    });
-  }
-
-  /** Asks others for shards: when the time has come, or when this worker has none. */
-  async #ask(view: ClusterView, signal: AbortSignal): Promise<void> {
-    const { self, clock, random, emit, membership } = this.#deps;
-    const isIdle = this.#asked.size === 0 &&
-      !this.#rows.some((row) => !isEnded(row) && row.owner === self);
-    const now = clock.monotonic();
-    if (!isIdle && now - this.#balancedAt < this.#balanceEvery()) return;
-    if (this.#watch.isGrowing()) return;
-    this.#balancedAt = now;
-    const wanted = shardsToAskFor(view, () => random.next());
-    this.#isUneven = this.#watch.isOneOfMany && wanted.length > 0;
-    const ask = (row: ShardRow): LeaseChange =>
-      requestHandover(row, { to: self, id: random.uuid(), at: clock.now() });
-    await this.#writeEach(wanted, ask, signal, (row) => {
-      const from = row.owner ?? "";
-      emit({ type: "handover_requested", shardId: row.id, from, to: self });
-      membership.nudge(from, signal);
-      this.#asked.add(row.id);
+    await writeEachPatiently(this.#deps, [...decline, ...expired], clearHandover, {
+      signal,
+      onWritten: (row) => {
+        const to = row.handover?.to ?? "";
+        this.#deps.emit({ type: "handover_cleared", shardId: row.id, to });
+      },
     });
   }
 
   /** Takes the shards that were given after this worker asked for them; of a few among many, only the rows are read. */
   async #fetchAsked(signal: AbortSignal): Promise<void> {
-    const { self, store } = this.#deps;
-    if (this.#rows.length <= this.#asked.size * ROWS_PER_READ) return await this.#look(signal);
-    const given: ShardRow[] = [];
-    await forEachLimited([...this.#asked], WRITES_AT_ONCE_MAX, async (id) => {
-      const row = await store.read("shard", id, signal);
-      if (row?.handover?.to === self) return;
-      this.#asked.delete(id);
-      if (row?.owner === self && row.holder === null && !isEnded(row)) given.push(row);
-    });
-    await this.#take(given, signal);
-  }
-
-  async #writeEach(
-    rows: readonly ShardRow[],
-    makeChange: (row: ShardRow) => LeaseChange,
-    signal: AbortSignal,
-    onWritten?: (row: ShardRow) => void,
-  ): Promise<void> {
-    await forEachLimited(rows, WRITES_AT_ONCE_MAX, async (row) => {
-      // A conflict says that the row has moved on; the next look sees where to.
-      const { kind } = await writePatiently(this.#deps, makeChange(row), signal);
-      if (kind === "written") onWritten?.(row);
-    });
+    const given = await this.#requests.answers(this.#rows.length, signal);
+    if (given === undefined) await this.#look(signal);
+    else await this.#take(given, signal);
   }
 
   /** How long until the next look at the workers, or at everything. */
@@ -342,7 +282,7 @@ export class Survey {
     const { clock, config } = this.#deps;
     const nextLook = this.#lookedAt + this.#lookEvery() - clock.monotonic();
     const nextMembers = this.#watchAt() - clock.monotonic();
-    const nextFetch = this.#asked.size > 0
+    const nextFetch = this.#requests.isOpen
       ? Math.min(5_000, Math.max(200, config.heartbeat / 4))
       : Infinity;
     return Math.max(0, Math.min(nextLook, nextMembers, nextFetch));
@@ -366,25 +306,7 @@ export class Survey {
     const { roster, membership } = this.#deps;
     const isJoining = roster.size === 0 &&
       (this.#watch.isGrowing() || membership.largestLoad() > 1);
-    return this.#watch.at({ isSoon: isJoining || this.#isUneven });
-  }
-
-  /** Among many, several ask at once by what they saw; a round that asked is followed by another one soon. */
-  #balanceEvery(): number {
-    const { loadBalanceFrequency, heartbeat } = this.#deps.config;
-    return this.#isUneven ? Math.min(loadBalanceFrequency, 2 * heartbeat) : loadBalanceFrequency;
-  }
-
-  /** Whether it is time to ask for shards, and another worker has enough of them, by its own account. */
-  #isToBalance(): boolean {
-    const { clock, membership, roster } = this.#deps;
-    if (this.#watch.isGrowing()) return false;
-    const isTime = roster.size === 0 && this.#asked.size === 0 ||
-      clock.monotonic() - this.#balancedAt >= this.#balanceEvery();
-    if (!isTime) return false;
-    const isUneven = membership.largestLoad() >= roster.size + 2;
-    this.#isUneven &&= isUneven;
-    return isUneven;
+    return this.#watch.at({ isSoon: isJoining || this.#requests.isUneven });
   }
 
   /** For how long a shard that is free, given or asked for has been seen as it is, in milliseconds. */

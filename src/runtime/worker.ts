@@ -7,17 +7,9 @@
  */
 
 import { type ResolvedConfig, startingCheckpoint } from "../core/config.ts";
-import { dutyFactor } from "../core/duty.ts";
 import { create, isEnded, isHalted, type ShardRow, type StreamRow } from "../core/lease.ts";
 import { type ClusterStatus, clusterStatus } from "../core/status.ts";
-import {
-  invariant,
-  messageOf,
-  SourceError,
-  StoreError,
-  toEventError,
-  WorkerReplacedError,
-} from "../errors.ts";
+import { invariant, messageOf, StoreError, toEventError, WorkerReplacedError } from "../errors.ts";
 
 import type { FailureDestination, ShardInfo, StreamSource } from "../ports.ts";
 import type { ProcessorSource, RecordFilter } from "../processor.ts";
@@ -177,12 +169,12 @@ export class Worker {
       this.#isRegistered = true;
       this.#live("heartbeat", () => this.#heartbeat.run(this.#leaving.signal));
       this.#live("fence", () => this.#heartbeat.watchFence(this.#leaving.signal));
-      this.#sync = new ShardSync(this.#deps, await this.#startOfStream());
-      await this.#sync.look(signal);
+      const sync = this.#sync = new ShardSync(this.#deps, await this.#startOfStream());
+      await sync.look(signal);
       emit({ type: "worker_started", version, streamName });
       await this.#survey.look(signal);
       this.#live("survey", () => this.#survey.run(signal));
-      this.#live("shard sync", () => this.#syncShards(signal));
+      this.#live("shard sync", () => sync.run(this.#membership, () => this.#survey.ring(), signal));
       if (this.#retention.isPossible) {
         this.#live("retention", () => this.#retention.run(() => this.shards(), signal));
       }
@@ -282,25 +274,6 @@ export class Worker {
     const { row } = await writePatiently(this.#deps, create(wish), this.#closing.signal);
     invariant(row !== null, "a row that was created or found exists");
     return row.startAt;
-  }
-
-  /** Looks at the stream from time to time. Two workers that started together do not look together for long. */
-  async #syncShards(signal: AbortSignal): Promise<void> {
-    const { workerId, clock, random, config, emit } = this.#deps;
-    for (let missing = 0; missing < 2;) {
-      const period = config.checkStreamChangesFrequency * (1 - random.next() / 10);
-      const factor = dutyFactor(workerId, this.#membership.takers(), "shard sync");
-      await clock.sleep(period * factor, signal);
-      try {
-        if (await this.#sync?.look(signal)) this.#survey.ring();
-        missing = 0;
-      } catch (error) {
-        if (signal.aborted) throw error;
-        missing = error instanceof SourceError && error.kind === "missing" ? missing + 1 : 0;
-        emit({ type: "task_failed", task: "look at the stream", error: toEventError(error) });
-        if (missing === 2) throw error;
-      }
-    }
   }
 
   /** Has the rows of a shard's children created, and taken here. The next look at the stream makes up for a failure. */

@@ -178,7 +178,7 @@ Deno.test("checkpoint: what cannot be is refused, and changes nothing", async ()
     [["set", "0", "48h"], "the stream holds its records for 1d; use trim-horizon"],
     [["rewind", "48h"], "the stream holds its records for 1d"],
     [["set", "0", "2100-01-01"], "that is in the future"],
-    [["import", "/no/such/file.json"], "No such file"],
+    [["import", "/no/file.json"], 'Cannot import "/no/file.json": there is no such file'],
     [["import", "--from-kcl=none"], 'Cannot read KCL table "none"'],
   ];
   for (const [args, words] of refusals) {

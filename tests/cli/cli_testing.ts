@@ -63,7 +63,6 @@ const PERMISSIONS = [
   "--allow-read",
   "--allow-write",
   "--allow-sys",
-  "--allow-ffi",
   "--allow-run",
 ];
 

@@ -4,6 +4,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { type LocalStack, startLocalStack } from "../../src/cli/local_stack.ts";
+import { assertDocumented, assertEventsDocumented } from "../docs/json_shapes.ts";
 import { CliProcess } from "./cli_testing.ts";
 
 const QUICK = [
@@ -112,6 +113,7 @@ Deno.test("two workers share a stream, status shows them, SIGTERM ends them with
     assert(events.every((event) => !Number.isNaN(Date.parse(event.time)) && event.workerId));
     assertEquals(Object.keys(events[0] ?? {}).slice(0, 3), ["type", "time", "workerId"]);
     assertEquals(events.at(-1)?.type, "worker_stopped");
+    await assertEventsDocumented(events);
   }
   const got = [...first.stderr, ...second.stderr].filter((line) => line.startsWith("got "));
   assertEquals(got.map((line) => line.slice(4)).toSorted(), lines.toSorted());
@@ -193,6 +195,7 @@ Deno.test("local prints its endpoints, refuses a port in use, and ends with 0", 
     "--json",
   ]);
   await local.until((lines) => lines.length === 1);
+  await assertDocumented("local", JSON.parse(local.stdout.join("")));
   const { kinesisEndpoint, dynamoDBEndpoint, ...rest } = JSON.parse(local.stdout.join(""));
   assertEquals(rest, { streamName: "S", shards: 1 });
   for (const [flag, endpoint] of [["kinesis", kinesisEndpoint], ["dynamodb", dynamoDBEndpoint]]) {
@@ -213,6 +216,7 @@ Deno.test("demo loses nothing, keeps the order, and prints one object", async ()
   await using demo = new CliProcess(["demo", "--json", "--records=2000"]);
   assertEquals(await demo.ended(), 0, demo.stderr.join("\n"));
   assertEquals(demo.stdout.length, 1);
+  await assertDocumented("demo", JSON.parse(demo.stdout.join("")));
   const { workers, seconds, ...rest } = JSON.parse(demo.stdout.join(""));
   assertEquals(rest, { put: 2000, processed: 2000, duplicates: 0, outOfOrder: 0 });
   assertEquals(workers.length, 3);

@@ -41,6 +41,8 @@ export interface ClinicOptions {
   readonly dynamoDB?: DynamoHook;
   /** By how much the clock of DynamoDB differs from that of this machine. */
   readonly dateOffsetMs?: number;
+  /** Whether a shard is read as often as one likes. */
+  readonly limits?: "off";
   /** What time it is at Kinesis. */
   readonly kinesisNow?: () => number;
 }
@@ -95,6 +97,7 @@ export class Clinic implements AsyncDisposable {
     const kinesis = disposal.use(serveLocalKinesis({
       port: 0,
       ...options.kinesis && { intercept: options.kinesis },
+      ...options.limits && { limits: options.limits },
       ...options.kinesisNow && { now: options.kinesisNow },
     }));
     const dynamoDB = disposal.use(await startLocalDynamoDB({ port: 0 }));

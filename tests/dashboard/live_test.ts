@@ -1,5 +1,5 @@
 // What goes over the wire: everything first, then what changes, not too often, and to nobody who does not read.
-import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
+import { assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import { CLIENTS_MAX, LiveClients } from "../../src/cli/dashboard/live_clients.ts";
 import { Listener } from "./listener.ts";
 import { FakeCluster, serveDashboard, sleep, TOKEN } from "./dashboard_testing.ts";

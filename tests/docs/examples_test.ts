@@ -9,12 +9,12 @@ import { CliProcess, sourceProgram } from "../cli/cli_testing.ts";
 import { ModuleServer } from "../cli/module_server.ts";
 import { attributesOf, OtlpReceiver, valueOf } from "../telemetry/otlp_receiver.ts";
 import { eventually } from "../telemetry/stack.ts";
-import { CannedAws, sns, sqs } from "./canned_aws.ts";
+import { type CannedAws, sns, sqs } from "./canned_aws.ts";
 import { readText } from "./markdown.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 /** For an example to show what it has to show, on a machine with a lot to do. */
-const WAIT_MAX_MS = 20_000;
+const WAIT_MAX_MS = 60_000;
 
 /** What an example is given: a stream of its own, and the way to AWS. */
 interface Example {
@@ -66,6 +66,18 @@ const RUNS: Readonly<Record<string, (example: Example) => Promise<void>>> = {
     await eventually(() => billed.length, (count) => count === 2, WAIT_MAX_MS);
     await stopsCleanly(process);
     assertEquals(billed, Array(2).fill({ id: "A-1", total: 12 }));
+  },
+  "dynamodb_exactly_once.ts": async (example) => {
+    example.put({ id: "A-1", total: 12 }, { id: "A-2", total: 3 });
+    await using before = example.start();
+    await shows(before, /^counted up to \d+/);
+    await stopsCleanly(before);
+    example.put({ id: "A-3", total: 0.5 });
+    await using process = example.start();
+    await shows(process, /^counted up to \d+/);
+    await stopsCleanly(process);
+    const totals = process.stdout.filter((line) => line.startsWith("customer"));
+    assertEquals(totals.toSorted(), ["customer-1: 2 orders, 12.5", "customer-2: 1 orders, 3"]);
   },
   "rxjs_pipeline.ts": (example) => showsOrders(example, [{ id: "A-1", total: 12 }], /^wrote 1$/),
   "sqs_failure.ts": (example) =>

@@ -138,32 +138,6 @@ Deno.test("threads: the checkpoint follows slow records, not only the end of a r
   await rig.until("two checkpoints", () => rig.told("checkpoint_written").length >= 2);
 });
 
-bothWays(
-  "who shares a thread with an endless loop goes on in the next one, at least once",
-  async (place) => {
-    await using rig = await Rig.start({
-      ...place,
-      code: `export default {
-      async process(record) {
-        log(record.text());
-        if (record.text() === "key 5: 5") for (;;);
-        await new Promise((done) => setTimeout(done, 1)) },
-      getErrorHandlingMode: () => retryAndSkip(0) }`,
-      threads: 1,
-      shards: 4,
-      config: { processTimeout: 500 },
-      records: inTurns(8, 20),
-    });
-    await rig.until("all", () => rig.processed() === 160);
-    assertEquals(rig.told("record_failed").map(({ error }) => error.name), ["ProcessTimeoutError"]);
-    const lines = rig.lines();
-    for (const [key, numbers] of byKey(lines)) {
-      assertEquals([...new Set(numbers)], upTo(20), `${key}: none is missing, and in order`);
-    }
-    assert(lines.length <= 160 + 8, `only what was in hand comes again: ${lines.length}`);
-  },
-);
-
 Deno.test("threads: every thread has its processor of a shard; ends and disposals reach all of them", async () => {
   await using rig = await Rig.start({
     code: `let n = 0;
@@ -357,3 +331,30 @@ Deno.test("threads: manual checkpoints need one thread; lists need a sandbox", (
   assertEquals(plan({}, true)?.config.processTimeout, 60_000);
   assertEquals(plan({}), undefined);
 });
+
+// The last one: its loop goes on in this process until that ends.
+bothWays(
+  "who shares a thread with an endless loop goes on in the next one, at least once",
+  async (place) => {
+    await using rig = await Rig.start({
+      ...place,
+      code: `export default {
+      async process(record) {
+        log(record.text());
+        if (record.text() === "key 5: 5") for (;;);
+        await new Promise((done) => setTimeout(done, 1)) },
+      getErrorHandlingMode: () => retryAndSkip(0) }`,
+      threads: 1,
+      shards: 4,
+      config: { processTimeout: 500 },
+      records: inTurns(8, 20),
+    });
+    await rig.until("all", () => rig.processed() === 160);
+    assertEquals(rig.told("record_failed").map(({ error }) => error.name), ["ProcessTimeoutError"]);
+    const lines = rig.lines();
+    for (const [key, numbers] of byKey(lines)) {
+      assertEquals([...new Set(numbers)], upTo(20), `${key}: none is missing, and in order`);
+    }
+    assert(lines.length <= 160 + 8, `only what was in hand comes again: ${lines.length}`);
+  },
+);

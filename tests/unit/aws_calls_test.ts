@@ -87,7 +87,8 @@ Deno.test("a refused connection is told with its address", async () => {
   assertEquals(await describeFailure(error, call), {
     kind: "unavailable",
     maybeApplied: false,
-    message: "Cannot reach DynamoDB at http://127.0.0.1:1: connection refused",
+    message:
+      "Cannot reach DynamoDB at http://127.0.0.1:1: connection refused; check the endpoint and the network",
   });
   clients.close();
 });
@@ -125,7 +126,8 @@ Deno.test("a name that cannot be resolved was never reached", async () => {
   assertEquals(await describeFailure(error, call), {
     kind: "unavailable",
     maybeApplied: false,
-    message: `Cannot reach Kinesis at ${kinesisEndpoint}: its name cannot be resolved`,
+    message:
+      `Cannot reach Kinesis at ${kinesisEndpoint}: its name cannot be resolved; check the endpoint and the network`,
   });
   clients.close();
 });

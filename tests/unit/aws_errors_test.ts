@@ -61,7 +61,10 @@ for (const [code, maybeApplied, words] of NETWORK_ERRORS) {
   Deno.test(`${code} is unavailable: ${words}`, () => {
     const error = Object.assign(new Error("some text."), { code });
     assertEquals(classify(error), { kind: "unavailable", maybeApplied });
-    assertEquals(explain(error, CALL), `Cannot reach Kinesis in region eu-west-1: ${words}`);
+    assertEquals(
+      explain(error, CALL),
+      `Cannot reach Kinesis in region eu-west-1: ${words}; check the network and the region`,
+    );
   });
 }
 

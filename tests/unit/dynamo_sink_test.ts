@@ -263,3 +263,23 @@ Deno.test("transact: a batch goes as a whole, and a record that was written is n
   await kit.clock.advance(60_000);
   assertEquals([kit.store.transacted.length, attempts, written], [1, 2, range(1, 5)]);
 });
+
+Deno.test("sink: in a test kit replies are lost, workers crash, and nothing is written twice or left out", async () => {
+  let sent = 0;
+  await using kit = await testKit({
+    processor: dynamoSink({ items: byText, getErrorHandlingMode: () => retryAndStop(0) }),
+    workers: 2,
+    faults: ({ operation }) =>
+      operation === "transact"
+        ? ([undefined, "replyLost", "throttled"] as const)[sent++ % 3]
+        : undefined,
+  });
+  for (const text of range(1, 30)) kit.put("key", text);
+  const isBegun = (): boolean => kit.store.transacted.length > 5;
+  for (let i = 0; i < 100 && !isBegun(); i++) await kit.clock.advance(1_000);
+  const [{ owner } = { owner: null }] = kit.store.rows("shard");
+  kit.workers.find(({ workerId }) => workerId === owner)?.crash();
+  for (const text of range(31, 40)) kit.put("key", text);
+  await kit.runUntilIdle();
+  assertEquals(kit.store.transacted.flatMap(idsOf), [...range(1, 40)]);
+});

@@ -1,8 +1,32 @@
 // Owns: a processor that a factory makes: how often it is asked, and what comes meanwhile.
 import { assertEquals } from "@std/assert";
+import { TRIM_HORIZON } from "../../src/core/checkpoint.ts";
 import type { RecordProcessor } from "../../src/processor.ts";
 import { settled } from "../virtual_clock.ts";
 import { batch, running } from "./runner_testing.ts";
+
+Deno.test("B10: a factory that keeps throwing stops the shard here, before its record", async () => {
+  let calls = 0;
+  const { bench, runner, lease } = await running(() => {
+    calls += 1;
+    throw new Error("no database");
+  });
+  assertEquals(await bench.clock.until(runner.run(batch(1, 3))), "processorFailed");
+  assertEquals([calls, lease.position], [3, TRIM_HORIZON]);
+  const told = bench.told("processor_failed");
+  assertEquals(told.map(({ operation }) => operation), ["factory", "factory", "factory"]);
+});
+
+Deno.test("B10: a factory that throws once loses nothing", async () => {
+  let calls = 0;
+  const seen: string[] = [];
+  const { bench, runner } = await running(() => {
+    if (++calls === 1) throw new Error("not yet");
+    return { process: (record) => void seen.push(record.text()) };
+  });
+  assertEquals(await bench.clock.until(runner.run(batch(1, 3))), "done");
+  assertEquals([seen, calls], [["1", "2", "3"], 2]);
+});
 
 Deno.test("lanes: a factory is asked once for all lanes, also when it throws", async () => {
   let calls = 0;

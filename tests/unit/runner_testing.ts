@@ -5,7 +5,7 @@ import { assert } from "@std/assert";
 import { type Checkpoint, TRIM_HORIZON } from "../../src/core/checkpoint.ts";
 import type { ShardRow } from "../../src/core/lease.ts";
 import type { Batch } from "../../src/ports.ts";
-import type { KinesisRecord, ProcessorSource } from "../../src/processor.ts";
+import type { KinesisRecord, ProcessorSource, RecordProcessor } from "../../src/processor.ts";
 import { BufferBudget } from "../../src/runtime/buffer_budget.ts";
 import { Lease } from "../../src/runtime/lease_keeper.ts";
 import { takeShard } from "../../src/runtime/take_shard.ts";
@@ -61,6 +61,24 @@ export async function running(
   const processors = new Processors(source, deps);
   const runner = new RecordRunner(deps, lease, processors.open("s"), drain.signal);
   return { bench, lease, runner, drain, processors };
+}
+
+/** A processor that fails at some records for ever, and writes down what happens. */
+export function failing(
+  log: string[],
+  broken: readonly number[],
+  more: RecordProcessor = {},
+): RecordProcessor {
+  return {
+    process(record, context) {
+      log.push(`${record.text()}#${context.attempt}`);
+      if (broken.includes(Number(record.text()))) throw new TypeError(`broken ${record.text()}`);
+    },
+    onMaxRetryExceeded(record, mode, error) {
+      log.push(`gave up ${record.text()} ${mode.kind} ${(error as Error).message}`);
+    },
+    ...more,
+  };
 }
 
 /** The records from `first` to `last`, each with its number as its text; the key is the number too, unless said otherwise. */

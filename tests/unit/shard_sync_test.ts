@@ -27,7 +27,10 @@ async function syncOf(
     },
   };
   const config = { checkStreamChangesFrequency: LOOK_MS };
-  const sync = new ShardSync({ clock, random, store, emit, source, config }, TRIM_HORIZON);
+  const sync = new ShardSync(
+    { workerId: "A", clock, random, store, emit, source, config },
+    TRIM_HORIZON,
+  );
   return { bench, sync, show: (shards) => shown = shards };
 }
 

@@ -54,7 +54,10 @@ export async function readCheckpointFile(
 ): Promise<ReadonlyMap<string, Checkpoint>> {
   const fail = (why: string, cause?: unknown): SyntaxError =>
     new SyntaxError(`Cannot import "${path}": ${why}`, { cause });
-  const { size } = await Deno.stat(path);
+  const { size } = await Deno.stat(path).catch((error) => {
+    const isMissing = error instanceof Deno.errors.NotFound;
+    throw fail(isMissing ? "there is no such file" : messageOf(error), error);
+  });
   if (size > BYTES_MAX) throw fail(`it has more than ${BYTES_MAX} bytes`);
   let file: Partial<CheckpointFile>;
   try {

@@ -12,6 +12,7 @@ import { systemClock } from "../../adapters/system.ts";
 import { compareSequenceNumbers, formatCheckpoint } from "../../core/checkpoint.ts";
 import { formatDuration } from "../../core/duration.ts";
 import { resolveConfig } from "../../core/config.ts";
+import { messageOf, SourceError } from "../../errors.ts";
 import type { ShardInfo } from "../../ports.ts";
 import type { Position } from "./position.ts";
 
@@ -65,9 +66,17 @@ export class StreamBounds {
       );
     }
     const oldest = await this.#oldest(shardId);
-    if (oldest === undefined) return;
-    if (compareSequenceNumbers(position.sequenceNumber, oldest) >= 0) return;
-    throw refused(`the oldest record that the shard holds has the sequence number ${oldest}`);
+    if (oldest !== undefined && compareSequenceNumbers(position.sequenceNumber, oldest) < 0) {
+      throw refused(
+        `the oldest record that the shard holds has the sequence number ${oldest}; use trim-horizon to begin there`,
+      );
+    }
+    try {
+      await this.#first(shardId, position);
+    } catch (error) {
+      if (!(error instanceof SourceError) || error.kind !== "invalid") throw error;
+      throw refused(`a worker could not go on there: ${messageOf(error)}`);
+    }
   }
 
   /** How long the stream holds its records, in milliseconds. */
@@ -77,12 +86,17 @@ export class StreamBounds {
   }
 
   /** The sequence number of the oldest record; undefined if there is none. */
-  async #oldest(shardId: string): Promise<string | undefined> {
+  #oldest(shardId: string): Promise<string | undefined> {
+    return this.#first(shardId, { kind: "trimHorizon" });
+  }
+
+  /** The sequence number of the first record after a position; undefined if there is none. */
+  async #first(shardId: string, after: Position): Promise<string | undefined> {
     const reading = new AbortController();
     const signal = AbortSignal.any([reading.signal, this.#signal]);
     let reads = 0;
     try {
-      for await (const batch of this.#source.open(shardId, { kind: "trimHorizon" }, signal)) {
+      for await (const batch of this.#source.open(shardId, after, signal)) {
         const [first] = batch.records;
         if (first !== undefined) return first.sequenceNumber;
         if (batch.millisBehindLatest === 0 || (reads += 1) === READS_MAX) return undefined;

@@ -10,12 +10,9 @@ import { POSITION } from "../checkpoints/position.ts";
 import type { Command } from "../command.ts";
 import {
   APP,
-  CONFIG,
-  DYNAMODB_ENDPOINT,
-  ENDPOINT,
+  AT_BOTH,
+  AT_TABLE,
   JSON_SWITCH,
-  KINESIS_ENDPOINT,
-  REGION,
   SHARD,
   STREAM,
   TABLE_SETTINGS,
@@ -27,10 +24,7 @@ const READ: readonly Flag[] = [
   APP,
   STREAM,
   JSON_SWITCH,
-  REGION,
-  ENDPOINT,
-  DYNAMODB_ENDPOINT,
-  CONFIG,
+  ...AT_TABLE,
 ];
 
 const CHANGE: readonly Flag[] = [
@@ -45,11 +39,7 @@ const CHANGE: readonly Flag[] = [
   { name: "dry-run", doc: "check everything, tell what would be set, and change nothing" },
   WAIT,
   JSON_SWITCH,
-  REGION,
-  ENDPOINT,
-  KINESIS_ENDPOINT,
-  DYNAMODB_ENDPOINT,
-  CONFIG,
+  ...AT_BOTH,
 ];
 
 /** `kinesix checkpoint list`. */

@@ -9,11 +9,8 @@
 import type { Command } from "../command.ts";
 import {
   APP,
-  CONFIG,
-  DYNAMODB_ENDPOINT,
-  ENDPOINT,
+  AT_TABLE,
   JSON_SWITCH,
-  REGION,
   SHARD,
   STREAM,
   TABLE_SETTINGS,
@@ -36,10 +33,7 @@ const COMMON: Pick<Command, "args" | "settings"> & { readonly flags: readonly Fl
     STREAM,
     WAIT,
     JSON_SWITCH,
-    REGION,
-    ENDPOINT,
-    DYNAMODB_ENDPOINT,
-    CONFIG,
+    ...AT_TABLE,
   ],
   settings: TABLE_SETTINGS,
 };

@@ -7,7 +7,7 @@
  */
 
 import type { Command } from "../command.ts";
-import { APP, ENDPOINT, JSON_SWITCH, KINESIS_ENDPOINT, REGION, STREAM } from "../common_flags.ts";
+import { APP, AT_STREAM, JSON_SWITCH, STREAM } from "../common_flags.ts";
 import { FAILURE_PLACE, ISO_TIME } from "../failure_flags.ts";
 import { matching } from "../flags.ts";
 
@@ -30,9 +30,7 @@ export const PUT: Command = {
       isInEnvironment: true,
     },
     JSON_SWITCH,
-    REGION,
-    ENDPOINT,
-    KINESIS_ENDPOINT,
+    ...AT_STREAM,
   ],
   settings: [],
   load: () => import("../put.ts").then((module) => module.put),
@@ -98,9 +96,7 @@ export const REDRIVE: Command = {
       doc: "where to note what was put back (default: PATH.redriven or STREAM.redriven)",
     },
     JSON_SWITCH,
-    REGION,
-    ENDPOINT,
-    KINESIS_ENDPOINT,
+    ...AT_STREAM,
   ],
   settings: [],
   load: () => import("../redrive.ts").then((module) => module.redrive),
@@ -112,7 +108,7 @@ export const CONSUMER_LIST: Command = {
   summary: "list the registered consumers of a stream (enhanced fan-out)",
   details: ["AWS charges for each of them by the hour and shard, used or not."],
   examples: ["kinesix consumer list --stream TestStream --region us-east-1"],
-  flags: [STREAM, JSON_SWITCH, REGION, ENDPOINT, KINESIS_ENDPOINT],
+  flags: [STREAM, JSON_SWITCH, ...AT_STREAM],
   settings: [],
   load: () => import("../consumer.ts").then((module) => module.listConsumers),
 };
@@ -131,7 +127,7 @@ export const CONSUMER_DEREGISTER: Command = {
     doc: "the name of the consumer: that of the app, unless --consumer-name named it",
     accepts: matching(/^[A-Za-z0-9_.-]{1,128}$/, "1 to 128 letters, digits, _, - or ."),
   }],
-  flags: [STREAM, JSON_SWITCH, REGION, ENDPOINT, KINESIS_ENDPOINT],
+  flags: [STREAM, JSON_SWITCH, ...AT_STREAM],
   settings: [],
   load: () => import("../consumer.ts").then((module) => module.deregisterConsumer),
 };

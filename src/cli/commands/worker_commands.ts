@@ -10,12 +10,11 @@ import { SETTINGS } from "../../core/config.ts";
 import type { Command } from "../command.ts";
 import {
   APP,
+  AT_STREAM,
+  AT_TABLE,
   CONFIG,
   DYNAMODB_ENDPOINT,
-  ENDPOINT,
   JSON_SWITCH,
-  KINESIS_ENDPOINT,
-  REGION,
   STREAM,
   TABLE_SETTINGS,
 } from "../common_flags.ts";
@@ -59,9 +58,7 @@ export const RUN: Command = {
     ON_FAILURE,
     ...HEALTH_FLAGS,
     METRICS_FLAG,
-    REGION,
-    ENDPOINT,
-    KINESIS_ENDPOINT,
+    ...AT_STREAM,
     DYNAMODB_ENDPOINT,
     {
       name: "log",
@@ -92,10 +89,7 @@ export const STATUS: Command = {
     STREAM,
     JSON_SWITCH,
     { name: "watch", doc: "show it again every 2 seconds; with --json one object a line" },
-    REGION,
-    ENDPOINT,
-    DYNAMODB_ENDPOINT,
-    CONFIG,
+    ...AT_TABLE,
   ],
   settings: TABLE_SETTINGS,
   load: () => import("../status.ts").then((module) => module.status),
