@@ -162,7 +162,7 @@ export class Cluster implements AsyncDisposable {
     const worker = this.spawn(workerId, options);
     await waitFor(() => worker.events.some((event) => event.type === "worker_started"), {
       what: `${workerId} to start`,
-      within: 20_000,
+      within: 60_000,
     });
     return worker;
   }
