@@ -60,11 +60,21 @@ export class ThreadSide {
   readonly #never = new AbortController().signal;
   #lastNumber = 0;
 
-  /** Tells the outside that it is ready. */
+  /**
+   * Tells the outside that it is ready.
+   *
+   * @throws {TypeError} If the processor cannot run in a thread.
+   */
   constructor(deps: ThreadSideDeps) {
     this.#deps = deps;
     this.#running = new Int32Array(deps.settings.running);
     const { source } = deps;
+    if ("keepsState" in source) {
+      throw new TypeError(
+        "Cannot run windows in a thread of their own: what they keep is written with the checkpoint, which " +
+          "the main thread does; leave out --threads and --sandbox",
+      );
+    }
     if (typeof source !== "function") this.#processors.set(SHARED, checkTransacting(source));
     deps.post({ kind: "ready", methods: typeof source === "function" ? null : methodsOf(source) });
   }
