@@ -8,7 +8,7 @@
  * @module
  */
 
-import { type Checkpoint, compareCheckpoints } from "../core/checkpoint.ts";
+import { compareCheckpoints } from "../core/checkpoint.ts";
 import { type Claimant, isHeldBy, type LeaseChange, type ShardRow } from "../core/lease.ts";
 import { type Backoff, backoffMs } from "../core/policy.ts";
 import { invariant, type RefusedItem, StoreError } from "../errors.ts";
@@ -70,7 +70,6 @@ export class HeldRow {
     return this.#untilCertain(makeChange, {
       signal,
       send: (change) => store.write(change, signal),
-      isFinal: () => false,
     });
   }
 
@@ -86,7 +85,7 @@ export class HeldRow {
     items: Transaction["items"],
     { signal, until }: { readonly signal: AbortSignal; readonly until: AbortSignal },
   ): Promise<"written" | "lost" | "withdrawn" | readonly RefusedItem[]> {
-    const { store, random } = this.#options.deps;
+    const { deps: { store, random }, lose } = this.#options;
     const transact = store.transact?.bind(store);
     if (transact === undefined) {
       throw new TypeError(
@@ -94,35 +93,47 @@ export class HeldRow {
           'implement "transact" in "ports.store", or leave that option out',
       );
     }
-    let sent: { readonly from: Checkpoint; readonly change: LeaseChange } | undefined;
-    let token = "";
+    const from = this.#row.checkpoint;
+    // Word for word the same, under one token, however often it is sent.
+    const change = makeChange(this.#row);
+    const token = random.uuid();
     let refused: readonly RefusedItem[] = [];
-    const outcome = await this.#untilCertain((row) => {
-      // Word for word the same under one token. It depends on nothing else that can change in a turn.
-      if (sent?.from !== row.checkpoint) {
-        sent = { from: row.checkpoint, change: makeChange(row) };
-        token = random.uuid();
-      }
-      return sent.change;
-    }, {
+    let invalid: StoreError | undefined;
+    const isAsBefore = (row: ShardRow): boolean => compareCheckpoints(row.checkpoint, from) === 0;
+    const outcome = await this.#untilCertain((row) => isAsBefore(row) ? change : null, {
       signal,
       until,
-      isFinal: (error) => error instanceof StoreError && error.kind === "invalid",
       send: async (change) => {
-        const result = await transact(change, { items, token }, signal);
-        if (result.kind === "refused") ({ refused } = result);
-        return result;
+        try {
+          const result = await transact(change, { items, token }, signal);
+          if (result.kind === "refused") ({ refused } = result);
+          return result;
+        } catch (error) {
+          if (!(error instanceof StoreError) || error.kind !== "invalid") throw error;
+          // An earlier try, whose reply was lost, may have been carried out: the row tells.
+          const row = await store.read("shard", change.id, signal);
+          if (row === null || !this.#isOurs(row) || !isAsBefore(row)) {
+            return { kind: "conflict", row };
+          }
+          invalid = error;
+          return { kind: "refused", refused };
+        }
       },
     });
+    if (outcome === "withdrawn" && !isAsBefore(this.#row)) {
+      // Some of these items may have been in it.
+      return lose("a transaction that had failed for all that was known was carried out late");
+    }
+    if (invalid !== undefined) throw invalid;
     return refused.length > 0 ? refused : outcome;
   }
 
   async #untilCertain(
     makeChange: (row: ShardRow) => LeaseChange | null,
-    { signal, until = signal, send, isFinal }: Sending,
+    { signal, until = signal, send }: Sending,
   ): Promise<"written" | "lost" | "withdrawn"> {
     const { deps, lose } = this.#options;
-    const { random, claimant, fence } = deps;
+    const { random, fence } = deps;
     let inDoubt: LeaseChange | null = null;
     let failures = 0;
     for (let conflicts = 0; conflicts < CONFLICTS_MAX;) {
@@ -141,7 +152,7 @@ export class HeldRow {
           this.#row = row;
           return "written";
         }
-        if (row !== null && isHeldBy(row, claimant) && row.term === this.#term) {
+        if (row !== null && this.#isOurs(row)) {
           // Still ours: an earlier try was applied, or a request for the shard came in.
           this.#row = row;
           if (wasApplied(inDoubt ?? change, row)) return "written";
@@ -157,7 +168,6 @@ export class HeldRow {
       } catch (error) {
         if (signal.aborted) return "lost";
         if (!(error instanceof StoreError) || error.maybeApplied) inDoubt = change;
-        if (inDoubt === null && isFinal(error)) throw error;
         failures += 1;
         const retryInMs = backoffMs(failures, WRITE_BACKOFF, random.next());
         tellWriteFailure(deps, change, error, retryInMs);
@@ -166,6 +176,10 @@ export class HeldRow {
       }
     }
     return lose(`its row changed ${CONFLICTS_MAX} times while it was written`);
+  }
+
+  #isOurs(row: ShardRow): boolean {
+    return isHeldBy(row, this.#options.deps.claimant) && row.term === this.#term;
   }
 
   /** An abort is seen by the next write. */
@@ -182,8 +196,6 @@ interface Sending {
   /** Aborts when what was not done yet is not to be done any more. */
   readonly until?: AbortSignal;
   readonly send: (change: LeaseChange) => Promise<WriteResult<ShardRow> | TransactionResult>;
-  /** Whether it is no use to send the same again. */
-  readonly isFinal: (error: unknown) => boolean;
 }
 
 /** The row after a change, for which nobody tells how it stands. What others wrote meanwhile comes with the next look. */

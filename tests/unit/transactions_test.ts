@@ -132,6 +132,31 @@ Deno.test("transaction: a doubt is not left for an answer that says nothing abou
   lease.lose("test over");
 });
 
+Deno.test("transaction: a doubt does not keep a request for ever that DynamoDB does not accept", async () => {
+  const { bench, lease, written } = await holding("request lost", "invalid");
+  const transact = () => lease.transact([put("a")], to(5), NEVER);
+  const error = await bench.clock.until(assertRejects(transact, StoreError, "invalid"));
+  assertEquals([error.kind, written(), lease.isHeld], ["invalid", [], true]);
+  await bench.clock.until(lease.transact([put("b")], to(5), NEVER));
+  assertEquals(written(), [["b"]]);
+  lease.lose("test over");
+});
+
+Deno.test("transaction: one that was given up and is carried out late ends the turn: its items are not written again", async () => {
+  const { bench, lease, sent, written } = await holding("request lost", "invalid");
+  const all = [put("a"), put("b")];
+  const transact = () => lease.transact(all, to(5), NEVER);
+  await bench.clock.until(assertRejects(transact, StoreError, "invalid"));
+  const [first] = sent;
+  assert(first !== undefined);
+  // The first copy of it arrives after all.
+  await bench.store.table.transact(first.change, { items: all, token: first.token }, NEVER);
+  const part = () => lease.transact([put("a")], to(3), NEVER);
+  await bench.clock.until(assertRejects(part, LeaseLostError, "carried out late"));
+  assertEquals(written(), [["a", "b"]]);
+  assertEquals((await bench.store.shard("s")).checkpoint, at(5));
+});
+
 Deno.test("transaction: what DynamoDB refuses is told item by item; nothing is written, and the turn goes on", async () => {
   const refused = [{ index: 1, code: "ConditionalCheckFailed", message: "it failed" }];
   const { bench, lease, written } = await holding(refused);
