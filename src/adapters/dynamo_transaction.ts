@@ -68,7 +68,9 @@ function cancelled(
   const [ofRow, ...ofItems] = error.CancellationReasons ?? [];
   if (ofRow?.Code === "ConditionalCheckFailed") return { kind: "conflict", item: ofRow.Item };
   const refused = ofItems.flatMap((reason, index) => refusedItemOf(reason, index) ?? []);
-  if (refused.length > 0) return { kind: "refused", refused };
+  // Of a row that could not be looked at it is not known whether it is still this worker's: then nothing is anybody's fault yet.
+  const isRowKnown = (ofRow?.Code ?? NONE) === NONE;
+  if (refused.length > 0 && isRowKnown) return { kind: "refused", refused };
   const codes = [ofRow, ...ofItems].map((reason) => reason?.Code ?? NONE);
   const told = [...new Set(codes)].filter((code) => code !== NONE).join(", ") || "no reason given";
   const isThrottled = codes.some((code) => THROTTLED.has(code));

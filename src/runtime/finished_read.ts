@@ -6,6 +6,7 @@
  * @module
  */
 
+import { abortable } from "@std/async/abortable";
 import type { ErrorHandlingMode } from "../core/policy.ts";
 import type { Batch } from "../ports.ts";
 import type { FinishedRead } from "../processor.ts";
@@ -34,11 +35,13 @@ export class FinishedReads {
   readonly #slot: Slot;
   readonly #user: UserCode;
   readonly #processor: ReadyProcessor;
+  readonly #until: AbortSignal;
 
   /** @param until Aborts when no further record is to be started. */
   constructor(deps: UserCodeDeps, lease: Lease, slot: Slot, until: AbortSignal) {
     this.#lease = lease;
     this.#slot = slot;
+    this.#until = until;
     this.#user = new UserCode(deps, lease, until);
     this.#processor = new ReadyProcessor(slot, this.#user, lease, until);
   }
@@ -76,8 +79,9 @@ export class FinishedReads {
             (context) => processor.finishedRead(facts, context),
           );
         if (!this.#lease.isHeld) return "lost";
-        if (hasChanged) this.#lease.stateChanged();
-        return "done";
+        // The end of the shard is written with it.
+        if (hasChanged && read.batch.end === undefined) await this.#written();
+        return this.#lease.isHeld ? "done" : "lost";
       } catch (error) {
         this.#user.tellFailed("windows", error);
       } finally {
@@ -86,6 +90,15 @@ export class FinishedReads {
       const next = await this.#user.afterFailure(attempt, FINISHED_READ_MODE);
       if (next !== "again") return next === "skip" || next === "stop" ? "processorFailed" : next;
     }
+  }
+
+  /**
+   * Before anything else is read: when a read ends is chance, and with it what is in a window that is closed because of it. Whoever
+   * came after a crash would else find other windows than those that were closed.
+   */
+  async #written(): Promise<void> {
+    // An abort is seen by whoever goes on.
+    await abortable(this.#lease.stateWritten(), this.#until).catch(() => {});
   }
 
   async #ready(): Promise<Ready | Unready> {

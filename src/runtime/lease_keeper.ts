@@ -154,6 +154,13 @@ export class Lease {
     this.#due.ring();
   }
 
+  /** As {@linkcode stateChanged}, but now; resolves or rejects as {@linkcode checkpointed} does. */
+  stateWritten(): Promise<void> {
+    this.stateChanged();
+    this.#hurry.ring();
+    return this.checkpointed();
+  }
+
   /** Whether everything that was given to the processor is finished. In the manual mode that is for the user to say. */
   get isAllFinished(): boolean {
     return compareCheckpoints(this.#finished, this.given) >= 0;
@@ -172,9 +179,13 @@ export class Lease {
     this.#hurry.ring();
   }
 
-  /** Writes checkpoints when they are due again: the turn goes on. */
+  /** Writes checkpoints when they are due again: the turn goes on, after what was written with items, finished or not. */
   calm(): void {
     this.#isHurried = false;
+    const written = this.#transacted;
+    if (written === undefined || compareCheckpoints(written, this.#finished) <= 0) return;
+    this.delivered(written);
+    this.finished(written, this.row.millisBehindLatest ?? 0);
   }
 
   /** Says what others wrote into the row of this turn, as a look at it shows. */
@@ -221,7 +232,9 @@ export class Lease {
         );
       }
       const checkpointAt = this.#deps.clock.now();
-      const progress = { checkpoint: position, checkpointAt, millisBehindLatest };
+      // A processor that transacts keeps no state: this one was another's.
+      const old = this.row.state !== null && { state: null };
+      const progress = { checkpoint: position, checkpointAt, millisBehindLatest, ...old };
       const outcome = await this.#row.transact((row) => advance(row, progress), items, {
         signal,
         until,
@@ -263,9 +276,9 @@ export class Lease {
 
   /** Marks the shard as finished for good. */
   async end(children: readonly string[], wasTrimmed: boolean): Promise<Parting> {
+    const { shardId, term } = this;
     const parting = await this.#part((row) => end(row, this.#progress()));
     if (parting === "done") {
-      const { shardId, term } = this;
       this.#deps.emit({ type: "shard_ended", shardId, term, children, wasTrimmed });
     }
     return parting;
@@ -352,11 +365,7 @@ export class Lease {
     return true;
   }
 
-  #tellParting(
-    fact: { readonly type: "shard_handed_over"; readonly to: string } | {
-      readonly type: "shard_released";
-    },
-  ): void {
+  #tellParting(fact: { type: "shard_handed_over"; to: string } | { type: "shard_released" }): void {
     const checkpoint = formatCheckpoint(this.row.checkpoint);
     this.#deps.emit({ ...fact, shardId: this.shardId, term: this.term, checkpoint });
   }

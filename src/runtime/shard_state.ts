@@ -32,6 +32,8 @@ export class ShardState {
   #sound: StateAt;
   #processor: StatefulProcessor | undefined;
   #isUnfit = false;
+  /** Whether it inherits nothing any more. */
+  #hasBegun: boolean;
 
   /** @param row The row as the claim returned it. */
   constructor(row: ShardRow, deps: WriteDeps) {
@@ -39,6 +41,7 @@ export class ShardState {
     this.#row = row;
     this.#left = row.state;
     this.#sound = row;
+    this.#hasBegun = hasBegun(row);
   }
 
   /** Whether a processor keeps something. */
@@ -51,6 +54,7 @@ export class ShardState {
     if (isStateful(processor)) return processor === this.#processor;
     this.#processor = undefined;
     this.#left = null;
+    this.#hasBegun = true;
     return true;
   }
 
@@ -64,9 +68,7 @@ export class ShardState {
     if (this.isReady(processor) || !isStateful(processor)) return false;
     if (this.#processor !== undefined) this.#left = this.#processor.snapshot();
     const { id: shardId, hashKeyRange, parents } = this.#row;
-    const inherited = this.#left === null && !hasBegun(this.#row)
-      ? await this.#inherited(signal)
-      : [];
+    const inherited = this.#left === null && !this.#hasBegun ? await this.#inherited(signal) : [];
     const state = this.#left;
     const isMerged = parents.length > 1;
     processor.begin({ shardId, hashKeyRange, state, parents: inherited, isMerged });

@@ -112,7 +112,9 @@ export class ShardSync {
       if (outcome !== "outrun") break;
       ({ rows, malformed } = await store.list("shard", signal));
     }
-    const unlisted = rowsWithoutShard(shards, rows);
+    // A row that cannot be understood may be that of a child, which has not taken up what its parents left.
+    const isWhole = malformed.length === 0;
+    const unlisted = rowsWithoutShard(shards, rows).filter((row) => isWhole || row.state === null);
     const gone = new Set(this.#unlisted.note(unlisted.map((row) => row.id), listed));
     const reborn = this.#reborn.note(rebornShards(shards, rows), listed);
     if (reborn.length > 0) this.#tellReborn(reborn);
@@ -121,8 +123,7 @@ export class ShardSync {
       WRITES_AT_ONCE_MAX,
       (row) => this.#forget(row, signal),
     );
-    // A row that cannot be understood may be that of a child.
-    const taken = malformed.length === 0 ? rowsWithStateTaken(rows) : [];
+    const taken = isWhole ? rowsWithStateTaken(rows) : [];
     await forEachLimited(
       taken,
       WRITES_AT_ONCE_MAX,

@@ -258,7 +258,8 @@ export class UserCode {
       // In the mode `auto` the checkpoint follows by itself.
       return isManual ? await this.#checkpoint(record, millisBehindLatest) : undefined;
     }
-    const position = record === undefined ? this.#lease.readTo : positionAfter(record);
+    if (record === undefined) throw new TypeError(CANNOT_TRANSACT_AT_END);
+    const position = positionAfter(record);
     // After its time an attempt must not write what the next one may write otherwise.
     using until = new Scope(signal, this.#until);
     await this.#lease.transact(items, { position, millisBehindLatest }, until.signal);
@@ -319,6 +320,10 @@ export function cannotTransact(concurrency: number): string {
   return `Cannot write items with the checkpoint: the setting "concurrency" is ${concurrency}, so that records before the ` +
     "one in hand may not be finished; set it to 1";
 }
+
+/** Whoever does it again after a crash would not know whether it was done. */
+const CANNOT_TRANSACT_AT_END = "Cannot write items with the checkpoint at the end of a shard: " +
+  "no record is in hand whose checkpoint they could go with; write them by themselves, or with the last record";
 
 /** A window is closed before the record in hand is in one. */
 const CANNOT_TRANSACT_WINDOWS = "Cannot write items with the checkpoint while windows are kept: " +

@@ -165,8 +165,6 @@ class SinkRun {
     part: readonly Entry[],
   ): Promise<{ readonly error: unknown; readonly at: number } | undefined> {
     const items = part.flatMap(({ items }) => items);
-    // The checkpoint of these follows by itself.
-    if (items.length === 0) return undefined;
     try {
       await this.#context.transact(items, part.at(-1)?.record);
       return undefined;

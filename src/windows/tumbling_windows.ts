@@ -69,7 +69,8 @@ export interface TumblingWindowsOptions<S> {
   /** How long a window is: milliseconds, or a text such as `"1m"`. 1 s to 7 d; windows begin at its multiples since 1970, in UTC. */
   readonly size: number | string;
   /**
-   * For how long after its end a window still takes records that come late, in milliseconds or as a text. 0 to 1 d.
+   * For how long after its end a window still takes records that come late, in milliseconds or as a text. 0 to 1 d, and
+   * at most 1,000 times `size`.
    *
    * @default {0}
    */
@@ -109,6 +110,8 @@ const SECOND = 1_000;
 const DAY = 86_400_000;
 const SIZE_MAX = 7 * DAY;
 const CLOSE_ATTEMPTS = 10;
+/** So many windows are open at a time: their names alone take 100 bytes each of what a shard may keep. */
+const OPEN_MAX = 1_000;
 
 /**
  * A processor that collects records in windows of time, one beside the other, for each shard. What it has collected is written down
@@ -335,10 +338,9 @@ function checkOptions<S>(options: TumblingWindowsOptions<S>): WindowSizes {
       'Cannot make windows: "split" and "merge" must be given together, or neither of them',
     );
   }
-  return {
-    size: checkDuration("size", options.size, { min: SECOND, max: SIZE_MAX }),
-    grace: checkDuration("grace", options.grace ?? 0, { min: 0, max: DAY }),
-  };
+  const size = checkDuration("size", options.size, { min: SECOND, max: SIZE_MAX });
+  const max = Math.min(DAY, OPEN_MAX * size);
+  return { size, grace: checkDuration("grace", options.grace ?? 0, { min: 0, max }) };
 }
 
 function checkDuration(

@@ -198,6 +198,17 @@ Deno.test("windows: a state that becomes too large is closed early, in parts tha
   assertEquals(kit.told("processor_failed"), []);
 });
 
+Deno.test("windows: one that no record closed is written down as closed before anything else is read", async () => {
+  const open: unknown[] = [];
+  await using kit = await testKit({
+    processor: counting([], { close: () => void open.push(null) }),
+    config: { checkpointFrequency: 30 * MINUTE },
+  });
+  kit.put("a", "");
+  for (let i = 0; i < 90 && open.length === 0; i++) await kit.advance(1_000);
+  assertEquals([open.length, rowOf(kit).open], [1, []]);
+});
+
 Deno.test("windows: a state that JSON cannot say stops the shard, and is told by its place", async () => {
   const processor = tumblingWindows({
     size: "1m",
@@ -257,6 +268,26 @@ Deno.test("windows: setting a checkpoint drops those that are open; what comes a
     `${right}/2026-01-01T00:00:00.000Z`,
   ]);
   assertEquals(Object.assign({}, ...statesOf(closed)), { a: 1, b: 1, c: 1, d: 1 });
+});
+
+Deno.test("windows: what a parent left is taken up once, also if another processor comes in between", async () => {
+  const closed: ClosedWindow<Counts>[] = [];
+  await using kit = await testKit({
+    processor: counting(closed),
+    config: { checkpointFrequency: 30 * MINUTE },
+  });
+  kit.put("a", "");
+  await kit.advance(3_000);
+  kit.stream.split(SHARD);
+  await kit.advance(5_000);
+  const [worker] = kit.workers;
+  assert(worker !== undefined);
+  await worker.app.changeProcessor({ process: () => {} });
+  for (const key of ["x", "y", "z", "u", "v"]) kit.put(key, "");
+  await kit.advance(3_000);
+  await worker.app.changeProcessor(counting(closed));
+  await kit.advance(2 * MINUTE);
+  assertEquals(closed.filter(({ state }) => state.a !== undefined), []);
 });
 
 Deno.test("windows: settings and options that do not go with them are refused by name", async () => {

@@ -232,6 +232,14 @@ Deno.test("sink: in the manual mode the transaction is the checkpoint", async ()
   assertEquals([written(), await checkpoint(), lease.isAllFinished], [[range(1, 5)], at(5), true]);
 });
 
+Deno.test("sink: in the manual mode records without items are checkpointed too, so that the shard can end", async () => {
+  const { bench, runner, written, checkpoint, lease } = await sinking({ items: () => [] }, {
+    checkpointMode: "manual",
+  });
+  assertEquals(await bench.clock.until(runner.run(batch(1, 5))), "done");
+  assertEquals([written(), await checkpoint(), lease.isAllFinished], [[], at(5), true]);
+});
+
 Deno.test("sink: what it takes is checked", () => {
   const none = {} as DynamoSinkOptions;
   assertThrows(() => dynamoSink(none), TypeError, '"items" must be a function');
@@ -262,6 +270,26 @@ Deno.test("transact: a batch goes as a whole, and a record that was written is n
   // Idle it is as soon as everything is checkpointed.
   await kit.clock.advance(60_000);
   assertEquals([kit.store.transacted.length, attempts, written], [1, 2, range(1, 5)]);
+});
+
+Deno.test("transact: at the end of a shard it is refused, whether the last checkpoint is written or not", async () => {
+  for (const checkpointFrequency of [0, 60_000]) {
+    const failures: unknown[] = [];
+    await using kit = await testKit({
+      config: { checkpointFrequency },
+      processor: {
+        process: () => {},
+        async shardEnded(context) {
+          await context.transact([count("total")]).catch((error) => failures.push(error));
+        },
+      },
+    });
+    kit.put("key", "1");
+    kit.stream.split("shardId-000000000000");
+    await kit.runUntilIdle();
+    assertEquals(kit.store.transacted, []);
+    assertEquals(failures.map((failure) => failure instanceof TypeError), [true]);
+  }
 });
 
 Deno.test("sink: in a test kit replies are lost, workers crash, and nothing is written twice or left out", async () => {

@@ -283,3 +283,29 @@ Deno.test("transaction: a store without transactions is named", async () => {
   await assertRejects(transact, TypeError, 'implement "transact" in "ports.store"');
   lease.lose("test over");
 });
+
+Deno.test("transaction: a turn that goes on does so after what was written, whether it was finished or not", async () => {
+  const { bench, lease, written } = await holding();
+  await bench.clock.until(lease.transact([put("a")], to(5), NEVER));
+  lease.calm();
+  assertEquals([lease.readTo, lease.position], [at(5), at(5)]);
+  lease.finished(at(7), 0);
+  lease.calm();
+  assertEquals(lease.position, at(7));
+  await bench.clock.until(lease.checkpointed());
+  assertEquals(written(), [["a"]]);
+  lease.lose("test over");
+});
+
+Deno.test("transaction: what another processor kept goes with the checkpoint that it belongs to", async () => {
+  const bench = new Bench();
+  const row = await bench.addShard("s", { state: "windows" });
+  const { table } = bench.store;
+  Object.assign(bench.store, { transact: table.transact.bind(table) });
+  const lease = await bench.clock.until(takeShard(row, bench.deps(), bench.signal));
+  assert(lease instanceof Lease);
+  await bench.clock.until(lease.transact([put("a")], to(5), NEVER));
+  const { checkpoint, state } = await bench.store.shard("s");
+  assertEquals([checkpoint, state], [at(5), null]);
+  lease.lose("test over");
+});
