@@ -99,6 +99,18 @@ export interface RefusedItem {
   readonly item?: AttributeMap;
 }
 
+/** Thrown by a processor of this package when something failed that is no fault of the record in hand: the record is never given up for it. */
+export class NoFaultOfRecordError extends Error {
+  /** The name of the class. */
+  override readonly name = "NoFaultOfRecordError";
+  readonly #isOne = true;
+
+  /** Whether it is one. Of what users throw not even the class may be asked for: a proxy may throw. */
+  static is(error: unknown): boolean {
+    return typeof error === "object" && error !== null && #isOne in error;
+  }
+}
+
 /** Thrown when items were not written together with a checkpoint because DynamoDB refused some of them; nothing was written. */
 export class TransactionRefusedError extends Error {
   /** The name of the class. */

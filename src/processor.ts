@@ -87,7 +87,7 @@ export interface ProcessContext {
    * @throws {TransactionRefusedError} If DynamoDB refused some of them, for their conditions as a rule.
    * @throws {StoreError} `invalid` if DynamoDB does not accept the request.
    * @throws {LeaseLostError} If the shard was lost or given up before.
-   * @throws {TypeError} With `concurrency` above 1: what is before the record need not be finished.
+   * @throws {TypeError} With `concurrency` above 1: what is before the record need not be finished. In `shardEnded`: no record is in hand.
    * @throws {RangeError} If there are too many items, the record is of another shard, or the checkpoint passed it already.
    */
   transact(items: readonly TransactionItem[], record?: KinesisRecord): Promise<void>;

@@ -7,7 +7,7 @@
  */
 
 import type { ErrorHandlingMode } from "../core/policy.ts";
-import { toEventError } from "../errors.ts";
+import { NoFaultOfRecordError, toEventError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
 import type { KinesisRecord } from "../processor.ts";
 import { placeOf } from "./delivered_record.ts";
@@ -73,6 +73,7 @@ async function tryAgain(
     if (next === "again" && user.isTooOld(first)) {
       return await user.giveUpTooOld(processor, first, { attempt, error, millisBehindLatest });
     }
+    if (next === "stop" && NoFaultOfRecordError.is(error)) return "processorFailed";
     if (next !== "again") {
       const last = { mode, error, attempt, millisBehindLatest, reason: "failed" } as const;
       const outcome = await user.giveUp(processor, first, last);
@@ -83,7 +84,10 @@ async function tryAgain(
     if (!lease.isHeld) return "lost";
     if (result.finished === records.length) return "done";
     if (!("error" in result)) return "drained";
+    const before = error;
     error = result.error;
+    // The policy is about the one or the other.
+    if (NoFaultOfRecordError.is(before) !== NoFaultOfRecordError.is(error)) mode = undefined;
   }
 }
 

@@ -20,7 +20,7 @@ import {
   windowId,
   type WindowSizes,
 } from "../core/windows.ts";
-import { messageOf } from "../errors.ts";
+import { messageOf, NoFaultOfRecordError } from "../errors.ts";
 import type {
   FinishedRead,
   HashKeyRange,
@@ -159,8 +159,6 @@ class TumblingWindows<S> implements StatefulProcessor {
   #windows: ShardWindows<S>;
   /** What is written down of the windows as they are; undefined if they have changed. */
   #written: string | undefined;
-  /** Whether a window is being closed, or failed to be. */
-  #isClosing = false;
 
   constructor(options: TumblingWindowsOptions<S>, sizes: WindowSizes) {
     this.#options = options;
@@ -207,7 +205,6 @@ class TumblingWindows<S> implements StatefulProcessor {
   }
 
   process(record: KinesisRecord, context: ProcessContext): void | Promise<void> {
-    this.#isClosing = false;
     // What was written down may be ahead of the checkpoint.
     if (this.#windows.has(record)) return;
     this.#windows.moveOn(record.approximateArrivalTimestamp.getTime());
@@ -239,8 +236,7 @@ class TumblingWindows<S> implements StatefulProcessor {
     error: unknown,
     context: ProcessContext,
   ): Promise<ErrorHandlingMode> {
-    // The record is not to blame.
-    if (this.#isClosing) return retryAndStop(CLOSE_ATTEMPTS - 1);
+    if (NoFaultOfRecordError.is(error)) return retryAndStop(CLOSE_ATTEMPTS - 1);
     return await this.#options.getErrorHandlingMode?.(record, error, context) ?? DEFAULT_MODE;
   }
 
@@ -256,9 +252,7 @@ class TumblingWindows<S> implements StatefulProcessor {
   }
 
   async #closeAndAdd(record: KinesisRecord, context: ProcessContext): Promise<void> {
-    this.#isClosing = true;
     await this.#closeDue(context);
-    this.#isClosing = false;
     this.#add(record);
   }
 
@@ -299,9 +293,8 @@ class TumblingWindows<S> implements StatefulProcessor {
       try {
         await this.#options.close(this.#closedWindow(window), context);
       } catch (error) {
-        throw new Error(`Cannot close window "${windowId(window)}": ${messageOf(error)}`, {
-          cause: error,
-        });
+        const told = `Cannot close window "${windowId(window)}": ${messageOf(error)}`;
+        throw new NoFaultOfRecordError(told, { cause: error });
       }
       // An attempt that nobody waits for any more changes nothing.
       context.signal.throwIfAborted();

@@ -164,7 +164,55 @@ Deno.test("windows: a close that goes on failing stops the shard, with the windo
   assertEquals(statesOf(closed), [{ a: 1 }]);
 });
 
-Deno.test("windows: a record that add throws for is dealt with as any other, and is in no window", async () => {
+Deno.test("windows: while the sink is down records come, and the shard goes on by itself when it is back", async () => {
+  const closed: ClosedWindow<Counts>[] = [];
+  const givenUp: unknown[] = [];
+  let isDown = true;
+  const processor = counting(closed, {
+    close(window) {
+      if (isDown) throw new Error("the sink is down");
+      closed.push(window);
+    },
+    onMaxRetryExceeded: (record) => void givenUp.push(record),
+  });
+  await using kit = await testKit({ processor });
+  kit.put("a", "");
+  await kit.advance(MINUTE - 1_000);
+  for (let i = 0; i < 20; i++) {
+    kit.put("b", "");
+    await kit.advance(MINUTE);
+  }
+  isDown = false;
+  await kit.advance(20 * MINUTE);
+  const reasons = kit.told("shard_stopped").map(({ reason }) => reason);
+  assertEquals(new Set(reasons), new Set(["processorFailed"]));
+  assertEquals([givenUp, closed[0]?.state.a], [[], 1]);
+  assertEquals(closed.reduce((sum, { state }) => sum + (state.b ?? 0), 0), 20);
+});
+
+Deno.test("windows: a record that add throws for after its window could not be closed has its own policy", async () => {
+  const closed: ClosedWindow<Counts>[] = [];
+  let failures = 2;
+  const processor = counting(closed, {
+    add(counts, record) {
+      if (record.partitionKey === "bad") throw new Error("it is bad");
+      return COUNTING.add(counts, record);
+    },
+    close(window) {
+      if (failures-- > 0) throw new Error("the sink is down");
+      closed.push(window);
+    },
+  });
+  await using kit = await testKit({ processor });
+  kit.put("a", "");
+  await kit.advance(MINUTE);
+  kit.put("bad", "");
+  kit.put("b", "");
+  await kit.advance(3 * MINUTE);
+  assertEquals([statesOf(closed), kit.told("shard_stopped")], [[{ a: 1 }, { b: 1 }], []]);
+});
+
+Deno.test("windows: a record that add throws for is is dealt with as any other, and is in no window", async () => {
   const closed: ClosedWindow<Counts>[] = [];
   const options: Partial<TumblingWindowsOptions<Counts>> = {
     add(counts, record) {
@@ -304,6 +352,7 @@ Deno.test("windows: settings and options that do not go with them are refused by
     [{ size: 999 }, "size"],
     [{ size: 1_000.5 }, "size"],
     [{ grace: "2d" }, "grace"],
+    [{ size: "1s", grace: "1h" }, "grace"],
     [{ split: undefined }, '"split" and "merge"'],
     [{ add: undefined }, '"add"'],
   ];

@@ -33,6 +33,18 @@ Deno.test("a write is sent once, whatever the client of the user retries", async
   }
 });
 
+Deno.test("a transaction whose row could not be looked at is nobody's fault, whatever its items say", async () => {
+  const reasons = [{ Code: "TransactionConflict" }, { Code: "ConditionalCheckFailed" }];
+  const __type = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
+  const body = { __type, Message: "cancelled", CancellationReasons: reasons };
+  const { store } = setUp([{ status: 400, body }]);
+  const Put = { TableName: "sink", Item: { id: { S: "a" } } };
+  const change = claim(ROW, ANNA);
+  const transact = () => store.transact(change, { items: [{ Put }], token: "t" }, signal());
+  const error = await assertRejects(transact, StoreError);
+  assertEquals([error.kind, error.maybeApplied], ["unavailable", false]);
+});
+
 Deno.test("a write that was refused or never sent was not applied", async () => {
   const unsent = Object.assign(new Error("connect"), { code: "ECONNREFUSED" });
   const replies: readonly (readonly [Reply, string])[] = [

@@ -71,3 +71,22 @@ Deno.test("shard sync: a stream that was made anew under its name is told when i
   await sync.look(signal);
   assertEquals(bench.told("task_failed").map(({ task }) => task), ["look at the stream"]);
 });
+
+Deno.test("shard sync: what a parent left stays while a row cannot be read, which may be that of its child", async () => {
+  const { bench: { clock, store, signal }, sync } = await syncOf([]);
+  const parent = shardRow("p", { checkpoint: SHARD_END, state: "windows" });
+  await store.table.write(create(parent), signal);
+  const list = store.list.bind(store);
+  const malformed = [{ id: "child", reason: "its parents are no list" }];
+  Object.assign(store, {
+    list: async (kind: "shard", signal: AbortSignal) => ({
+      ...await list(kind, signal),
+      malformed,
+    }),
+  });
+  for (let looks = 0; looks < 3; looks++) {
+    await sync.look(signal);
+    await clock.advance(LOOK_MS);
+  }
+  assertEquals((await store.shard("p")).state, "windows");
+});
