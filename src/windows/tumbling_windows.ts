@@ -83,8 +83,8 @@ export interface TumblingWindowsOptions<S> {
    */
   add(state: S, record: KinesisRecord): S;
   /**
-   * Is called when a window is over. If it throws it is tried again ten times, then the shard stops on this worker and others try: no
-   * window is skipped. It may be called again for a window, after a crash: with the same `id`.
+   * Is called when a window is over. If it throws it is tried again, ten times in all; then the shard stops on this worker for a
+   * while, and others try: no window is skipped. It may be called again for a window, after a crash: with the same `id`.
    */
   close(window: ClosedWindow<S>, context: ProcessContext): void | Promise<void>;
   /**

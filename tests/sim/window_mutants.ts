@@ -42,7 +42,7 @@ export const WINDOW_MUTANTS: readonly Mutant[] = [
   {
     name: "a child does not take up what its parents left",
     file: "runtime/shard_state.ts",
-    from: "this.#left === null && !hasBegun(this.#row)",
-    to: "this.#left !== null && !hasBegun(this.#row)",
+    from: "this.#left === null && !this.#hasBegun",
+    to: "this.#left !== null && !this.#hasBegun",
   },
 ];
