@@ -28,6 +28,7 @@ export { ReactoKinesixApp } from "./src/app.ts";
 export { formatFailure } from "./src/adapters/failure_format.ts";
 export { readBatches, readRecords } from "./src/reader.ts";
 export { ClusterControl } from "./src/runtime/cluster_control.ts";
+export { dynamoSink } from "./src/sink/dynamo_sink.ts";
 export { retryAndSkip, retryAndStop } from "./src/core/policy.ts";
 export {
   LeaseLostError,
@@ -36,6 +37,7 @@ export {
   RecordTooOldError,
   SourceError,
   StoreError,
+  TransactionRefusedError,
   WorkerReplacedError,
 } from "./src/errors.ts";
 
@@ -46,6 +48,7 @@ export type { Checkpoint } from "./src/core/checkpoint.ts";
 export type { InitialPosition, ReactoKinesixConfig } from "./src/core/config.ts";
 export type {
   HandoverRequest,
+  LeaseChange,
   MoveReason,
   Row,
   RowChange,
@@ -57,7 +60,7 @@ export type {
 } from "./src/core/lease.ts";
 export type { ErrorHandlingMode } from "./src/core/policy.ts";
 export type { ClusterStatus, ShardState, ShardStatus, WorkerStatus } from "./src/core/status.ts";
-export type { EventError, FailureKind, FailureOptions } from "./src/errors.ts";
+export type { EventError, FailureKind, FailureOptions, RefusedItem } from "./src/errors.ts";
 export type { EventListener, ListenerOptions } from "./src/event_hub.ts";
 export type {
   AppEvent,
@@ -79,6 +82,8 @@ export type {
   ShardInfo,
   SourceRecord,
   StreamSource,
+  Transaction,
+  TransactionResult,
   WriteResult,
 } from "./src/ports.ts";
 export type {
@@ -95,6 +100,13 @@ export type { BatchDelivery, RecordDelivery } from "./src/pull/delivery.ts";
 export type { ReaderHooks } from "./src/pull/pull_processor.ts";
 export type { Reader, ReaderOptions, ShardReader } from "./src/reader.ts";
 export type { SetCheckpointOptions } from "./src/runtime/cluster_control.ts";
+export type { DynamoSinkOptions } from "./src/sink/dynamo_sink.ts";
 export type { OwnShard } from "./src/runtime/shard_roster.ts";
 export type { WorkerHealth } from "./src/runtime/worker.ts";
+export type {
+  AttributeMap,
+  AttributeValue,
+  ItemCondition,
+  TransactionItem,
+} from "./src/transaction_item.ts";
 export type { ClusterOptions, Ports } from "./src/world.ts";

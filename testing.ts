@@ -23,7 +23,7 @@ export { simulate, SimulationError } from "./src/testing/simulate.ts";
 export { TestKit, testKit } from "./src/testing/test_kit.ts";
 export { SeededRandom, VirtualClock } from "./src/testing/virtual_clock.ts";
 
-export type { MemoryStreamOptions } from "./src/adapters/memory.ts";
+export type { MemoryLeaseStoreOptions, MemoryStreamOptions } from "./src/adapters/memory.ts";
 export type { Fault, FaultRule, FaultyPortsOptions, PortCall } from "./src/testing/faulty_ports.ts";
 export type { AggregatedRecord, Payload, RecordOptions } from "./src/testing/records.ts";
 export type { SimulatedSeed, SimulateOptions } from "./src/testing/simulate.ts";

@@ -85,6 +85,7 @@ export async function timeBatches(
     term: 1,
     signal,
     checkpoint: () => Promise.resolve(),
+    transact: () => Promise.resolve(),
   };
   const processor = source as RecordProcessor & Partial<RunProcessor>;
   const times: number[] = [];
@@ -98,6 +99,7 @@ export async function timeBatches(
           progressed: () => {},
           isTooOld: () => false,
           isHeld: () => true,
+          call: <T>(_: unknown, code: (context: ProcessContext) => T) => code(context),
         };
         const { finished } = await processor.processRun(records, context, options);
         if (finished !== BATCH) throw new Error(`only ${finished} records are finished`);

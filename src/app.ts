@@ -123,7 +123,7 @@ export class ReactoKinesixApp implements AsyncDisposable {
     options.signal?.throwIfAborted();
     const names = checkNames(options);
     const config = resolveConfig(options.config);
-    const processor = checkProcessorSource(options.processor);
+    const processor = checkProcessorSource(options.processor, config.concurrency);
     const filter = checkFilter(options.filter);
     const onFailure = checkOnFailure(options.onFailure, names.streamName);
     const { clock = systemClock, random = systemRandom } = options.ports ?? {};
@@ -245,7 +245,7 @@ export class ReactoKinesixApp implements AsyncDisposable {
    * Uses another processor from the next record on. Resolves when the old one is not used any more and disposed.
    * After a stop it is the next one that is disposed, since nobody uses it.
    *
-   * @throws {TypeError} If it is neither a processor nor a factory.
+   * @throws {TypeError} If it is neither a processor nor a factory, or does not work with the settings.
    */
   changeProcessor(next: ProcessorSource): Promise<void> {
     return this.#worker.changeProcessor(next);

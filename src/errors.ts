@@ -6,6 +6,8 @@
  * @module
  */
 
+import type { AttributeMap, TransactionItem } from "./transaction_item.ts";
+
 /**
  * Why a call to the state table or the stream failed:
  * - `throttled`: AWS asked to slow down; the same call succeeds later.
@@ -82,6 +84,40 @@ export class LeaseLostError extends Error {
   constructor(shardId: string, reason: string) {
     super(`Cannot go on with shard "${shardId}": ${reason}`);
     this.shardId = shardId;
+  }
+}
+
+/** Why DynamoDB refused one write of a transaction. */
+export interface RefusedItem {
+  /** Which of the writes: its index. */
+  readonly index: number;
+  /** As DynamoDB says it: `ConditionalCheckFailed`, `ValidationError`, `ItemCollectionSizeLimitExceeded`. */
+  readonly code: string;
+  /** What DynamoDB says about it. */
+  readonly message: string;
+  /** The item as it stands, if the write asked for it with `ReturnValuesOnConditionCheckFailure`. */
+  readonly item?: AttributeMap;
+}
+
+/** Thrown when items were not written together with a checkpoint because DynamoDB refused some of them; nothing was written. */
+export class TransactionRefusedError extends Error {
+  /** The name of the class. */
+  override readonly name = "TransactionRefusedError";
+  /** Which items were refused, and why; one at least. */
+  readonly refused: readonly RefusedItem[];
+  /**
+   * Makes the error.
+   *
+   * @param refused Which items were refused, and why.
+   * @param items All items of the transaction.
+   */
+  constructor(refused: readonly RefusedItem[], items: readonly TransactionItem[]) {
+    const told = refused.slice(0, 3).map(({ index, code, message }) =>
+      `item ${index} (${describeWrite(items[index])}): ${code}${message && `, "${message}"`}`
+    );
+    const more = refused.length > told.length ? `; and ${refused.length - told.length} more` : "";
+    super(`Cannot write items with the checkpoint: DynamoDB refused ${told.join("; ")}${more}`);
+    this.refused = refused;
   }
 }
 
@@ -189,4 +225,10 @@ function textOf(read: () => unknown): string {
 /** Fails when something that this code relies on does not hold: always a defect, never the world's fault. */
 export function invariant(condition: unknown, claim: string): asserts condition {
   if (!condition) throw new Error(`Invariant broken, this is a defect of Reacto-KinesiX: ${claim}`);
+}
+
+/** No more of it than a table and the kind: keys may be confidential. */
+function describeWrite(item: TransactionItem | undefined): string {
+  const [kind = "nothing", request] = Object.entries(item ?? {}).find(([, write]) => write) ?? [];
+  return `${kind} in table "${request?.TableName ?? ""}"`;
 }

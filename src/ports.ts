@@ -6,9 +6,11 @@
  * @module
  */
 
+import type { TransactionItem } from "./transaction_item.ts";
 import type { Checkpoint } from "./core/checkpoint.ts";
-import type { Row, RowChange, ShardRow } from "./core/lease.ts";
+import type { LeaseChange, Row, RowChange, ShardRow } from "./core/lease.ts";
 import type { ErrorHandlingMode } from "./core/policy.ts";
+import type { RefusedItem } from "./errors.ts";
 
 /** Time. The only source of it, so that a test can be the clock. */
 export interface Clock {
@@ -36,6 +38,23 @@ export interface Random {
 export type WriteResult<R extends Row> =
   | { readonly kind: "written"; readonly row: R | null }
   | { readonly kind: "conflict"; readonly row: R | null };
+
+/** What is to be written together with a change of a row. */
+export interface Transaction {
+  /** 1 to 99 writes, each of another item. */
+  readonly items: readonly TransactionItem[];
+  /** Tells one transaction from the next: under the same one it is carried out once, however often it is sent. 1 to 36 characters. */
+  readonly token: string;
+}
+
+/**
+ * What became of a transaction. `conflict`: the row is not as it was expected to be, and `row` is as it stands. `refused`: the row is,
+ * but writes of the caller's did not hold.
+ */
+export type TransactionResult =
+  | { readonly kind: "written" }
+  | { readonly kind: "conflict"; readonly row: ShardRow | null }
+  | { readonly kind: "refused"; readonly refused: readonly RefusedItem[] };
 
 /** The readable rows of one kind, and those that are not, which are left alone. */
 export interface RowListing<R extends Row> {
@@ -84,6 +103,18 @@ export interface LeaseStore {
    * @throws {StoreError} With `maybeApplied` when the reply was lost: read the row before deciding anything.
    */
   write<R extends Row>(change: RowChange<R>, signal: AbortSignal): Promise<WriteResult<R>>;
+  /**
+   * One compare-and-set on the row of a shard, and writes of the user's, sent once: all of it is done or nothing. A store that
+   * cannot do that has no such method, and processors that ask for it are refused.
+   *
+   * @throws {StoreError} With `maybeApplied` when the reply was lost: send the same again, under the same token. `invalid` if the
+   * writes can never be carried out as they are.
+   */
+  transact?(
+    change: LeaseChange,
+    transaction: Transaction,
+    signal: AbortSignal,
+  ): Promise<TransactionResult>;
 }
 
 /** A shard as the stream describes it. */

@@ -6,6 +6,7 @@
  * @module
  */
 
+import type { TransactionItem } from "./transaction_item.ts";
 import type { ErrorHandlingMode } from "./core/policy.ts";
 
 /** A record of the stream. */
@@ -72,6 +73,24 @@ export interface ProcessContext {
    * @throws {RangeError} If the record is of another shard.
    */
   checkpoint(record?: KinesisRecord): Promise<void>;
+  /**
+   * Writes items to DynamoDB and the checkpoint after the record in hand (with `processBatch`: after the record that is given, or
+   * the whole batch) in one transaction: all of it is done or nothing, and nothing once the shard is lost. So the items of a
+   * record are written exactly once, whatever crashes. It says that everything up to the record is finished; called again for a
+   * record whose items are written, it does nothing. Throttling, contention and a lack of answers are waited out, as long as this
+   * worker has the shard.
+   *
+   * The items are written by the app's own client: their tables are in the account and the region of the state table. It needs
+   * `concurrency` 1; see `dynamoSink` for a processor that does all of it.
+   *
+   * @param items 1 to 99 of them, each another item, 4 MB together. None is a checkpoint alone.
+   * @throws {TransactionRefusedError} If DynamoDB refused some of them, for their conditions as a rule.
+   * @throws {StoreError} `invalid` if DynamoDB does not accept the request.
+   * @throws {LeaseLostError} If the shard was lost or given up before.
+   * @throws {TypeError} With `concurrency` above 1: what is before the record need not be finished.
+   * @throws {RangeError} If there are too many items, the record is of another shard, or the checkpoint passed it already.
+   */
+  transact(items: readonly TransactionItem[], record?: KinesisRecord): Promise<void>;
 }
 
 /**
@@ -211,6 +230,11 @@ export interface RunOptions {
   readonly isTooOld: (record: KinesisRecord) => boolean;
   /** Whether the shard is still this worker's, for whom lets time pass before a record: return before it if not. */
   readonly isHeld: () => boolean;
+  /** Calls code of the user's for a record of the run, for at most `processTimeout`. */
+  readonly call: <T>(
+    record: KinesisRecord,
+    code: (context: ProcessContext) => T | Promise<T>,
+  ) => T | Promise<T>;
 }
 
 /**
@@ -221,8 +245,13 @@ export interface TimedProcessor extends RecordProcessor {
   readonly keepsTime: true;
 }
 
-/** A processor that takes many records at once, in another thread, one after the other. */
-export interface RunProcessor extends TimedProcessor {
+/** A processor whose checkpoints are written by its transactions: what is before a record has to be finished then. */
+export interface TransactingProcessor extends RecordProcessor {
+  readonly isTransacting: true;
+}
+
+/** A processor that takes many records at once, and works them off one after the other. */
+export interface RunProcessor extends RecordProcessor {
   /**
    * Processes the records one after the other, up to the first that fails. It does not throw for a record. `context` is the
    * one of every record of the run; its `checkpoint` is to be called with the record.

@@ -72,10 +72,11 @@ function roomOf(path: string): string {
 /** Who may import whom, packages apart. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   core: ["core"],
-  "src/errors.ts": [],
-  "src/ports.ts": ["core", "src/errors.ts"],
+  "src/transaction_item.ts": [],
+  "src/errors.ts": ["src/transaction_item.ts"],
+  "src/ports.ts": ["core", "src/errors.ts", "src/transaction_item.ts"],
   "src/events.ts": ["core", "src/errors.ts"],
-  "src/processor.ts": ["core", "src/errors.ts"],
+  "src/processor.ts": ["core", "src/errors.ts", "src/transaction_item.ts"],
   "src/event_hub.ts": ["src/events.ts"],
   runtime: [
     "runtime",
@@ -84,8 +85,16 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "src/events.ts",
     "src/errors.ts",
     "src/processor.ts",
+    "src/transaction_item.ts",
   ],
-  adapters: ["adapters", "core", "src/ports.ts", "src/events.ts", "src/errors.ts"],
+  adapters: [
+    "adapters",
+    "core",
+    "src/ports.ts",
+    "src/events.ts",
+    "src/errors.ts",
+    "src/transaction_item.ts",
+  ],
   local: ["local"],
   sandbox: ["sandbox", "runtime", "core", "src/ports.ts", "src/errors.ts", "src/processor.ts"],
   testing: [
@@ -100,6 +109,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "src/processor.ts",
   ],
   pull: ["pull", "runtime", "src/ports.ts", "src/errors.ts", "src/processor.ts"],
+  sink: ["sink", "runtime", "src/errors.ts", "src/processor.ts", "src/transaction_item.ts"],
   "src/reader.ts": ["src/app.ts", "pull", "adapters", "src/processor.ts"],
   telemetry: ["telemetry", "core", "src/events.ts", "src/errors.ts"],
   "src/world.ts": ["adapters", "core", "src/ports.ts", "src/events.ts"],

@@ -119,6 +119,8 @@ export function classify(error: unknown): Failure {
   if (DENIED.some((names) => names.has(name))) return { kind: "denied", maybeApplied: false };
   if (MISSING.has(name)) return { kind: "missing", maybeApplied: false };
   if (CONTENDED.has(name)) return { kind: "unavailable", maybeApplied: false };
+  // The same transaction, sent before, is still under way.
+  if (name === "TransactionInProgressException") return { kind: "unavailable", maybeApplied: true };
   if (NEVER_SENT.has(code)) return { kind: "unavailable", maybeApplied: false };
   if (isRegionMissing(error)) return { kind: "invalid", maybeApplied: false };
   if (status === 401 || status === 403) return { kind: "denied", maybeApplied: false };

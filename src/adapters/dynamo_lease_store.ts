@@ -15,12 +15,21 @@ import {
   QueryCommand,
   UpdateItemCommand,
 } from "@aws-sdk/client-dynamodb";
-import type { Row, RowChange } from "../core/lease.ts";
+import type { LeaseChange, Row, RowChange } from "../core/lease.ts";
 import { invariant, StoreError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
-import type { Clock, LeaseStore, RowKinds, RowListing, WriteResult } from "../ports.ts";
+import type {
+  Clock,
+  LeaseStore,
+  RowKinds,
+  RowListing,
+  Transaction,
+  TransactionResult,
+  WriteResult,
+} from "../ports.ts";
 import { describeFailure, retryCall, withoutRetries } from "./aws_calls.ts";
 import { prepareTable, type TableConfig } from "./dynamo_table.ts";
+import { sendTransaction } from "./dynamo_transaction.ts";
 import {
   type Attributes,
   HASH_KEY,
@@ -43,6 +52,17 @@ export interface DynamoLeaseStoreOptions {
   readonly config: TableConfig;
   readonly clock: Clock;
   readonly emit?: EventSink;
+}
+
+/** A change of a row. */
+interface RowRequest {
+  readonly TableName: string;
+  readonly Key: Item;
+  readonly ConditionExpression: string;
+  readonly ReturnValuesOnConditionCheckFailure: "ALL_OLD";
+  readonly ExpressionAttributeNames: Record<string, string>;
+  readonly UpdateExpression?: string;
+  readonly ExpressionAttributeValues?: Item;
 }
 
 /** A page holds 1 MiB; more of them than this is not a state table. */
@@ -113,32 +133,62 @@ export class DynamoLeaseStore implements LeaseStore {
     }
   }
 
+  async transact(
+    change: LeaseChange,
+    transaction: Transaction,
+    signal: AbortSignal,
+  ): Promise<TransactionResult> {
+    const { client } = this.#options;
+    const { id, set } = change;
+    invariant(set !== "delete", "a row is not deleted together with anything");
+    try {
+      const row = this.#requestOf(change);
+      const sent = await sendTransaction(client, { ...transaction, row }, signal);
+      if (sent.kind !== "conflict") return sent;
+      return {
+        kind: "conflict",
+        row: sent.item === undefined
+          ? await this.read("shard", id, signal)
+          : this.#readRow("shard", id, sent.item),
+      };
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof StoreError) throw error;
+      throw await this.#error(error, "TransactWriteItems");
+    }
+  }
+
   /** Sends the one request of a change; gives the item as it stands afterwards, null if it was deleted. */
   async #send<R extends Row>(change: RowChange<R>, signal: AbortSignal): Promise<Item | null> {
+    const { client } = this.#options;
+    const request = this.#requestOf(change);
+    if (change.set === "delete") {
+      const command = new DeleteItemCommand(request);
+      await client.send(withoutRetries(command), { abortSignal: signal });
+      return null;
+    }
+    const command = new UpdateItemCommand({ ...request, ReturnValues: "ALL_NEW" });
+    const reply = await client.send(withoutRetries(command), { abortSignal: signal });
+    return reply.Attributes ?? {};
+  }
+
+  /** A change as DynamoDB says it: of a row that is to be deleted without an update. */
+  #requestOf<R extends Row>(change: RowChange<R>): RowRequest {
     const names: Record<string, string> = {};
     const values: Item = {};
     const condition = conditionOf(change, names, values);
-    const request = {
+    const update = change.set === "delete"
+      ? ""
+      : updateOf(writeFields<R>(change.kind, change.set), names, values);
+    return {
       TableName: this.#options.tableName,
       Key: this.#key(change.kind, change.id),
       ConditionExpression: condition,
       ReturnValuesOnConditionCheckFailure: "ALL_OLD",
       ExpressionAttributeNames: names,
-    } as const;
-    if (change.set === "delete") {
-      const command = new DeleteItemCommand({ ...request, ...withValues(values) });
-      await this.#options.client.send(withoutRetries(command), { abortSignal: signal });
-      return null;
-    }
-    const update = updateOf(writeFields<R>(change.kind, change.set), names, values);
-    const command = new UpdateItemCommand({
-      ...request,
       ...(update !== "" && { UpdateExpression: update }),
       ...withValues(values),
-      ReturnValues: "ALL_NEW",
-    });
-    const reply = await this.#options.client.send(withoutRetries(command), { abortSignal: signal });
-    return reply.Attributes ?? {};
+    };
   }
 
   async #query(prefix: string, signal: AbortSignal): Promise<Item[]> {
@@ -214,11 +264,16 @@ export class DynamoLeaseStore implements LeaseStore {
   async #error(error: unknown, operation: string): Promise<StoreError> {
     const { client, tableName } = this.#options;
     const isRead = operation === "GetItem" || operation === "Query";
+    const isTransaction = operation === "TransactWriteItems";
     const failure = await describeFailure(error, {
       client,
       service: "DynamoDB",
-      task: `${isRead ? "read" : "write"} state table "${tableName}"`,
-      action: `dynamodb:${operation}`,
+      task: `${isRead ? "read" : "write"} state table "${tableName}"` +
+        (isTransaction ? ", and what is written together with it" : ""),
+      // There is no permission of the operation's own.
+      action: isTransaction
+        ? "dynamodb:UpdateItem there, or what the other writes need in their tables"
+        : `dynamodb:${operation}`,
     });
     return new StoreError(failure.message, {
       kind: failure.kind,

@@ -11,8 +11,9 @@ import { createHash } from "node:crypto";
 import { heldBytes, heldBytesOf } from "../core/byte_size.ts";
 import type { Checkpoint } from "../core/checkpoint.ts";
 import { compareSequenceNumbers } from "../core/checkpoint.ts";
-import type { Row, RowChange, RowFields } from "../core/lease.ts";
-import { invariant, SourceError } from "../errors.ts";
+import type { TransactionItem } from "../transaction_item.ts";
+import type { LeaseChange, Row, RowChange, ShardRow } from "../core/lease.ts";
+import { invariant, type RefusedItem, SourceError } from "../errors.ts";
 import type {
   Batch,
   Clock,
@@ -23,10 +24,22 @@ import type {
   ShardInfo,
   SourceRecord,
   StreamSource,
+  Transaction,
+  TransactionResult,
   WriteResult,
 } from "../ports.ts";
-import { type Item, rangeKey, readRow, writeFields } from "./row_codec.ts";
+import { MemoryRows } from "./memory_rows.ts";
 import { systemClock } from "./system.ts";
+
+/** What {@linkcode MemoryLeaseStore} takes. */
+export interface MemoryLeaseStoreOptions {
+  /**
+   * Which writes of a transaction do not hold, as DynamoDB would say if it looked at their conditions; nothing looks at them here.
+   *
+   * @default {none}
+   */
+  readonly refuse?: (items: readonly TransactionItem[]) => readonly RefusedItem[];
+}
 
 /**
  * A state table in memory. Apps that are given the same one, and the same stream, work together.
@@ -43,8 +56,20 @@ import { systemClock } from "./system.ts";
  * ```
  */
 export class MemoryLeaseStore implements LeaseStore {
-  // The rows are kept as the items that DynamoDB would have, so that both compare and store alike.
-  readonly #rows: Map<string, { kind: Row["kind"]; id: string; item: Item }> = new Map();
+  readonly #rows: MemoryRows = new MemoryRows();
+  readonly #refuse: (items: readonly TransactionItem[]) => readonly RefusedItem[];
+  readonly #transacted: (readonly TransactionItem[])[] = [];
+  readonly #tokens: Set<string> = new Set();
+
+  /** Makes an empty table. */
+  constructor(options: MemoryLeaseStoreOptions = {}) {
+    this.#refuse = options.refuse ?? (() => []);
+  }
+
+  /** What was written together with checkpoints, transaction by transaction, in the order in which it was. */
+  get transacted(): readonly (readonly TransactionItem[])[] {
+    return this.#transacted;
+  }
 
   /** Does nothing: the table is always ready. */
   prepare(signal: AbortSignal): Promise<void> {
@@ -58,9 +83,7 @@ export class MemoryLeaseStore implements LeaseStore {
 
   /** All rows of a kind, as they are at this moment; for tests that do not want to wait. */
   rows<K extends Row["kind"]>(kind: K): readonly RowKinds[K][] {
-    return [...this.#rows.values()]
-      .filter((row) => row.kind === kind)
-      .map(({ id, item }) => readRow(kind, id, item));
+    return this.#rows.list(kind);
   }
 
   /** One row; null if there is none. */
@@ -69,27 +92,32 @@ export class MemoryLeaseStore implements LeaseStore {
     id: string,
     signal: AbortSignal,
   ): Promise<RowKinds[K] | null> {
-    return answer(signal, () => this.#read(kind, id));
+    return answer(signal, () => this.#rows.read(kind, id));
   }
 
   /** One compare-and-set. */
   write<R extends Row>(change: RowChange<R>, signal: AbortSignal): Promise<WriteResult<R>> {
-    const { kind, id, expect, set } = change as RowChange<R> & { readonly kind: R["kind"] };
-    const key = rangeKey(kind, id);
-    return answer(signal, () => {
-      const item = this.#rows.get(key)?.item;
-      if (!holds<R>(kind, expect, item)) {
-        return { kind: "conflict", row: this.#read(kind, id) as unknown as R | null };
-      }
-      if (set === "delete") this.#rows.delete(key);
-      else this.#rows.set(key, { kind, id, item: changed<R>(kind, set, item) });
-      return { kind: "written", row: this.#read(kind, id) as unknown as R | null };
-    });
+    return answer(signal, () => this.#rows.write(change));
   }
 
-  #read<K extends Row["kind"]>(kind: K, id: string): RowKinds[K] | null {
-    const row = this.#rows.get(rangeKey(kind, id));
-    return row === undefined ? null : readRow(kind, id, row.item);
+  /** One compare-and-set of a shard row, and writes that are only kept: see {@linkcode MemoryLeaseStore.transacted}. */
+  transact(
+    change: LeaseChange,
+    { items, token }: Transaction,
+    signal: AbortSignal,
+  ): Promise<TransactionResult> {
+    return answer(signal, () => {
+      if (this.#tokens.has(token)) return { kind: "written" };
+      if (!this.#rows.holds<ShardRow>(change)) {
+        return { kind: "conflict", row: this.#rows.read("shard", change.id) };
+      }
+      const refused = this.#refuse(items);
+      if (refused.length > 0) return { kind: "refused", refused };
+      this.#rows.write<ShardRow>(change);
+      this.#tokens.add(token);
+      this.#transacted.push(items);
+      return { kind: "written" };
+    });
   }
 }
 
@@ -320,27 +348,6 @@ async function answer<T>(signal: AbortSignal, make: () => T): Promise<T> {
   await Promise.resolve();
   signal.throwIfAborted();
   return make();
-}
-
-function holds<R extends Row>(
-  kind: R["kind"],
-  expect: RowFields<R> | "no row",
-  item: Item | undefined,
-): boolean {
-  if (expect === "no row") return item === undefined;
-  if (item === undefined) return false;
-  return Object.entries(writeFields<R>(kind, expect)).every(([name, value]) =>
-    JSON.stringify(item[name] ?? null) === JSON.stringify(value)
-  );
-}
-
-function changed<R extends Row>(
-  kind: R["kind"],
-  set: RowFields<R>,
-  item: Item | undefined,
-): Item {
-  const attributes = Object.entries({ ...item, ...writeFields<R>(kind, set) });
-  return Object.fromEntries(attributes.filter(([, value]) => value !== null)) as Item;
 }
 
 /** As many of the records as there is room for, one at least. */

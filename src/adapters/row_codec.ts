@@ -1,7 +1,7 @@
 /**
  * Owns: how a row is written as the attributes of a DynamoDB item, and the strict reading of it.
  * Must not: call DynamoDB, or mend a row that it cannot read.
- * Called by: `dynamo_lease_store.ts`, `memory.ts`.
+ * Called by: `dynamo_lease_store.ts`, `memory_rows.ts`.
  *
  * An item is meant to be read by people: names in words, times in ISO 8601, nothing packed into JSON.
  *

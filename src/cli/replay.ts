@@ -12,6 +12,7 @@ import { MemoryLeaseStore } from "../adapters/memory.ts";
 import { systemClock } from "../adapters/system.ts";
 import { type AppOptions, ReactoKinesixApp } from "../app.ts";
 import { resolveConfig } from "../core/config.ts";
+import { StoreError } from "../errors.ts";
 import { formatDuration } from "../core/duration.ts";
 import { parsePosition } from "./checkpoints/position.ts";
 import { StreamBounds } from "./checkpoints/stream_bounds.ts";
@@ -57,6 +58,7 @@ export async function replay(values: Values, terminal: Terminal): Promise<number
   });
   try {
     if (processing === undefined) throw signals.signal.reason;
+    if ("isTransacting" in processing.first.source) throw new UsageError(NO_TRANSACTIONS);
     const outcome = await replayRange(range, {
       appName: WORKER_ID,
       streamName: values.need("stream"),
@@ -83,6 +85,15 @@ interface Outcome {
   /** Whether it was ended by something that is no failure of a record. */
   readonly isTroubled: boolean;
 }
+
+/** The checkpoints of a replay are in memory: no transaction with the tables of items holds them. */
+function refuseItems(): never {
+  throw new StoreError(NO_TRANSACTIONS, { kind: "invalid" });
+}
+
+const NO_TRANSACTIONS =
+  "Cannot write items with the checkpoint in a replay, which has no checkpoints in DynamoDB; replay through a processor that " +
+  "writes by itself, so that nothing changes when it writes twice";
 
 /** What a replay runs with. */
 interface Means {
@@ -120,7 +131,7 @@ async function replayRange(
       emit: (fact) => told.watch?.observe(fact),
     });
     const source = new RangeSource({ source: polling, ...range, now: () => systemClock.now() });
-    const store = new MemoryLeaseStore();
+    const store = new MemoryLeaseStore({ refuse: refuseItems });
     using watch = new ReplayWatch({
       ...{ source, store, shards: await source.listShards(signal) },
       ...{ progress: board.add("replay", 1), terminal },

@@ -136,7 +136,8 @@ class DeliveryContext implements ProcessContext, Disposable {
   readonly attempt: number;
   readonly millisBehindLatest: number;
   readonly term: number;
-  readonly checkpoint: (record?: KinesisRecord) => Promise<void>;
+  readonly checkpoint: ProcessContext["checkpoint"];
+  readonly transact: ProcessContext["transact"];
   readonly #shard: AbortSignal;
   #scope: Scope | undefined;
   #isOver = false;
@@ -150,6 +151,7 @@ class DeliveryContext implements ProcessContext, Disposable {
     this.millisBehindLatest = base.millisBehindLatest;
     this.term = base.term;
     this.checkpoint = (record = own) => base.checkpoint(record);
+    this.transact = (items, record = own) => base.transact(items, record);
     this.#shard = base.signal;
   }
 

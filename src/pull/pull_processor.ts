@@ -18,6 +18,7 @@ import type {
   RunOptions,
   RunProcessor,
   RunResult,
+  TimedProcessor,
 } from "../processor.ts";
 import { withinProcessTimeout } from "../runtime/user_code.ts";
 import { type BatchDelivery, Offer, type Outcome, type RecordDelivery } from "./delivery.ts";
@@ -67,7 +68,7 @@ export function batchPuller(deps: PullDeps<BatchDelivery>): RecordProcessor {
   return processor;
 }
 
-function common<T>(deps: PullDeps<T>): Omit<RunProcessor, "processRun"> {
+function common<T>(deps: PullDeps<T>): TimedProcessor {
   const { getErrorHandlingMode, onMaxRetryExceeded, shardEnded } = deps.hooks;
   const limited = <R>(
     context: ProcessContext,

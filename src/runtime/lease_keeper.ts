@@ -3,8 +3,7 @@
  * Must not: take a shard (`take_shard.ts` does), or decide when to give it up.
  * Called by: `runtime/shard_roster.ts` gives up; `runtime/record_runner.ts` reports what is finished.
  *
- * All writes of a turn go through one queue, so that none of them can overtake another. A write is sent again when its
- * reply was lost; the row that comes back with the conflict then tells whether the first one was applied.
+ * All writes of a turn go through one queue, so that none of them can overtake another. `held_row.ts` sends each of them.
  *
  * @module
  */
@@ -12,27 +11,22 @@
 import { type Checkpoint, compareCheckpoints, formatCheckpoint } from "../core/checkpoint.ts";
 import {
   advance,
-  type Claimant,
   end,
   give,
   isHalted,
-  isHeldBy,
   type LeaseChange,
   type PartingOptions,
   type Progress,
   release,
   type ShardRow,
 } from "../core/lease.ts";
-import { type Backoff, backoffMs } from "../core/policy.ts";
-import { invariant, LeaseLostError, StoreError } from "../errors.ts";
-import type { Fence } from "./heartbeat.ts";
-import { tellWriteFailure, type WriteDeps } from "./patient_write.ts";
+import { invariant, LeaseLostError, TransactionRefusedError } from "../errors.ts";
+import type { Transaction } from "../ports.ts";
+import { HeldRow, type HeldRowDeps } from "./held_row.ts";
 import { Bell, SerialQueue, type TaskGroup } from "./tasks.ts";
 
 /** What a lease needs of the worker. */
-export interface LeaseDeps extends WriteDeps {
-  readonly claimant: Claimant;
-  readonly fence: Fence;
+export interface LeaseDeps extends HeldRowDeps {
   readonly tasks: TaskGroup;
   /** Least time between two checkpoint writes, in milliseconds. */
   readonly checkpointFrequency: number;
@@ -43,11 +37,8 @@ export interface LeaseDeps extends WriteDeps {
 /** How a turn ended that this worker wanted to end; `lost` if it was over already, `withdrawn` if it goes on. */
 export type Parting = "done" | "lost" | "withdrawn";
 
-const WRITE_BACKOFF: Backoff = { baseMs: 100, maxMs: 10_000 };
 /** A row that shows less is not written again only because the shard has caught up. */
 const LAG_KEPT_MS = 10_000;
-/** How often the row of a held shard may have changed under one write: only a request for it can come in between. */
-const CONFLICTS_MAX = 10;
 
 /** One turn of this worker on a shard. */
 export class Lease {
@@ -64,12 +55,14 @@ export class Lease {
   readonly #inVain = new AbortController();
   /** Aborts when this worker does not write for the shard any more. */
   readonly #over = new AbortController();
-  #row: ShardRow;
+  readonly #row: HeldRow;
   #finished: Checkpoint;
   #readTo: Checkpoint;
   #millisBehindLatest: number;
   /** Monotonic time of the last checkpoint write. */
   #wroteAt = -Infinity;
+  /** The last position that was written together with items. */
+  #transacted: Checkpoint | undefined;
   #waiting: PromiseWithResolvers<void> | undefined;
   #isParting = false;
   /** The last position that the processor was given: what a filter leaves out it cannot finish. */
@@ -81,7 +74,8 @@ export class Lease {
   constructor(row: ShardRow, deps: LeaseDeps) {
     this.shardId = row.id;
     this.term = row.term;
-    this.#row = row;
+    const { signal } = this.#over;
+    this.#row = new HeldRow(row, { deps, signal, lose: (reason) => this.lose(reason) });
     this.#deps = deps;
     this.#finished = row.checkpoint;
     this.#readTo = this.given = row.checkpoint;
@@ -91,7 +85,7 @@ export class Lease {
 
   /** The row as it was last acknowledged. */
   get row(): ShardRow {
-    return this.#row;
+    return this.#row.current;
   }
 
   /** What is finished, written or not yet. */
@@ -172,8 +166,8 @@ export class Lease {
   }
 
   /** Says what others wrote into the row of this turn, as a look at it shows. */
-  saw({ handover, order }: ShardRow): void {
-    this.#row = { ...this.#row, handover, order };
+  saw(row: ShardRow): void {
+    this.#row.saw(row);
   }
 
   /** Resolves when what is finished now is written. Rejects with {@linkcode LeaseLostError} if the turn ends before. */
@@ -186,6 +180,49 @@ export class Lease {
     // Whoever does not wait for it learns of a lost lease from the signal.
     waiting.promise.catch(() => {});
     return waiting.promise;
+  }
+
+  /**
+   * Writes items together with the checkpoint after a position, all or nothing; nothing if that is done already. What is before the
+   * position has to be finished.
+   *
+   * @throws {LeaseLostError} If the turn ended before, or `until` aborted before DynamoDB took them.
+   * @throws {TransactionRefusedError} If DynamoDB refused items.
+   * @throws {StoreError} If the items can never be written as they are.
+   * @throws {RangeError} If the checkpoint passed the position without them.
+   */
+  transact(
+    items: Transaction["items"],
+    at: { readonly position: Checkpoint; readonly millisBehindLatest: number },
+    until: AbortSignal,
+  ): Promise<void> {
+    return this.#queue.run(async () => {
+      const { shardId, signal } = this;
+      const { position, millisBehindLatest } = at;
+      signal.throwIfAborted();
+      const done = this.#transacted;
+      if (done !== undefined && compareCheckpoints(position, done) <= 0) return;
+      if (compareCheckpoints(position, this.row.checkpoint) <= 0) {
+        throw new RangeError(
+          `Cannot write items with the checkpoint after ${formatCheckpoint(position)} of shard ` +
+            `"${shardId}": it is passed already; write them before it`,
+        );
+      }
+      const checkpointAt = this.#deps.clock.now();
+      const progress = { checkpoint: position, checkpointAt, millisBehindLatest };
+      const outcome = await this.#row.transact((row) => advance(row, progress), items, {
+        signal,
+        until,
+      });
+      if (typeof outcome !== "string") throw new TransactionRefusedError(outcome, items);
+      if (outcome !== "written") {
+        signal.throwIfAborted();
+        throw new LeaseLostError(shardId, "it is given up before its items were written");
+      }
+      this.#transacted = position;
+      this.#wroteAt = this.#deps.clock.monotonic();
+      this.#tellWritten();
+    });
   }
 
   /** Writes what is finished, and gives the shard to another worker. */
@@ -262,18 +299,21 @@ export class Lease {
   async #advance(): Promise<void> {
     if (this.#over.signal.aborted || this.#isWritten()) return;
     this.#wroteAt = this.#deps.clock.monotonic();
-    const outcome = await this.#write((row) => advance(row, this.#progress()));
-    if (outcome !== "written") return;
-    const { checkpoint, millisBehindLatest } = this.#row;
+    const outcome = await this.#row.write((row) => advance(row, this.#progress()));
+    if (outcome === "written") this.#tellWritten();
+  }
+
+  #tellWritten(): void {
+    const { shardId, term, row: { checkpoint, millisBehindLatest } } = this;
     this.#deps.emit({
       type: "checkpoint_written",
-      shardId: this.shardId,
-      term: this.term,
+      shardId,
+      term,
       checkpoint: formatCheckpoint(checkpoint),
       millisBehindLatest: millisBehindLatest ?? 0,
     });
     if (!this.#tellWaiting()) this.#due.ring();
-    if (this.#row.handover !== null || isHalted(this.#row)) this.#deps.onRowNews();
+    if (this.row.handover !== null || isHalted(this.row)) this.#deps.onRowNews();
   }
 
   /** Ends the turn with a write. `makeChange` gives null when there is no reason to any more. */
@@ -281,60 +321,13 @@ export class Lease {
     return this.#queue.run(async () => {
       if (this.#over.signal.aborted) return "lost";
       this.#isParting = true;
-      const outcome = await this.#write(makeChange);
+      const outcome = await this.#row.write(makeChange);
       this.#isParting = false;
       if (outcome !== "written") return outcome;
       this.#tellWaiting();
       this.#finish(new LeaseLostError(this.shardId, "this worker gave it up"));
       return "done";
     });
-  }
-
-  /**
-   * Sends a change until it is certain what became of it. `null` from `makeChange` means that the reason for the change is
-   * gone; the turn goes on.
-   */
-  async #write(
-    makeChange: (row: ShardRow) => LeaseChange | null,
-  ): Promise<"written" | "lost" | "withdrawn"> {
-    const { store, clock, random, claimant, fence } = this.#deps;
-    const { signal } = this.#over;
-    let inDoubt: LeaseChange | null = null;
-    let failures = 0;
-    for (let conflicts = 0; conflicts < CONFLICTS_MAX;) {
-      const change = makeChange(this.#row);
-      if (change === null) return "withdrawn";
-      if (signal.aborted || !fence.isUp) return this.lose("no heartbeat was acknowledged in time");
-      try {
-        const { kind, row } = await store.write(change, signal);
-        if (kind === "written") {
-          invariant(row !== null, "a written shard row exists");
-          this.#row = row;
-          return "written";
-        }
-        if (row !== null && isHeldBy(row, claimant) && row.term === this.term) {
-          // Still ours: an earlier try was applied, or a request for the shard came in.
-          this.#row = row;
-          if (wasApplied(inDoubt ?? change, row)) return "written";
-          conflicts += 1;
-          continue;
-        }
-        // Somebody else's row may show our checkpoint too: only a change of the term tells that the write was ours.
-        if (inDoubt !== null && row !== null && isParting(inDoubt) && wasApplied(inDoubt, row)) {
-          this.#row = row;
-          return "written";
-        }
-        return this.lose(`the row says that ${describeOwner(row)}`);
-      } catch (error) {
-        if (signal.aborted) return "lost";
-        if (!(error instanceof StoreError) || error.maybeApplied) inDoubt = change;
-        failures += 1;
-        const retryInMs = backoffMs(failures, WRITE_BACKOFF, random.next());
-        tellWriteFailure(this.#deps, change, error, retryInMs);
-        await clock.sleep(retryInMs, signal).catch(() => {}); // An abort is seen by the next write.
-      }
-    }
-    return this.lose(`its row changed ${CONFLICTS_MAX} times while it was written`);
   }
 
   /** Tells those who wait that everything is written, if it is. */
@@ -350,7 +343,7 @@ export class Lease {
       readonly type: "shard_released";
     },
   ): void {
-    const checkpoint = formatCheckpoint(this.#row.checkpoint);
+    const checkpoint = formatCheckpoint(this.row.checkpoint);
     this.#deps.emit({ ...fact, shardId: this.shardId, term: this.term, checkpoint });
   }
 
@@ -363,35 +356,17 @@ export class Lease {
 
   #isWritten(): boolean {
     // The end of the shard is beyond everything that is finished.
-    return compareCheckpoints(this.#row.checkpoint, this.#finished) >= 0 &&
-      (this.#millisBehindLatest > 0 || (this.#row.millisBehindLatest ?? 0) < LAG_KEPT_MS);
+    return compareCheckpoints(this.row.checkpoint, this.#finished) >= 0 &&
+      (this.#millisBehindLatest > 0 || (this.row.millisBehindLatest ?? 0) < LAG_KEPT_MS);
   }
 
   #progress(): Progress {
+    const written = this.row.checkpoint;
     return {
-      checkpoint: this.#finished,
+      // Further than what is finished with a transaction that nobody knew the end of.
+      checkpoint: compareCheckpoints(written, this.#finished) > 0 ? written : this.#finished,
       checkpointAt: this.#deps.clock.now(),
       millisBehindLatest: this.#millisBehindLatest,
     };
   }
-}
-
-/** Whether the change ends the turn. */
-function isParting({ set }: LeaseChange): boolean {
-  return set !== "delete" && set.term !== undefined;
-}
-
-/** Whether the row shows what a change, whose reply was lost, would have made of it. */
-function wasApplied(change: LeaseChange, row: ShardRow): boolean {
-  const { set } = change;
-  if (set === "delete") return false;
-  const { checkpoint, term, owner } = set;
-  return (checkpoint === undefined || compareCheckpoints(row.checkpoint, checkpoint) === 0) &&
-    (term === undefined || row.term === term) && (owner === undefined || row.owner === owner);
-}
-
-function describeOwner(row: ShardRow | null): string {
-  if (row === null) return "the shard left the stream";
-  if (row.owner === null) return `nobody has it, in term ${row.term}`;
-  return `worker "${row.owner}" has it, in term ${row.term}`;
 }

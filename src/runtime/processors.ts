@@ -8,10 +8,12 @@
 
 import { toEventError } from "../errors.ts";
 import type { ProcessorSource, RecordProcessor, RecordProcessorFactory } from "../processor.ts";
-import { type UserCodeDeps, withinProcessTimeout } from "./user_code.ts";
+import { cannotTransact, type UserCodeDeps, withinProcessTimeout } from "./user_code.ts";
 
 /** What the processors need of the worker. */
-export type ProcessorsDeps = Pick<UserCodeDeps, "clock" | "emit" | "processTimeout">;
+export type ProcessorsDeps =
+  & Pick<UserCodeDeps, "clock" | "emit" | "processTimeout">
+  & Partial<Pick<UserCodeDeps, "concurrency">>;
 
 /** The processors of a worker. */
 export class Processors {
@@ -23,7 +25,7 @@ export class Processors {
   /** @param source The first processor. */
   constructor(source: ProcessorSource, deps: ProcessorsDeps) {
     this.#deps = deps;
-    this.#current = new Generation(checkProcessorSource(source), deps);
+    this.#current = new Generation(checkProcessorSource(source, deps.concurrency), deps);
   }
 
   /** A place for the processor of one shard. */
@@ -37,7 +39,10 @@ export class Processors {
   async change(next: ProcessorSource): Promise<void> {
     const old = this.#current;
     if (next === old.source) return;
-    const generation = new Generation(checkProcessorSource(next), this.#deps);
+    const generation = new Generation(
+      checkProcessorSource(next, this.#deps.concurrency),
+      this.#deps,
+    );
     // Nobody would ever use it.
     if (this.#isClosed) return await generation.retire();
     this.#current = generation;
@@ -154,7 +159,7 @@ export class Use {
   }
 
   async #make(factory: RecordProcessorFactory): Promise<RecordProcessor> {
-    this.#made = checkProcessor(await factory(this.#shardId));
+    this.#made = checkProcessor(await factory(this.#shardId), this.#deps.concurrency);
     return this.#made;
   }
 
@@ -220,17 +225,21 @@ export class Slot {
 /**
  * Checks what a user gives as a processor.
  *
- * @throws {TypeError} If it is neither a processor nor a factory.
+ * @throws {TypeError} If it is neither a processor nor a factory, or a processor that does not work with the setting `concurrency`.
  */
-export function checkProcessorSource(source: unknown): ProcessorSource {
-  return typeof source === "function" ? source as ProcessorSource : checkProcessor(source);
+export function checkProcessorSource(source: unknown, concurrency?: number): ProcessorSource {
+  return typeof source === "function"
+    ? source as ProcessorSource
+    : checkProcessor(source, concurrency);
 }
 
-function checkProcessor(processor: unknown): RecordProcessor {
+function checkProcessor(processor: unknown, concurrency = 1): RecordProcessor {
   const isObject = typeof processor === "object" && processor !== null;
   const { process, processBatch } = (isObject ? processor : {}) as RecordProcessor;
   const methods = [process, processBatch].filter((method) => method !== undefined);
   if (methods.length > 0 && methods.every((method) => typeof method === "function")) {
+    const isTransacting = "isTransacting" in (processor as RecordProcessor);
+    if (isTransacting && concurrency > 1) throw new TypeError(cannotTransact(concurrency));
     return processor as RecordProcessor;
   }
   throw new TypeError(

@@ -47,7 +47,7 @@ export function isRunProcessor(processor: RecordProcessor): processor is RunProc
 }
 
 async function runElsewhere(run: Run, processor: RunProcessor): Promise<RunResult> {
-  const { user, lease, records, lane } = run;
+  const { user, lease, records, lane, attempt, millisBehindLatest } = run;
   using scope = new Scope(run.until, run.retired);
   const until = scope.signal;
   let sure = 0;
@@ -62,9 +62,10 @@ async function runElsewhere(run: Run, processor: RunProcessor): Promise<RunResul
     ...{ lane, until, progressed },
     isTooOld: (record) => hasTooOld = user.isTooOld(record),
     isHeld: () => !(isLost = !lease.isHeld),
+    call: (last, code) => user.call(processor, { last, attempt, millisBehindLatest }, code),
   };
   const result = await processor.processRun(records, context, options)
-    // The other thread broke down: the first record that it did not finish has failed.
+    // Another thread broke down: the first record that it did not finish has failed.
     .catch((error) => ({ finished: sure, error }));
   const isOver = result.finished === records.length || "error" in result || until.aborted ||
     hasTooOld || isLost;

@@ -30,8 +30,6 @@ import { type Part, UserRecords } from "./user_records.ts";
 
 /** What the record runner needs of the worker. */
 export interface RecordRunnerDeps extends UserCodeDeps, BatchWindowDeps {
-  /** The most runs of one shard at the same time. */
-  readonly concurrency: number;
   readonly orderBy: "partitionKey" | "shard" | "none";
   /** Whether a batch that fails is cut in two. */
   readonly bisectBatchOnError: boolean;

@@ -6,6 +6,7 @@
  * @module
  */
 
+import type { TransactionItem } from "../transaction_item.ts";
 import { compareCheckpoints } from "../core/checkpoint.ts";
 import { decide, DEFAULT_MODE, type ErrorHandlingMode } from "../core/policy.ts";
 import { ProcessTimeoutError, RecordTooOldError, toEventError } from "../errors.ts";
@@ -15,7 +16,7 @@ import type { KinesisRecord, ProcessContext, RecordProcessor } from "../processo
 import { placeOf, positionAfter } from "./delivered_record.ts";
 import type { Lease } from "./lease_keeper.ts";
 import { putAside } from "./put_aside.ts";
-import { type Breather, withTimeout } from "./tasks.ts";
+import { type Breather, Scope, withTimeout } from "./tasks.ts";
 
 /** What calling the user's code needs of the worker. */
 export interface UserCodeDeps {
@@ -28,6 +29,8 @@ export interface UserCodeDeps {
   /** Where records go that are given up; undefined if nowhere. */
   readonly failureDestination?: FailureDestination | undefined;
   readonly checkpointMode: "auto" | "manual";
+  /** The most runs of one shard at the same time. */
+  readonly concurrency: number;
   /** In milliseconds; 0 is no limit. */
   readonly processTimeout: number;
   /** In milliseconds; 0 is no limit. */
@@ -92,6 +95,7 @@ export class UserCode {
       term: this.#lease.term,
       signal,
       checkpoint: (record) => this.#checkpoint(record ?? last, millisBehindLatest),
+      transact: (items, record) => this.#transact(items, record, inHand, signal),
     };
   }
 
@@ -236,6 +240,30 @@ export class UserCode {
     if (isNews) this.#lease.finished(position, millisBehindLatest);
     return this.#lease.checkpointed();
   }
+
+  async #transact(
+    items: readonly TransactionItem[],
+    given: KinesisRecord | undefined,
+    { last, millisBehindLatest }: InHand,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const record = given ?? last;
+    const { checkpointMode, concurrency } = this.#deps;
+    if (concurrency > 1) throw new TypeError(cannotTransact(concurrency));
+    checkItems(items);
+    checkShard(this.#lease.shardId, record);
+    const isManual = checkpointMode === "manual";
+    if (items.length === 0) {
+      // In the mode `auto` the checkpoint follows by itself.
+      return isManual ? await this.#checkpoint(record, millisBehindLatest) : undefined;
+    }
+    const position = record === undefined ? this.#lease.readTo : positionAfter(record);
+    // After its time an attempt must not write what the next one may write otherwise.
+    using until = new Scope(signal, this.#until);
+    await this.#lease.transact(items, { position, millisBehindLatest }, until.signal);
+    const isNews = compareCheckpoints(position, this.#lease.position) > 0;
+    if (isManual && isNews) this.#lease.finished(position, millisBehindLatest);
+  }
 }
 
 /** Waits for code of the user's that is given a signal, for at most `processTimeout`. */
@@ -265,6 +293,33 @@ export function checkByHand(
       'Cannot checkpoint by hand: the setting "checkpointMode" is "auto"; set it to "manual"',
     );
   }
+  checkShard(shardId, record);
+}
+
+/** DynamoDB takes 100, and one is the checkpoint. */
+export const TRANSACTION_ITEMS_MAX = 99;
+
+/**
+ * Checks that items fit into one transaction with a checkpoint.
+ *
+ * @throws {RangeError} If they are too many, or no array.
+ */
+export function checkItems(items: readonly TransactionItem[]): void {
+  if (Array.isArray(items) && items.length <= TRANSACTION_ITEMS_MAX) return;
+  const given = Array.isArray(items) ? `${items.length} items` : `a value of type ${typeof items}`;
+  throw new RangeError(
+    `Cannot write ${given} with the checkpoint: it must be an array of at most ${TRANSACTION_ITEMS_MAX} items; DynamoDB ` +
+      "takes 100 in a transaction, and the checkpoint is one of them",
+  );
+}
+
+/** Why nothing can be written together with checkpoints. */
+export function cannotTransact(concurrency: number): string {
+  return `Cannot write items with the checkpoint: the setting "concurrency" is ${concurrency}, so that records before the ` +
+    "one in hand may not be finished; set it to 1";
+}
+
+function checkShard(shardId: string, record: KinesisRecord | undefined): void {
   if (record === undefined || record.shardId === shardId) return;
   throw new RangeError(
     `Cannot checkpoint shard "${shardId}" after a record of shard "${record.shardId}": use the context that came with the record`,

@@ -42,7 +42,7 @@ export function methodsOf(processor: RecordProcessor): readonly ProcessorMethod[
 }
 
 /** The fields of the context of a call that are the same in every thread. */
-export type PackedContext = Omit<ProcessContext, "signal" | "checkpoint">;
+export type PackedContext = Omit<ProcessContext, "signal" | "checkpoint" | "transact">;
 
 /** What a thread is asked to do: with the processor that all shards share (0), or the one that was made under a number. */
 export type Work =

@@ -76,7 +76,7 @@ export async function disposeIn(
   for (const result of results) if (result.status === "rejected") throw result.reason;
 }
 
-class Remote implements RunProcessor {
+class Remote implements RunProcessor, TimedProcessor {
   readonly keepsTime = true;
   readonly #deps: RemoteDeps;
   /** By the signal of a turn, where its records were processed: there is something to end there. */
@@ -95,6 +95,7 @@ class Remote implements RunProcessor {
       progressed: () => {},
       isTooOld: () => false,
       isHeld: () => true,
+      call: (_, code) => code(context),
     });
     if ("error" in result) throw result.error;
     context.signal.throwIfAborted();

@@ -65,7 +65,7 @@ export class ThreadSide {
     this.#deps = deps;
     this.#running = new Int32Array(deps.settings.running);
     const { source } = deps;
-    if (typeof source !== "function") this.#processors.set(SHARED, source);
+    if (typeof source !== "function") this.#processors.set(SHARED, checkTransacting(source));
     deps.post({ kind: "ready", methods: typeof source === "function" ? null : methodsOf(source) });
   }
 
@@ -153,7 +153,7 @@ export class ThreadSide {
     const { source } = this.#deps;
     invariant(typeof source === "function", "only a factory is asked for processors");
     const processor = await this.#wait(call, () => source(shardId));
-    this.#processors.set(number, processor);
+    this.#processors.set(number, checkTransacting(processor));
     return methodsOf(processor);
   }
 
@@ -277,6 +277,7 @@ export class ThreadSide {
         return attempt.signal;
       },
       checkpoint: (record) => this.#checkpoint(packed, record ?? inHand),
+      transact: () => Promise.reject(new TypeError(NO_TRANSACTIONS)),
     };
   }
 
@@ -320,6 +321,18 @@ export class ThreadSide {
       ? this.#errors.get(kept)
       : unpackError(packed);
   }
+}
+
+/** The items would be written with the rights of the worker, from which a sandboxed processor is kept away. */
+const NO_TRANSACTIONS =
+  "Cannot write items with the checkpoint from a processor in a thread of its own; run it without --threads and --sandbox";
+
+/** Better than a record that fails for it, and is perhaps skipped. */
+function checkTransacting(processor: RecordProcessor): RecordProcessor {
+  if (typeof processor === "object" && processor !== null && "isTransacting" in processor) {
+    throw new TypeError(NO_TRANSACTIONS);
+  }
+  return processor;
 }
 
 /** One thing that this thread is asked to do. */

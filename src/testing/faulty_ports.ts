@@ -7,7 +7,7 @@
  */
 
 import type { Checkpoint } from "../core/checkpoint.ts";
-import type { Row, RowChange } from "../core/lease.ts";
+import type { LeaseChange, Row, RowChange } from "../core/lease.ts";
 import { SourceError, StoreError } from "../errors.ts";
 import type {
   Batch,
@@ -18,12 +18,14 @@ import type {
   RowKinds,
   RowListing,
   StreamSource,
+  Transaction,
+  TransactionResult,
   WriteResult,
 } from "../ports.ts";
 import { Scope } from "../runtime/tasks.ts";
 
 /**
- * A call to the state table (`list`, `read`, `write` of rows) or to the stream (`listShards`, `retentionMs` if it has that, `open` a
+ * A call to the state table (`list`, `read`, `write` of rows, `transact`: of a row and items) or to the stream (`listShards`, `retentionMs` if it has that, `open` a
  * shard, its `nextBatch`).
  */
 export interface PortCall {
@@ -35,6 +37,7 @@ export interface PortCall {
     | "list"
     | "read"
     | "write"
+    | "transact"
     | "listShards"
     | "retentionMs"
     | "open"
@@ -213,6 +216,18 @@ export class FaultyPorts {
           { rowKind: change.kind, id: change.id, signal },
           () => store.write(change, signal),
         ),
+      ...store.transact !== undefined && {
+        transact: (
+          change: LeaseChange,
+          transaction: Transaction,
+          signal: AbortSignal,
+        ): Promise<TransactionResult> =>
+          this.#ask(
+            "transact",
+            { rowKind: "shard", id: change.id, signal },
+            () => store.transact?.(change, transaction, signal) ?? never(),
+          ),
+      },
     };
   }
 
@@ -255,7 +270,7 @@ export class FaultyPorts {
         ? new SourceError(message, { kind })
         : new StoreError(message, { kind, maybeApplied });
     };
-    const isWrite = operation === "write";
+    const isWrite = operation === "write" || operation === "transact";
     if (fault === "throttled") throw fail("throttled");
     if (fault === "unavailable") throw fail("unavailable", isWrite);
     if (typeof fault === "number") await this.#sleep(fault, signal);

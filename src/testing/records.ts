@@ -85,7 +85,7 @@ export function record(options: RecordOptions = {}): KinesisRecord {
 
 /**
  * A context as a processor gets it: the first attempt, at the tip of the shard, with a signal that never aborts and a `checkpoint()`
- * that does nothing.
+ * and a `transact()` that do nothing.
  *
  * @param parts What is to be different.
  */
@@ -99,6 +99,7 @@ export function processContext(parts: Partial<ProcessContext> = {}): ProcessCont
     term: 1,
     signal: new AbortController().signal,
     checkpoint: () => Promise.resolve(),
+    transact: () => Promise.resolve(),
     ...parts,
   };
 }

@@ -176,6 +176,7 @@ export class UserCalls {
     };
     const dispose = processor[Symbol.asyncDispose];
     return {
+      ..."isTransacting" in processor && { isTransacting: true },
       ...observedDeliveries(processor, call, observer),
       ...observedQuestions(processor, call, observer),
       ...dispose !== undefined && {
@@ -186,16 +187,17 @@ export class UserCalls {
 
   /** The context, on which a wait for a checkpoint is known as one for virtual time. */
   #seen(context: ProcessContext, ports: FaultyPorts): ProcessContext {
+    const seen = (written: Promise<void>): Promise<void> => {
+      const wait = { ports };
+      this.#checkpoints.add(wait);
+      const end = (): void => void this.#checkpoints.delete(wait);
+      written.then(end, end);
+      return written;
+    };
     return {
       ...context,
-      checkpoint: (record) => {
-        const written = context.checkpoint(record);
-        const wait = { ports };
-        this.#checkpoints.add(wait);
-        const end = (): void => void this.#checkpoints.delete(wait);
-        written.then(end, end);
-        return written;
-      },
+      checkpoint: (record) => seen(context.checkpoint(record)),
+      transact: (items, record) => seen(context.transact(items, record)),
     };
   }
 }

@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-console -- this is a program for people
 /**
  * Owns: runs one after the other, each with a seed of its own, until the time is up or one fails.
- * Called by: `deno task chaos [--minutes M] [--seed S]`.
+ * Called by: `deno task chaos [--minutes M] [--seed S]`, `deno task chaos --sink [--records N] [--plain]`.
  *
  * @module
  */
@@ -9,6 +9,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { Arena, type Figures, type Traces } from "./arena.ts";
 import { BrokenPromise } from "./books.ts";
+import { playSink } from "./exactly_once.ts";
 
 /** The stream has more shards after each round; a new one now and then keeps the last run like the first. */
 const ROUNDS_MAX = 6;
@@ -57,8 +58,25 @@ async function checkGone({ pids, urls, file }: Traces): Promise<void> {
   if (left.length > 0) throw new BrokenPromise("nothing is left", left.join(", "));
 }
 
+/** A sink whose workers are killed all the time. `plain` shows that the same kills would leave duplicates. */
+async function sink(records: number, mode: "transaction" | "plain"): Promise<number> {
+  const figures = await playSink({ records, mode, within: 60_000 + records * 20 });
+  const { once, more, lost, invented, kills, seconds } = figures;
+  console.log(
+    `${records} records, ${kills} kills in ${Math.round(seconds)} s: ${once} in the sink once, ` +
+      `${lost} lost, ${more} more than once, ${invented} invented`,
+  );
+  return once === records && invented === 0 ? 0 : 1;
+}
+
 async function main(args: readonly string[]): Promise<number> {
-  const flags = parseArgs([...args], { string: ["seed", "minutes"] });
+  const flags = parseArgs([...args], {
+    string: ["seed", "minutes", "records"],
+    boolean: ["sink", "plain"],
+  });
+  if (flags.sink) {
+    return await sink(Number(flags.records ?? 100_000), flags.plain ? "plain" : "transaction");
+  }
   const startedAt = performance.now();
   const untilMs = startedAt + Number(flags.minutes ?? 5) * 60_000;
   let seed = Number(flags.seed ?? Math.floor(Math.random() * 1_000_000));

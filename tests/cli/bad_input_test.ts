@@ -67,7 +67,7 @@ const MISSING: readonly Case[] = [
     .concat("checkpoint list", "checkpoint export", "checkpoint set 3 1h", "checkpoint rewind 1h")
     .map((call): Case => [`${call} --app=B`, NO_TABLE]),
   ["checkpoint import", "give either FILE or --from-kcl TABLE", 2],
-  ["checkpoint import FOLDER/none.json", /Cannot import "[^"]+none.json": No such file/],
+  ["checkpoint import FOLDER/none.json", /Cannot import "[^"]+none.json": there is no such file/],
   ["checkpoint import FOLDER/other.json", 'it is of stream "T", not "S"'],
   ["checkpoint import FOLDER/bad.json", /Cannot import "[^"]+bad.json": Expected/],
   ["checkpoint import --from-kcl=None", /Cannot read KCL table "None": it does not exist/],

@@ -98,6 +98,9 @@ const ENVIRONMENT = {
   NO_COLOR: "1",
 };
 
+/** Longer than anything takes on a busy machine. */
+const WAIT_MAX_MS = 180_000;
+
 /** The command line as a process of its own. */
 export class CliProcess implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
@@ -154,16 +157,25 @@ export class CliProcess implements AsyncDisposable {
     return (await this.#child.status).code;
   }
 
-  /** Resolves when the lines of stdout satisfy a condition. */
+  /** Resolves when the lines of stdout satisfy a condition; rejects when the process ends before, or all of that takes too long. */
   async until(condition: (lines: readonly string[]) => boolean): Promise<void> {
-    let hasEnded = false;
-    this.#reading.finally(() => {
-      hasEnded = true;
+    let end = "";
+    const onEnd = (why: string): void => {
+      end ||= why;
       this.#wake();
-    });
-    while (!condition(this.stdout)) {
-      if (hasEnded) throw new Error(`The process ended too early:\n${this.stderr.join("\n")}`);
-      await new Promise<void>((resolve) => this.#waiters.add(resolve));
+    };
+    this.#reading.finally(() => onEnd("The process ended too early"));
+    const timer = setTimeout(onEnd, WAIT_MAX_MS, `Waited ${WAIT_MAX_MS} ms in vain`);
+    try {
+      while (!condition(this.stdout)) {
+        if (end !== "") {
+          const last = [...this.stdout.slice(-10), ...this.stderr].join("\n");
+          throw new Error(`${end}:\n${last}`);
+        }
+        await new Promise<void>((resolve) => this.#waiters.add(resolve));
+      }
+    } finally {
+      clearTimeout(timer);
     }
   }
 

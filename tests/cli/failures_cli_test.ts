@@ -106,9 +106,11 @@ Deno.test("failures: by way of a stream and back, byte for byte, each key in its
 Deno.test("failures: kill -9 after a record was put aside and before its checkpoint makes a second line, and no loss", async () => {
   await using stack = await FailureStack.start({ S: 1 });
   // The first record is checkpointed at once, the others not for an hour.
-  stack.put("S", [["k", payload(0x60, 0)], ["k", payload(POISON, 1)], ["k", payload(0x60, 2)]]);
+  stack.put("S", [["k", payload(0x60, 0)]]);
   const flags = ["--on-failure=file:f.jsonl", "--checkpoint-frequency=1h"];
   await using first = stack.run(PICKY, flags);
+  await first.untilTold("checkpoint_written");
+  stack.put("S", [["k", payload(POISON, 1)], ["k", payload(0x60, 2)]]);
   await first.untilTold("record_skipped");
   first.kill("SIGKILL");
   await first.ended();

@@ -175,6 +175,24 @@ Deno.test("replay: a record that stops its shard leaves its children out, and th
   assertMatch(done.stderr, /Cannot replay the rest: see above; --from \S+ --to \S+ goes on/);
 });
 
+Deno.test("replay: items that go with the checkpoint are refused, and never taken for written", async () => {
+  await using stack = await FailureStack.start({ S: 1 });
+  put(stack, 0, 2);
+  const range = ["--from=trim-horizon"];
+  const sink = await replay(stack, range, "process() {}, isTransacting: true");
+  assertEquals([sink.code, sink.seen], [2, []]);
+  assertMatch(sink.stderr, /Cannot write items with the checkpoint in a replay/);
+  const item = '{ Put: { TableName: "sink", Item: { id: { S: record.text() } } } }';
+  const own = await replay(
+    stack,
+    range,
+    `process: (record, { transact }) => transact([${item}]), ` +
+      'getErrorHandlingMode: () => ({ kind: "retryAndStop", retries: 0 })',
+  );
+  assertEquals(own.code, 1);
+  assertMatch(own.stderr, /Cannot write items with the checkpoint in a replay/);
+});
+
 Deno.test("replay: a signal stops it cleanly, and what it says goes on without a gap", async () => {
   await using stack = await FailureStack.start({ S: 2 });
   put(stack, 0, 200);

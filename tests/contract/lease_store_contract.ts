@@ -21,6 +21,7 @@ import {
 } from "../../src/core/lease.ts";
 import { StoreError } from "../../src/errors.ts";
 import type { LeaseStore, WriteResult } from "../../src/ports.ts";
+import type { SinkTable } from "./transaction_contract.ts";
 
 /** An item of DynamoDB, as the SDK has it. */
 export type RawItem = Record<string, { S: string } | { N: string } | { L: { S: string }[] }>;
@@ -29,6 +30,8 @@ export type RawItem = Record<string, { S: string } | { N: string } | { L: { S: s
 export interface LeaseStoreBackend extends AsyncDisposable {
   /** A store for the rows of one stream in the table. */
   store(streamName: string): LeaseStore;
+  /** The table that transactions write items to. */
+  readonly sink?: SinkTable;
   /** Puts an item past the store; absent where there are no items. */
   putItem?(streamName: string, rowKey: string, item: RawItem): Promise<void>;
 }

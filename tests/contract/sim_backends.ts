@@ -8,10 +8,11 @@ import { SimNetwork } from "../sim/sim_network.ts";
 import { EPOCH_MS, type PortHost, SimClock } from "../sim/sim_clock.ts";
 import { type PortOptions, SimLeaseStore, SimStreamSource } from "../sim/sim_ports.ts";
 import { SimStream } from "../sim/sim_stream.ts";
-import { SimTable } from "../sim/sim_table.ts";
+import { type SimSink, SimTable } from "../sim/sim_table.ts";
 import { World } from "../sim/world.ts";
 import type { LeaseStoreBackend } from "./lease_store_contract.ts";
 import type { StreamBackend } from "./stream_source_contract.ts";
+import { idOf } from "./transaction_contract.ts";
 
 const FAULTLESS = { latencyMin: 1, latencyMax: 5, ...NO_FAULTS };
 const STEP_MS = 1;
@@ -78,9 +79,23 @@ class LivingWorld implements AsyncDisposable {
 export function simulatedTable(): LeaseStoreBackend {
   const life = new LivingWorld();
   const tables = new Map<string, SimTable>();
+  const counts = new Map<string, number>();
+  const count = (id: string): number => counts.get(id) ?? 0;
+  const sink: SimSink = {
+    refused: (items) =>
+      items.flatMap((item, index) => {
+        if (item.Put === undefined || count(idOf(item)) === 0) return [];
+        const code = "ConditionalCheckFailed";
+        return [{ index, code, message: "it is there", item: { count: { N: "1" } } }];
+      }),
+    write(items) {
+      for (const item of items) counts.set(idOf(item), count(idOf(item)) + 1);
+    },
+  };
   return {
+    sink: { count: (id) => Promise.resolve(count(id)) },
     store(streamName) {
-      const table = tables.get(streamName) ?? new SimTable(() => {});
+      const table = tables.get(streamName) ?? new SimTable(() => {}, sink);
       tables.set(streamName, table);
       return new SimLeaseStore(life.ports, table, { isTorn: () => false, readyAt: 0 });
     },

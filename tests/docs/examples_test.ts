@@ -67,6 +67,18 @@ const RUNS: Readonly<Record<string, (example: Example) => Promise<void>>> = {
     await stopsCleanly(process);
     assertEquals(billed, Array(2).fill({ id: "A-1", total: 12 }));
   },
+  "dynamodb_exactly_once.ts": async (example) => {
+    example.put({ id: "A-1", total: 12 }, { id: "A-2", total: 3 });
+    await using before = example.start();
+    await shows(before, /^counted up to \d+/);
+    await stopsCleanly(before);
+    example.put({ id: "A-3", total: 0.5 });
+    await using process = example.start();
+    await shows(process, /^counted up to \d+/);
+    await stopsCleanly(process);
+    const totals = process.stdout.filter((line) => line.startsWith("customer"));
+    assertEquals(totals.toSorted(), ["customer-1: 2 orders, 12.5", "customer-2: 1 orders, 3"]);
+  },
   "rxjs_pipeline.ts": (example) => showsOrders(example, [{ id: "A-1", total: 12 }], /^wrote 1$/),
   "sqs_failure.ts": (example) =>
     putsAside(example, sqs(), (url) => ({

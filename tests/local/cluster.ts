@@ -67,6 +67,10 @@ export interface SpawnOptions {
   readonly concurrency?: number;
   /** How it reads the stream. */
   readonly retrieval?: "polling" | "fan-out";
+  /** The module of its processor, if it is not the one that keeps the ledger. */
+  readonly processor?: URL;
+  /** What its environment has beside that. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** How a cluster is started. */
@@ -158,7 +162,7 @@ export class Cluster implements AsyncDisposable {
     const worker = this.spawn(workerId, options);
     await waitFor(() => worker.events.some((event) => event.type === "worker_started"), {
       what: `${workerId} to start`,
-      within: 20_000,
+      within: 60_000,
     });
     return worker;
   }
@@ -168,7 +172,8 @@ export class Cluster implements AsyncDisposable {
     const { kinesisEndpoint = "", dynamoDBEndpoint = "" } = { ...this.options, ...options };
     const { slow, concurrency = 1, retrieval = "polling", onEvent = () => {} } = options;
     const cli = new URL("../../cli.ts", import.meta.url).pathname;
-    const processor = new URL("./recording_processor.ts", import.meta.url).pathname;
+    const recording = new URL("./recording_processor.ts", import.meta.url);
+    const processor = (options.processor ?? recording).pathname;
     const flags = {
       "app": APP,
       "stream": STREAM,
@@ -189,6 +194,7 @@ export class Cluster implements AsyncDisposable {
       ),
       env: {
         RECORDING_PATH: this.ledger,
+        ...options.env,
         ...slow && { RECORDING_SLOW_EVERY: `${slow.every}`, RECORDING_SLOW_MS: `${slow.ms}` },
       },
       stdin: "null",

@@ -98,7 +98,7 @@ function freePort(): number {
 }
 
 async function untilItAnswers(client: KinesisClient): Promise<void> {
-  const attemptsMax = 200;
+  const attemptsMax = 1_000;
   for (let attempt = 1;; attempt++) {
     try {
       await client.send(new ListStreamsCommand({}));

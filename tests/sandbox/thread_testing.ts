@@ -36,7 +36,7 @@ export interface Setup {
 }
 
 const CONFIG: ReactoKinesixConfig = { checkpointFrequency: 0, emptyReceiveDelay: 200 };
-const WAIT_MAX_MS = 20_000;
+const WAIT_MAX_MS = 60_000;
 
 /** A worker, its stream, and what it did. */
 export class Rig implements AsyncDisposable {

@@ -133,7 +133,7 @@ export class CheckpointBudget implements Checker {
       return;
     }
     const turn = this.#turns.get(key);
-    if (turn === undefined || checkpointFrequency === 0) return;
+    if (turn === undefined || checkpointFrequency === 0 || scenario.processor.sinks) return;
     // Whoever is asked for the shard writes what it has at once.
     if (after.handover !== null && before.handover === null) turn.again += 1;
     if (before.checkpoint === after.checkpoint || after.holder === null) return;

@@ -43,7 +43,8 @@ export class NoLoss implements Checker {
   }
 
   onReturn(delivery: Delivery, outcome: Outcome): void {
-    if (outcome !== "finished") return;
+    // What goes into a sink is finished when it is there.
+    if (outcome !== "finished" || this.#truth.scenario.processor.sinks) return;
     for (const record of delivery.records) {
       if (!delivery.failed.has(record)) record.isFinished = true;
     }

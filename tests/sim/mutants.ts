@@ -101,7 +101,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "no re-read after an ambiguous write: the row in doubt is not looked at",
-    file: "runtime/lease_keeper.ts",
+    file: "runtime/held_row.ts",
     from:
       "        if (inDoubt !== null && row !== null && isParting(inDoubt) && wasApplied(inDoubt, row)) {",
     to:
@@ -109,13 +109,13 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a conflict is a loss",
-    file: "runtime/lease_keeper.ts",
-    from: "if (row !== null && isHeldBy(row, claimant) && row.term === this.term) {",
+    file: "runtime/held_row.ts",
+    from: "if (row !== null && isHeldBy(row, claimant) && row.term === this.#term) {",
     to: "if (false as boolean && row !== null) {",
   },
   {
     name: "any row with our checkpoint is ours",
-    file: "runtime/lease_keeper.ts",
+    file: "runtime/held_row.ts",
     from: "isParting(inDoubt) && ",
     to: "",
   },
@@ -300,5 +300,29 @@ export const MUTANTS: readonly Mutant[] = [
     file: "runtime/shard_sync.ts",
     from: "const LASTING_SHARE = 0.85;",
     to: "const LASTING_SHARE = 0;",
+  },
+  {
+    name: "sink: items are written, and the checkpoint is not",
+    file: "runtime/held_row.ts",
+    from: "await transact(change, { items, token }, signal);",
+    to: "await transact({ ...change, set: {} }, { items, token }, signal);",
+  },
+  {
+    name: "sink: a transaction expects nothing of the row",
+    file: "runtime/held_row.ts",
+    from: "await transact(change, { items, token }, signal);",
+    to: "await transact({ ...change, expect: {} }, { items, token }, signal);",
+  },
+  {
+    name: "sink: a transaction whose reply was lost counts as written",
+    file: "runtime/held_row.ts",
+    from: "        if (inDoubt === null && isFinal(error)) throw error;",
+    to: '        if (inDoubt !== null && until !== signal) return "written";',
+  },
+  {
+    name: "sink: a shard is given up at what is finished, whatever its row says",
+    file: "runtime/lease_keeper.ts",
+    from: "compareCheckpoints(written, this.#finished) > 0 ? written : this.#finished",
+    to: "compareCheckpoints(written, this.#finished) > 9 ? written : this.#finished",
   },
 ];

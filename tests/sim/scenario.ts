@@ -86,6 +86,8 @@ export interface ProcessorHabits {
   readonly partial: number;
   /** Whether loops ask for the records, instead of being called: `none`, `auto` or `manual` is how they say what is finished. */
   readonly pulled: "none" | "auto" | "manual";
+  /** Whether each record writes an item together with the checkpoint. */
+  readonly sinks: boolean;
   readonly mode: { readonly kind: "retryAndSkip" | "retryAndStop"; readonly retries: number };
   /** What a directed case has instead of chance. */
   readonly behaviour?: Behaviour;
@@ -286,6 +288,9 @@ function drawBatches(scenario: Scenario): Scenario {
     batchWindow: random.chance(0.4) ? Math.round(random.between(100, 2 * heartbeat)) : 0,
   };
   const maxRecordAge = Math.round(random.between(0.2, 10) * MINUTE);
+  const loops = new Prng(scenario.seed ^ 0x2545f491);
+  const pulled = loops.chance(0.15) ? loops.pick(["auto", "manual"] as const) : "none";
+  const maySink = !isBatch && pulled === "none" && config.concurrency === undefined;
   return {
     ...scenario,
     // Of batches of one record there is nothing to be learnt.
@@ -303,14 +308,11 @@ function drawBatches(scenario: Scenario): Scenario {
       throws: isBatch && !isGentle && random.chance(0.7)
         ? random.between(0.05, 0.4)
         : processor.throws,
-      pulled: drawLoops(new Prng(scenario.seed ^ 0x2545f491)),
+      pulled,
+      sinks: maySink && new Prng(scenario.seed ^ 0x7f4a7c15).chance(0.3),
     },
     filtered: random.chance(0.2) ? random.between(0.1, 0.9) : 0,
   };
-}
-
-function drawLoops(random: Prng): ProcessorHabits["pulled"] {
-  return random.chance(0.15) ? random.pick(["auto", "manual"]) : "none";
 }
 
 function drawCallFaults(random: Prng, isGentle: boolean): CallFaults {
@@ -388,6 +390,7 @@ function drawProcessor(
     throws,
     partial: 0,
     pulled: "none",
+    sinks: false,
     mode: {
       kind: random.chance(0.7) ? "retryAndSkip" : "retryAndStop",
       retries: random.whole(0, 3),

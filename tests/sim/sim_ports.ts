@@ -9,7 +9,7 @@
 import type { Checkpoint } from "../../src/core/checkpoint.ts";
 import { READ_INTERVAL_MS } from "../../src/adapters/pacing.ts";
 import type { ResolvedConfig } from "../../src/core/config.ts";
-import type { Row, RowChange } from "../../src/core/lease.ts";
+import type { LeaseChange, Row, RowChange } from "../../src/core/lease.ts";
 import { SourceError, StoreError } from "../../src/errors.ts";
 import type {
   Batch,
@@ -20,6 +20,8 @@ import type {
   RowListing,
   ShardInfo,
   StreamSource,
+  Transaction,
+  TransactionResult,
   WriteResult,
 } from "../../src/ports.ts";
 import { EPOCH_MS, type PortHost } from "./sim_clock.ts";
@@ -159,6 +161,22 @@ export class SimLeaseStore implements LeaseStore {
         change: change as unknown as RowChange<Row>,
         serve,
       });
+    } catch (error) {
+      throw toStoreError(error, task);
+    }
+  }
+
+  async transact(
+    change: LeaseChange,
+    transaction: Transaction,
+    signal: AbortSignal,
+  ): Promise<TransactionResult> {
+    const { host, network } = this.#options;
+    const task = `transact ${change.kind} ${change.id}`;
+    const request = change as unknown as RowChange<Row>;
+    const serve = this.#serve(() => this.#table.transact(request, transaction, host.name));
+    try {
+      return await network.call({ host, signal, task, isWrite: true, change: request, serve });
     } catch (error) {
       throw toStoreError(error, task);
     }

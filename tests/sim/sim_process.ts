@@ -16,6 +16,7 @@ import type {
   ProcessorSource,
   RecordProcessor,
 } from "../../src/processor.ts";
+import { LeaseLostError } from "../../src/errors.ts";
 import { Worker } from "../../src/runtime/worker.ts";
 import { type Delivery, neverMs, type Outcome } from "./checker.ts";
 import type { ProcessorHabits, Scenario } from "./scenario.ts";
@@ -23,6 +24,7 @@ import { pulledBy } from "./sim_loops.ts";
 import type { SimNetwork } from "./sim_network.ts";
 import { type ClockError, type PortHost, SimClock, SimRandom } from "./sim_clock.ts";
 import { type PortObserver, SimLeaseStore, SimStreamSource } from "./sim_ports.ts";
+import { itemOf } from "./sim_sink.ts";
 import type { SimRecord, SimStream } from "./sim_stream.ts";
 import type { SimTable } from "./sim_table.ts";
 import type { Prng, World } from "./world.ts";
@@ -224,21 +226,38 @@ export class SimProcess implements PortHost {
     const isPart = fails && habits.partial > 0 && random.chance(habits.partial);
     if (isPart) delivery.failed = new Set(delivery.records.filter(() => random.chance(0.3)));
     const how = { workMs, fails: fails && !isPart };
-    if (workMs === 0 && config.checkpointMode === "auto") return this.#return(delivery, how.fails);
-    return this.#workAndReturn(delivery, context, how);
+    const isQuick = workMs === 0 && config.checkpointMode === "auto" && !habits.sinks;
+    if (isQuick) return this.#return(delivery, how.fails);
+    return this.#workAndReturn(delivery, context, { ...how, sinks: habits.sinks });
   }
 
   async #workAndReturn(
     delivery: Delivery,
     context: ProcessContext,
-    options: { readonly workMs: number; readonly fails: boolean },
+    { workMs, fails, sinks }: {
+      readonly workMs: number;
+      readonly fails: boolean;
+      readonly sinks: boolean;
+    },
   ): Promise<void | BatchResult> {
     const { config, random } = this.#options;
-    await this.#work(options.workMs);
-    const result = this.#return(delivery, options.fails);
+    await this.#work(workMs);
+    const isWritten = !sinks || fails || await this.#sink(delivery, context);
+    const result = this.#return(delivery, fails || !isWritten);
     const mayCheckpoint = config.checkpointMode === "manual" && delivery.failed.size === 0;
     if (mayCheckpoint && random.chance(0.05)) await context.checkpoint();
     return result;
+  }
+
+  /** A batch goes as a whole. */
+  async #sink({ records }: Delivery, context: ProcessContext): Promise<boolean> {
+    try {
+      await context.transact(records.map(itemOf));
+      return true;
+    } catch (error) {
+      if (error instanceof LeaseLostError) return false;
+      throw error;
+    }
   }
 
   #return(delivery: Delivery, fails: boolean): void | BatchResult {

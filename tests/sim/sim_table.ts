@@ -7,7 +7,8 @@
  */
 
 import type { Row, RowChange, ShardRow } from "../../src/core/lease.ts";
-import type { RowKinds, WriteResult } from "../../src/ports.ts";
+import type { RefusedItem } from "../../src/errors.ts";
+import type { RowKinds, Transaction, TransactionResult, WriteResult } from "../../src/ports.ts";
 
 /** A change that the table was asked for, and what became of it. */
 export interface TableWrite {
@@ -19,16 +20,30 @@ export interface TableWrite {
   readonly after: Row | null;
 }
 
+/** The tables of the user, in the same DynamoDB. */
+export interface SimSink {
+  refused(items: Transaction["items"]): readonly RefusedItem[];
+  write(items: Transaction["items"], by: string): void;
+}
+
+const NO_SINK: SimSink = { refused: () => [], write: () => {} };
+
 /** Rows with a compare-and-set, as DynamoDB would do it. */
 export class SimTable {
   readonly #rows = new Map<string, Row>();
   /** The rows of a kind in the order of their ids, as last listed. Whoever has a list keeps it as it was. */
   readonly #listed = new Map<Row["kind"], Listed>();
   readonly #onWrite: (write: TableWrite) => void;
+  readonly #sink: SimSink;
+  readonly #tokens = new Set<string>();
 
-  /** @param onWrite Is told every change that arrives, when it arrives. */
-  constructor(onWrite: (write: TableWrite) => void) {
+  /**
+   * @param onWrite Is told every change that arrives, when it arrives.
+   * @param sink Where items go.
+   */
+  constructor(onWrite: (write: TableWrite) => void, sink: SimSink = NO_SINK) {
     this.#onWrite = onWrite;
+    this.#sink = sink;
   }
 
   /** Makes a change if what it expects holds. */
@@ -55,6 +70,21 @@ export class SimTable {
     }
     this.#onWrite({ by, change: change as unknown as RowChange<Row>, isAccepted, before, after });
     return { kind: isAccepted ? "written" : "conflict", row: after as R | null };
+  }
+
+  /** Makes a change if what it expects holds, and writes items with it, unless one is refused; under one token once. */
+  transact(change: RowChange<Row>, { items, token }: Transaction, by: string): TransactionResult {
+    if (this.#tokens.has(token)) return { kind: "written" };
+    const before = this.#rows.get(`${change.kind}/${change.id}`) ?? null;
+    const refused = holds(change, before) ? this.#sink.refused(items) : [];
+    if (refused.length > 0) return { kind: "refused", refused };
+    if (holds(change, before)) {
+      this.#tokens.add(token);
+      // Whoever looks at the row finds the items there.
+      this.#sink.write(items, by);
+    }
+    const { kind, row } = this.write(change, by);
+    return kind === "conflict" ? { kind, row: row as ShardRow | null } : { kind };
   }
 
   read<K extends Row["kind"]>(kind: K, id: string): RowKinds[K] | null {

@@ -26,6 +26,7 @@ import { Journal } from "./journal.ts";
 import { applyOverride, type ScenarioOverride } from "./override.ts";
 import { makeScenario, type Scenario } from "./scenario.ts";
 import type { SimProcess } from "./sim_process.ts";
+import { ExactlyOnce } from "./sim_sink.ts";
 import { SimStream } from "./sim_stream.ts";
 import { SimTable, type TableWrite } from "./sim_table.ts";
 import { withTripwires } from "./tripwires.ts";
@@ -108,12 +109,14 @@ export class Simulation {
     this.#random = this.#world.random.fork();
     this.#journal = new Journal(journalLines);
     const processes = new Map<string, SimProcess>();
+    const stream = new SimStream(scenario.shards, () => this.#world.now);
+    const sink = new ExactlyOnce(this.#world, stream);
     const truth = {
       world: this.#world,
       scenario,
       config: resolveConfig(scenario.config),
-      table: new SimTable((write) => this.#onWrite(write)),
-      stream: new SimStream(scenario.shards, () => this.#world.now),
+      table: new SimTable((write) => this.#onWrite(write), sink),
+      stream,
       coverage: new Coverage(),
       putAside: new Set<string>(),
       processes,

@@ -78,6 +78,7 @@ const QUIET: Scenario = {
     throws: 0,
     partial: 0,
     pulled: "none",
+    sinks: false,
     mode: { kind: "retryAndSkip", retries: 2 },
   },
 };

@@ -29,7 +29,7 @@ function records(count: number): readonly KinesisRecord[] {
 function context(signal: AbortSignal = new AbortController().signal): ProcessContext {
   return {
     ...{ shardId: SHARD, workerId: "A", streamName: "orders", attempt: 1, millisBehindLatest: 0 },
-    ...{ term: 1, signal, checkpoint: () => Promise.resolve() },
+    ...{ term: 1, signal, checkpoint: () => Promise.resolve(), transact: () => Promise.resolve() },
   };
 }
 
@@ -42,6 +42,7 @@ function runOptions(more: Partial<RunOptions> = {}): RunOptions {
   const until = new AbortController().signal;
   return {
     ...{ lane: 0, until, progressed: () => {}, isTooOld: () => false, isHeld: () => true },
+    call: (_, code) => code(context()),
     ...more,
   };
 }

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { retryAndSkip, retryAndStop } from "../../src/core/policy.ts";
 import { RecordTooOldError } from "../../src/errors.ts";
 import type { Batch } from "../../src/ports.ts";
-import type { RecordProcessor, RunProcessor } from "../../src/processor.ts";
+import type { RecordProcessor, RunProcessor, TimedProcessor } from "../../src/processor.ts";
 import { settled, type VirtualClock } from "../virtual_clock.ts";
 import { at, batch, running } from "./runner_testing.ts";
 
@@ -156,7 +156,7 @@ Deno.test("age: a record that is too old is put aside, whole, before the checkpo
 
 Deno.test("age: a run in another thread ends before a record that became too old", async () => {
   const log: string[] = [];
-  const processor: RunProcessor = {
+  const processor: RunProcessor & TimedProcessor = {
     ...writing(log),
     keepsTime: true,
     async processRun(records, _context, { isTooOld }) {

@@ -9,8 +9,8 @@ import { at, batch, longestWait, running } from "./runner_testing.ts";
 Deno.test("record runner: records are processed in order, each with what it needs to know", async () => {
   const seen: unknown[] = [];
   const { bench, lease, runner } = await running({
-    process(record, { signal, checkpoint, ...context }) {
-      assert(!signal.aborted && typeof checkpoint === "function");
+    process(record, { signal, checkpoint, transact, ...context }) {
+      assert(!signal.aborted && typeof checkpoint === "function" && typeof transact === "function");
       seen.push([record.text(), record.partitionKey, record.shardId, context]);
     },
   });

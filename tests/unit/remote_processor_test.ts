@@ -19,7 +19,7 @@ function recordOf(partitionKey: string): DeliveredRecord {
 function contextOf(term: number, signal: AbortSignal): ProcessContext {
   return {
     ...{ shardId: SHARD, workerId: "A", streamName: "orders", attempt: 1, millisBehindLatest: 0 },
-    ...{ term, signal, checkpoint: () => Promise.resolve() },
+    ...{ term, signal, checkpoint: () => Promise.resolve(), transact: () => Promise.resolve() },
   };
 }
 

@@ -1,12 +1,13 @@
 // Owns: what the inside of a thread does with what the outside says, without a thread.
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import type { SourceRecord } from "../../src/ports.ts";
-import type { RecordProcessor } from "../../src/processor.ts";
+import type { ProcessorSource, RecordProcessor } from "../../src/processor.ts";
 import { DeliveredRecord } from "../../src/runtime/delivered_record.ts";
 import { packError } from "../../src/sandbox/packed_error.ts";
 import { packRecords } from "../../src/sandbox/packing.ts";
 import { type FromThread, Progress, SHARED } from "../../src/sandbox/protocol.ts";
 import { ThreadSide } from "../../src/sandbox/thread_side.ts";
+import { dynamoSink } from "../../src/sink/dynamo_sink.ts";
 import { settled, VirtualClock } from "../virtual_clock.ts";
 
 /** The inside of a thread with a processor, by hand, that runs records; and what it says. */
@@ -71,4 +72,32 @@ Deno.test("thread: a checkpoint within an aggregate names the record in it, at i
     { sequenceNumber: "1", subSequenceNumber: 0 },
     { sequenceNumber: "1", subSequenceNumber: undefined },
   ]);
+});
+
+Deno.test("thread: a processor that writes with the checkpoint is refused when it is loaded, or made", async () => {
+  const posted: FromThread[] = [];
+  const sink = dynamoSink({ items: () => [] });
+  const start = (source: ProcessorSource): ThreadSide =>
+    new ThreadSide({
+      settings: {
+        ...{ processTimeout: 0, checkpointMode: "auto", isSandboxed: false },
+        running: new SharedArrayBuffer(4),
+      },
+      clock: new VirtualClock(),
+      source,
+      post: (message) => void posted.push(message),
+    });
+  assertThrows(() => start(sink), TypeError, "run it without --threads and --sandbox");
+  const work = { kind: "make", shardId: "s" } as const;
+  start(() => sink).receive({ kind: "call", id: 1, processor: 1, work });
+  await settled();
+  const [reply] = posted.filter((message) => message.kind === "reply");
+  assertEquals(Object(reply?.error).name, "TypeError");
+});
+
+Deno.test("thread: items that are written with the checkpoint fail their record by name", async () => {
+  const { posted } = running((_record, { transact }) => transact([]), [{}]);
+  await settled();
+  const [reply] = posted.filter((message) => message.kind === "reply");
+  assertEquals([reply?.value, Object(reply?.error).name], [0, "TypeError"]);
 });

@@ -1,0 +1,213 @@
+/**
+ * Owns: the row of a shard that this worker holds, as it was last acknowledged; sending a change of it until it is certain what became of it.
+ * Must not: decide what to write or when, or send two changes at a time.
+ * Called by: `runtime/lease_keeper.ts`, one change after the other.
+ *
+ * A write is sent again when its reply was lost; the row that comes back with the conflict then tells whether the first one was applied.
+ *
+ * @module
+ */
+
+import { type Checkpoint, compareCheckpoints } from "../core/checkpoint.ts";
+import { type Claimant, isHeldBy, type LeaseChange, type ShardRow } from "../core/lease.ts";
+import { type Backoff, backoffMs } from "../core/policy.ts";
+import { invariant, type RefusedItem, StoreError } from "../errors.ts";
+import type { Transaction, TransactionResult, WriteResult } from "../ports.ts";
+import type { Fence } from "./heartbeat.ts";
+import { tellWriteFailure, type WriteDeps } from "./patient_write.ts";
+import { Scope } from "./tasks.ts";
+
+/** What the row of a turn needs of the worker. */
+export interface HeldRowDeps extends WriteDeps {
+  readonly claimant: Claimant;
+  readonly fence: Fence;
+}
+
+/** What a row needs of its turn. */
+export interface HeldRowOptions {
+  readonly deps: HeldRowDeps;
+  /** Aborts when this worker does not write for the shard any more. */
+  readonly signal: AbortSignal;
+  /** Is called when the turn is found to be over. */
+  readonly lose: (reason: string) => "lost";
+}
+
+const WRITE_BACKOFF: Backoff = { baseMs: 100, maxMs: 10_000 };
+/** How often the row of a held shard may have changed under one write: only a request for it can come in between. */
+const CONFLICTS_MAX = 10;
+
+/** The row of one turn. */
+export class HeldRow {
+  readonly #options: HeldRowOptions;
+  readonly #term: number;
+  #row: ShardRow;
+
+  /** @param row The row as the claim returned it. */
+  constructor(row: ShardRow, options: HeldRowOptions) {
+    this.#row = row;
+    this.#term = row.term;
+    this.#options = options;
+  }
+
+  /** The row as it was last acknowledged. */
+  get current(): ShardRow {
+    return this.#row;
+  }
+
+  /** Says what others wrote into the row of this turn, as a look at it shows. */
+  saw({ handover, order }: ShardRow): void {
+    this.#row = { ...this.#row, handover, order };
+  }
+
+  /**
+   * Sends a change until it is certain what became of it. `null` from `makeChange` means that the reason for the change is
+   * gone; the turn goes on.
+   */
+  write(
+    makeChange: (row: ShardRow) => LeaseChange | null,
+  ): Promise<"written" | "lost" | "withdrawn"> {
+    const { deps: { store }, signal } = this.#options;
+    return this.#untilCertain(makeChange, {
+      signal,
+      send: (change) => store.write(change, signal),
+      isFinal: () => false,
+    });
+  }
+
+  /**
+   * Writes items together with a change, all or nothing. It is withdrawn when `options.until` aborts and nothing of it can have been
+   * done; when `options.signal` does, nobody knows.
+   *
+   * @returns The reasons, if DynamoDB refused items.
+   * @throws {StoreError} If the items can never be written as they are.
+   */
+  async transact(
+    makeChange: (row: ShardRow) => LeaseChange,
+    items: Transaction["items"],
+    { signal, until }: { readonly signal: AbortSignal; readonly until: AbortSignal },
+  ): Promise<"written" | "lost" | "withdrawn" | readonly RefusedItem[]> {
+    const { store, random } = this.#options.deps;
+    const transact = store.transact?.bind(store);
+    if (transact === undefined) {
+      throw new TypeError(
+        "Cannot write items with the checkpoint: the store of this app has no transactions; " +
+          'implement "transact" in "ports.store", or leave that option out',
+      );
+    }
+    let sent: { readonly from: Checkpoint; readonly change: LeaseChange } | undefined;
+    let token = "";
+    let refused: readonly RefusedItem[] = [];
+    const outcome = await this.#untilCertain((row) => {
+      // Word for word the same under one token. It depends on nothing else that can change in a turn.
+      if (sent?.from !== row.checkpoint) {
+        sent = { from: row.checkpoint, change: makeChange(row) };
+        token = random.uuid();
+      }
+      return sent.change;
+    }, {
+      signal,
+      until,
+      isFinal: (error) => error instanceof StoreError && error.kind === "invalid",
+      send: async (change) => {
+        const result = await transact(change, { items, token }, signal);
+        if (result.kind === "refused") ({ refused } = result);
+        return result;
+      },
+    });
+    return refused.length > 0 ? refused : outcome;
+  }
+
+  async #untilCertain(
+    makeChange: (row: ShardRow) => LeaseChange | null,
+    { signal, until = signal, send, isFinal }: Sending,
+  ): Promise<"written" | "lost" | "withdrawn"> {
+    const { deps, lose } = this.#options;
+    const { random, claimant, fence } = deps;
+    let inDoubt: LeaseChange | null = null;
+    let failures = 0;
+    for (let conflicts = 0; conflicts < CONFLICTS_MAX;) {
+      if (signal.aborted) return "lost";
+      const change: LeaseChange | null = until.aborted && inDoubt === null
+        ? null
+        : makeChange(this.#row);
+      if (change === null) return "withdrawn";
+      if (!fence.isUp) return lose("no heartbeat was acknowledged in time");
+      try {
+        const result = await send(change);
+        if (result.kind === "refused") return "withdrawn";
+        const row = "row" in result ? result.row : changedRow(this.#row, change);
+        if (result.kind === "written") {
+          invariant(row !== null, "a written shard row exists");
+          this.#row = row;
+          return "written";
+        }
+        if (row !== null && isHeldBy(row, claimant) && row.term === this.#term) {
+          // Still ours: an earlier try was applied, or a request for the shard came in.
+          this.#row = row;
+          if (wasApplied(inDoubt ?? change, row)) return "written";
+          conflicts += 1;
+          continue;
+        }
+        // Somebody else's row may show our checkpoint too: only a change of the term tells that the write was ours.
+        if (inDoubt !== null && row !== null && isParting(inDoubt) && wasApplied(inDoubt, row)) {
+          this.#row = row;
+          return "written";
+        }
+        return lose(`the row says that ${describeOwner(row)}`);
+      } catch (error) {
+        if (signal.aborted) return "lost";
+        if (!(error instanceof StoreError) || error.maybeApplied) inDoubt = change;
+        if (inDoubt === null && isFinal(error)) throw error;
+        failures += 1;
+        const retryInMs = backoffMs(failures, WRITE_BACKOFF, random.next());
+        tellWriteFailure(deps, change, error, retryInMs);
+        // What is in doubt is not withdrawn, so there is something to wait for.
+        await this.#pause(retryInMs, signal, inDoubt === null ? until : signal);
+      }
+    }
+    return lose(`its row changed ${CONFLICTS_MAX} times while it was written`);
+  }
+
+  /** An abort is seen by the next write. */
+  async #pause(ms: number, signal: AbortSignal, until: AbortSignal): Promise<void> {
+    using either = new Scope(signal, until);
+    await this.#options.deps.clock.sleep(ms, either.signal).catch(() => {});
+  }
+}
+
+/** How a change is sent. */
+interface Sending {
+  /** Aborts when nothing is sent any more, nor waited for. */
+  readonly signal: AbortSignal;
+  /** Aborts when what was not done yet is not to be done any more. */
+  readonly until?: AbortSignal;
+  readonly send: (change: LeaseChange) => Promise<WriteResult<ShardRow> | TransactionResult>;
+  /** Whether it is no use to send the same again. */
+  readonly isFinal: (error: unknown) => boolean;
+}
+
+/** The row after a change, for which nobody tells how it stands. What others wrote meanwhile comes with the next look. */
+function changedRow(row: ShardRow, { set }: LeaseChange): ShardRow {
+  invariant(set !== "delete", "a row is not deleted together with anything");
+  return { ...row, ...set } as ShardRow;
+}
+
+/** Whether the change ends the turn. */
+function isParting({ set }: LeaseChange): boolean {
+  return set !== "delete" && set.term !== undefined;
+}
+
+/** Whether the row shows what a change, whose reply was lost, would have made of it. */
+function wasApplied(change: LeaseChange, row: ShardRow): boolean {
+  const { set } = change;
+  if (set === "delete") return false;
+  const { checkpoint, term, owner } = set;
+  return (checkpoint === undefined || compareCheckpoints(row.checkpoint, checkpoint) === 0) &&
+    (term === undefined || row.term === term) && (owner === undefined || row.owner === owner);
+}
+
+function describeOwner(row: ShardRow | null): string {
+  if (row === null) return "the shard left the stream";
+  if (row.owner === null) return `nobody has it, in term ${row.term}`;
+  return `worker "${row.owner}" has it, in term ${row.term}`;
+}
