@@ -43,8 +43,11 @@ const LEARNED_FROM = ".GetRecords";
 /** Has a client call GetRecords the lean way, once the SDK has called it. If the SDK is not built as is expected here, it makes all calls. */
 export function callGetRecordsLean(client: KinesisClient): void {
   let known: KnownCall | undefined;
+  let isLearning = false;
+  const learned = Promise.withResolvers<void>();
   client.middlewareStack.add((next, context) => (args) => {
     known ??= knownCall(args.request, context);
+    if (known !== undefined) learned.resolve();
     return next(args);
   }, { name: "rememberCallMiddleware", step: "build", priority: "low" });
   const decoder = new Base64Decoder();
@@ -53,7 +56,18 @@ export function callGetRecordsLean(client: KinesisClient): void {
     const [options = {}] = rest;
     const isUsual = command instanceof GetRecordsCommand && rest.length < 2 &&
       typeof options === "object";
-    if (known === undefined || !isUsual) return await sendBySdk(command, ...rest);
+    if (!isUsual) return await sendBySdk(command, ...rest);
+    if (!isLearning) {
+      isLearning = true;
+      try {
+        return await sendBySdk(command, ...rest);
+      } finally {
+        learned.resolve();
+      }
+    }
+    // Shards that begin together would else all have their first answer, the largest one, read by the SDK.
+    await learned.promise;
+    if (known === undefined) return await sendBySdk(command, ...rest);
     const request = await signed(client, known, command);
     const { response } = await client.config.requestHandler.handle(request, options as never);
     return readAnswer(response, decoder) ?? await readBySdk(client, command, response);

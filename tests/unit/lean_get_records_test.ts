@@ -99,6 +99,23 @@ Deno.test("other calls go the way of the SDK, and teach nothing: they may have a
   assertEquals(sent[3]?.request.headers["x-amz-target"], "Kinesis_20131202.ListShards");
 });
 
+Deno.test("of calls that begin together the SDK makes one; the others wait until it is on its way, or has failed", async () => {
+  const { ask } = open();
+  const outputs = await Promise.all([ask(), ask(), ask()]);
+  assertEquals(outputs.map(isLean), [false, true, true]);
+  let tries = 0;
+  const credentials = () =>
+    ++tries === 1 ? Promise.reject(new Error("none yet")) : Promise.resolve(AWS.credentials);
+  const late = open({ credentials });
+  const [first, ...others] = await Promise.allSettled([late.ask(), late.ask(), late.ask()]);
+  assertEquals(first.status, "rejected");
+  for (const other of others) {
+    assert(other.status === "rejected" || !isLean(other.value), "nobody knew yet");
+  }
+  await late.ask();
+  assert(isLean(await late.ask()));
+});
+
 Deno.test("an SDK that names its operations otherwise makes all calls", async () => {
   const { client, ask } = open();
   client.middlewareStack.add((next) => (args) => {
