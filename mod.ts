@@ -30,6 +30,7 @@ export { readBatches, readRecords } from "./src/reader.ts";
 export { ClusterControl } from "./src/runtime/cluster_control.ts";
 export { dynamoSink } from "./src/sink/dynamo_sink.ts";
 export { retryAndSkip, retryAndStop } from "./src/core/policy.ts";
+export { tumblingWindows } from "./src/windows/tumbling_windows.ts";
 export {
   LeaseLostError,
   ProcessTimeoutError,
@@ -102,6 +103,11 @@ export type { Reader, ReaderOptions, ShardReader } from "./src/reader.ts";
 export type { SetCheckpointOptions } from "./src/runtime/cluster_control.ts";
 export type { DynamoSinkOptions } from "./src/sink/dynamo_sink.ts";
 export type { OwnShard } from "./src/runtime/shard_roster.ts";
+export type {
+  ChildShard,
+  ClosedWindow,
+  TumblingWindowsOptions,
+} from "./src/windows/tumbling_windows.ts";
 export type { WorkerHealth } from "./src/runtime/worker.ts";
 export type {
   AttributeMap,

@@ -23,7 +23,7 @@ import { toEventError } from "./errors.ts";
 import type { AppEvent, AppEventType, AppFact } from "./events.ts";
 import type { ProcessorSource, RecordFilter } from "./processor.ts";
 import { ClusterControl } from "./runtime/cluster_control.ts";
-import { checkProcessorSource } from "./runtime/processors.ts";
+import { checkProcessorSource, checkState } from "./runtime/processors.ts";
 import { checkFilter } from "./runtime/record_filter.ts";
 import type { OwnShard } from "./runtime/shard_roster.ts";
 import { Worker, type WorkerHealth } from "./runtime/worker.ts";
@@ -124,6 +124,7 @@ export class ReactoKinesixApp implements AsyncDisposable {
     const names = checkNames(options);
     const config = resolveConfig(options.config);
     const processor = checkProcessorSource(options.processor, config.concurrency);
+    checkState(processor, config);
     const filter = checkFilter(options.filter);
     const onFailure = checkOnFailure(options.onFailure, names.streamName);
     const { clock = systemClock, random = systemRandom } = options.ports ?? {};

@@ -171,6 +171,10 @@ export type AppFact =
       | "shardEnded"
       | "dispose"
       | "filter"
+      /** What a processor keeps for its shard, such as windows, cannot be written down. */
+      | "state"
+      /** A window could not be closed because nothing came any more. */
+      | "windows"
       /** No method: something that was started and not waited for. Told of a processor in a thread of its own. */
       | "background";
     readonly error: EventError;

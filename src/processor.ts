@@ -281,3 +281,63 @@ export interface BrokeredProcessor extends TimedProcessor {
     options?: BrokerOptions,
   ): Promise<void | BatchResult>;
 }
+
+/** What a processor that keeps state begins a turn on a shard with. */
+export interface ShardBeginning {
+  readonly shardId: string;
+  readonly hashKeyRange: HashKeyRange | null;
+  /** What was written beside the checkpoint that the turn begins at; null if nothing was. */
+  readonly state: string | null;
+  /** The finished shards that this one was split or merged from and which left a state, if it has none of its own yet. */
+  readonly parents: readonly {
+    readonly shardId: string;
+    readonly hashKeyRange: HashKeyRange | null;
+    readonly state: string;
+  }[];
+  /** Whether it was merged from two. */
+  readonly isMerged: boolean;
+}
+
+/** The first and the last hash key of a shard, both inclusive, as decimal numbers. */
+export interface HashKeyRange {
+  readonly start: string;
+  readonly end: string;
+}
+
+/** A read of a shard whose records are all finished. */
+export interface FinishedRead {
+  /** The latest arrival of a record in it, whatever became of the record, in milliseconds since the epoch; undefined if it was empty. */
+  readonly latestArrival: number | undefined;
+  /** When it was asked for, on the monotonic clock. */
+  readonly askedAt: number;
+  /** When it was there, on the monotonic clock. */
+  readonly arrivedAt: number;
+  /** Whether it was empty because there is nothing more. */
+  readonly isAtTip: boolean;
+  /** Whether nothing follows, neither records nor other shards. */
+  readonly isLast: boolean;
+}
+
+/**
+ * A processor of one shard that keeps state, which is written with every checkpoint. Its factory has the same mark.
+ *
+ * The state may be ahead of the checkpoint, never behind: a record is in the state before it counts as finished, and may come again; the
+ * processor knows which ones it has.
+ */
+export interface StatefulProcessor extends RecordProcessor {
+  readonly keepsState: true;
+  /**
+   * Is called before anything else.
+   *
+   * @throws If the state is none of its own.
+   */
+  begin(beginning: ShardBeginning): void;
+  /**
+   * What to write, at any moment at which nothing of the processor runs.
+   *
+   * @throws If that cannot be written down.
+   */
+  snapshot(): string;
+  /** Is called after each read; gives whether the state has changed. A throw is tried again. */
+  finishedRead(read: FinishedRead, context: ProcessContext): boolean | Promise<boolean>;
+}

@@ -109,6 +109,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "src/processor.ts",
   ],
   pull: ["pull", "runtime", "src/ports.ts", "src/errors.ts", "src/processor.ts"],
+  windows: ["windows", "core", "src/errors.ts", "src/processor.ts"],
   sink: ["sink", "runtime", "src/errors.ts", "src/processor.ts", "src/transaction_item.ts"],
   "src/reader.ts": ["src/app.ts", "pull", "adapters", "src/processor.ts"],
   telemetry: ["telemetry", "core", "src/events.ts", "src/errors.ts"],

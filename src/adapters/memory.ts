@@ -1,6 +1,6 @@
 /**
  * Owns: a state table and a stream in memory, for tests of processors without network, permissions or waiting.
- * Must not: be used by more than one process; keep timers.
+ * Must not: be used by more than one process; keep timers when nobody reads.
  * Called by: users, as `@reacto/kinesix/testing`; `testing/test_kit.ts`; the contract tests.
  *
  * @module
@@ -10,7 +10,7 @@ import { abortable } from "@std/async/abortable";
 import { createHash } from "node:crypto";
 import { heldBytes, heldBytesOf } from "../core/byte_size.ts";
 import type { Checkpoint } from "../core/checkpoint.ts";
-import { compareSequenceNumbers } from "../core/checkpoint.ts";
+import { isAfter } from "../core/checkpoint.ts";
 import type { TransactionItem } from "../transaction_item.ts";
 import type { LeaseChange, Row, RowChange, ShardRow } from "../core/lease.ts";
 import { invariant, type RefusedItem, SourceError } from "../errors.ts";
@@ -152,9 +152,12 @@ interface MemoryShard {
 const HASH_KEYS = 2n ** 128n;
 const SHARDS_MAX = 10_000;
 const BATCH_RECORDS_MAX = 10_000;
+/** So often a reader is told that there is nothing. */
+const QUIET_MS = 5_000;
 
 /**
- * A stream in memory. A reader that has read everything waits for the next record; it does not poll.
+ * A stream in memory. A reader that has read everything gets the next record at once; it does not poll. As from Kinesis, it gets an
+ * empty batch now and then, which says that there is nothing.
  *
  * @example
  * ```ts
@@ -297,8 +300,9 @@ export class MemoryStream implements StreamSource {
     let next = shard.records.findIndex((record) => isAfter(record, after));
     if (next === -1) next = shard.records.length;
     for (let isFirst = true;; isFirst = false) {
-      while (!isFirst && next === shard.records.length && shard.children === null) {
-        await abortable(this.#change.promise, signal);
+      let isQuiet = false;
+      while (!isFirst && !isQuiet && next === shard.records.length && shard.children === null) {
+        isQuiet = !await this.#changes(signal);
       }
       await answer(signal, () => {});
       const records = await roomFor(shard.records.slice(next, next + BATCH_RECORDS_MAX), {
@@ -316,6 +320,18 @@ export class MemoryStream implements StreamSource {
         return;
       }
       yield { records, millisBehindLatest };
+    }
+  }
+
+  /** Waits for something to happen, for a while; gives whether it did. */
+  async #changes(signal: AbortSignal): Promise<boolean> {
+    const timer = new AbortController();
+    const quiet = this.#clock.sleep(QUIET_MS, timer.signal).then(() => false, () => false);
+    const change = this.#change.promise.then(() => true);
+    try {
+      return await abortable(Promise.race([change, quiet]), signal);
+    } finally {
+      timer.abort();
     }
   }
 
@@ -360,24 +376,6 @@ async function roomFor(
   let room = await budget.take(heldBytesOf(records), { least: heldBytes(first), signal });
   const tooMany = records.findIndex((record) => (room -= heldBytes(record)) < 0);
   return tooMany === -1 ? records : records.slice(0, tooMany);
-}
-
-function isAfter(record: SourceRecord, position: Checkpoint): boolean {
-  switch (position.kind) {
-    case "trimHorizon":
-      return true;
-    case "timestamp":
-      return record.approximateArrivalTimestamp >= position.timestamp;
-    case "sequence": {
-      const order = compareSequenceNumbers(record.sequenceNumber, position.sequenceNumber);
-      // A record of which only a part is finished is read again.
-      return position.subSequenceNumber === undefined ? order > 0 : order >= 0;
-    }
-    case "shardEnd":
-      return false;
-    default:
-      return position satisfies never;
-  }
 }
 
 function toChild({ id, parents, start, end }: MemoryShard): Omit<ShardInfo, "isClosed"> {

@@ -18,6 +18,7 @@ import type {
   ShardOrder,
   ShardRow,
 } from "../core/lease.ts";
+import { STATE_BYTES_MAX } from "../core/shard_state.ts";
 import { invariant, messageOf } from "../errors.ts";
 import type { RowKinds } from "../ports.ts";
 
@@ -46,6 +47,8 @@ interface Field<T> {
 type Fields<R extends Row> = { readonly [K in keyof Omit<R, "kind" | "id">]-?: Field<R[K]> };
 
 const TEXT_LENGTH_MAX = 1_024;
+/** More than is ever written: a bound for a hostile row. */
+const STATE_LENGTH_MAX = 2 * STATE_BYTES_MAX;
 const HASH_KEY_NUMBER = /^(0|[1-9]\d{0,38})$/;
 const NUMBER = /^\d{1,16}(\.\d{1,32})?$/;
 
@@ -64,6 +67,7 @@ const FIELDS: { readonly [K in Row["kind"]]: Fields<RowKinds[K]> } = {
     handover: handover(),
     because: optional("Because", moveReason()),
     order: shardOrder(),
+    state: shardState(),
   },
   worker: {
     incarnation: required("Incarnation", text()),
@@ -300,6 +304,27 @@ function shardOrder(): Field<ShardOrder | null> {
         id: words.id,
         at: at.read(item) ?? 0,
       };
+    },
+  };
+}
+
+/** What a processor keeps, as it gave it. It is nobody's business: no error shows it. */
+function shardState(): Field<string | null> {
+  const isState = (value: unknown): value is string =>
+    typeof value === "string" && value.length > 0 && value.length <= STATE_LENGTH_MAX;
+  return {
+    write(value) {
+      invariant(value === null || isState(value), "a state is a text");
+      return { State: value === null ? null : { S: value } };
+    },
+    read(item) {
+      const given = Object.hasOwn(item, "State") ? item["State"] : undefined;
+      if (given === undefined) return null;
+      const { S } = Object(given);
+      if (isState(S)) return S;
+      throw new MalformedRowError(
+        `State must be a text of 1 to ${STATE_LENGTH_MAX} characters; it is something else`,
+      );
     },
   };
 }

@@ -94,3 +94,24 @@ export function compareSequenceNumbers(a: string, b: string): number {
   if (a.length !== b.length) return a.length - b.length;
   return a < b ? -1 : a > b ? 1 : 0;
 }
+
+/** Whether a record is to be read by whoever begins at a position. A record of which only a part is finished is read again. */
+export function isAfter(
+  record: { readonly sequenceNumber: string; readonly approximateArrivalTimestamp: number },
+  position: Checkpoint,
+): boolean {
+  switch (position.kind) {
+    case "trimHorizon":
+      return true;
+    case "timestamp":
+      return record.approximateArrivalTimestamp >= position.timestamp;
+    case "sequence": {
+      const order = compareSequenceNumbers(record.sequenceNumber, position.sequenceNumber);
+      return position.subSequenceNumber === undefined ? order > 0 : order >= 0;
+    }
+    case "shardEnd":
+      return false;
+    default:
+      return position satisfies never;
+  }
+}

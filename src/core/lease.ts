@@ -43,6 +43,8 @@ export interface ShardRow {
   readonly because: MoveReason | null;
   /** The last word of an operator on whether the cluster processes the shard; null if there never was one. */
   readonly order: ShardOrder | null;
+  /** What the processor keeps for the shard at this checkpoint, such as open windows; null if there is nothing. */
+  readonly state: string | null;
 }
 
 /** Why a shard changed its owner:
@@ -193,6 +195,8 @@ export interface Progress {
   readonly checkpoint: Checkpoint;
   readonly checkpointAt: number;
   readonly millisBehindLatest: number;
+  /** What the processor keeps for the shard, if that is another one than in the row. */
+  readonly state?: string | null;
 }
 
 /**
@@ -200,7 +204,9 @@ export interface Progress {
  * delayed on its way cannot bring an older one back.
  */
 export function advance(row: ShardRow, progress: Progress): LeaseChange {
-  return { kind: "shard", id: row.id, expect: held(row), set: { ...progress } };
+  // A change of the state alone leaves the checkpoint as it is; what was written before it is known by its time.
+  const last = progress.state === undefined ? {} : { checkpointAt: row.checkpointAt };
+  return { kind: "shard", id: row.id, expect: { ...held(row), ...last }, set: { ...progress } };
 }
 
 /** What else to write when a shard is given up. */
@@ -345,6 +351,7 @@ export function newShardRow(
     handover: null,
     because: null,
     order: null,
+    state: null,
   };
 }
 

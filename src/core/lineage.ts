@@ -46,11 +46,14 @@ export function isReady(row: ShardRow, rows: ReadonlyMap<string, ShardRow>): boo
   });
 }
 
-/** The rows of finished shards that the stream does not list any more. */
+/** The rows of finished shards that the stream does not list any more, and whose state no child is to take up. */
 export function rowsWithoutShard(
   shards: readonly FamilyMember[],
   rows: readonly ShardRow[],
 ): readonly ShardRow[] {
   const listed = new Set(shards.map((shard) => shard.id));
-  return rows.filter((row) => isEnded(row) && !listed.has(row.id));
+  const parents = new Set(rows.flatMap((row) => row.parents));
+  return rows.filter((row) =>
+    isEnded(row) && !listed.has(row.id) && (row.state === null || !parents.has(row.id))
+  );
 }

@@ -48,6 +48,8 @@ export function rewind(row: ShardRow, checkpoint: Checkpoint): LeaseChange {
       checkpointAt: null,
       millisBehindLatest: null,
       handover: null,
+      // What was kept belongs to another position.
+      state: null,
     },
   };
 }

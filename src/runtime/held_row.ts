@@ -201,9 +201,10 @@ function isParting({ set }: LeaseChange): boolean {
 function wasApplied(change: LeaseChange, row: ShardRow): boolean {
   const { set } = change;
   if (set === "delete") return false;
-  const { checkpoint, term, owner } = set;
+  const { checkpoint, term, owner, state } = set;
   return (checkpoint === undefined || compareCheckpoints(row.checkpoint, checkpoint) === 0) &&
-    (term === undefined || row.term === term) && (owner === undefined || row.owner === owner);
+    (term === undefined || row.term === term) && (owner === undefined || row.owner === owner) &&
+    (state === undefined || row.state === state);
 }
 
 function describeOwner(row: ShardRow | null): string {

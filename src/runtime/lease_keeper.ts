@@ -23,6 +23,7 @@ import {
 import { invariant, LeaseLostError, TransactionRefusedError } from "../errors.ts";
 import type { Transaction } from "../ports.ts";
 import { HeldRow, type HeldRowDeps } from "./held_row.ts";
+import { ShardState } from "./shard_state.ts";
 import { Bell, SerialQueue, type TaskGroup } from "./tasks.ts";
 
 /** What a lease needs of the worker. */
@@ -65,6 +66,10 @@ export class Lease {
   #transacted: Checkpoint | undefined;
   #waiting: PromiseWithResolvers<void> | undefined;
   #isParting = false;
+  /** Whether the state has to be written although the position may not have moved. */
+  #isStateDue = false;
+  /** What the processor keeps for the shard. */
+  readonly state: ShardState;
   /** The last position that the processor was given: what a filter leaves out it cannot finish. */
   given: Checkpoint;
   /** Since when the oldest read that is not finished is in hand, on the monotonic clock. */
@@ -77,6 +82,7 @@ export class Lease {
     const { signal } = this.#over;
     this.#row = new HeldRow(row, { deps, signal, lose: (reason) => this.lose(reason) });
     this.#deps = deps;
+    this.state = new ShardState(row, deps);
     this.#finished = row.checkpoint;
     this.#readTo = this.given = row.checkpoint;
     this.#millisBehindLatest = row.millisBehindLatest ?? 0;
@@ -140,6 +146,12 @@ export class Lease {
   caughtUp(): void {
     this.#millisBehindLatest = 0;
     if (!this.#isWritten()) this.#due.ring();
+  }
+
+  /** What the processor keeps has changed, and no record has. */
+  stateChanged(): void {
+    this.#isStateDue = true;
+    this.#due.ring();
   }
 
   /** Whether everything that was given to the processor is finished. In the manual mode that is for the user to say. */
@@ -299,6 +311,7 @@ export class Lease {
   async #advance(): Promise<void> {
     if (this.#over.signal.aborted || this.#isWritten()) return;
     this.#wroteAt = this.#deps.clock.monotonic();
+    this.#isStateDue = false;
     const outcome = await this.#row.write((row) => advance(row, this.#progress()));
     if (outcome === "written") this.#tellWritten();
   }
@@ -321,6 +334,7 @@ export class Lease {
     return this.#queue.run(async () => {
       if (this.#over.signal.aborted) return "lost";
       this.#isParting = true;
+      this.#isStateDue = false;
       const outcome = await this.#row.write(makeChange);
       this.#isParting = false;
       if (outcome !== "written") return outcome;
@@ -356,15 +370,18 @@ export class Lease {
 
   #isWritten(): boolean {
     // The end of the shard is beyond everything that is finished.
-    return compareCheckpoints(this.row.checkpoint, this.#finished) >= 0 &&
+    return compareCheckpoints(this.row.checkpoint, this.#finished) >= 0 && !this.#isStateDue &&
       (this.#millisBehindLatest > 0 || (this.row.millisBehindLatest ?? 0) < LAG_KEPT_MS);
   }
 
   #progress(): Progress {
     const written = this.row.checkpoint;
+    // Further than what is finished with a transaction that nobody knew the end of.
+    const position = compareCheckpoints(written, this.#finished) > 0 ? written : this.#finished;
+    const { checkpoint, state } = this.state.at(position);
     return {
-      // Further than what is finished with a transaction that nobody knew the end of.
-      checkpoint: compareCheckpoints(written, this.#finished) > 0 ? written : this.#finished,
+      checkpoint,
+      ...state !== this.row.state && { state },
       checkpointAt: this.#deps.clock.now(),
       millisBehindLatest: this.#millisBehindLatest,
     };

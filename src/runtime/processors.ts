@@ -6,6 +6,7 @@
  * @module
  */
 
+import type { ResolvedConfig } from "../core/config.ts";
 import { toEventError } from "../errors.ts";
 import type { ProcessorSource, RecordProcessor, RecordProcessorFactory } from "../processor.ts";
 import { cannotTransact, type UserCodeDeps, withinProcessTimeout } from "./user_code.ts";
@@ -159,8 +160,14 @@ export class Use {
   }
 
   async #make(factory: RecordProcessorFactory): Promise<RecordProcessor> {
-    this.#made = checkProcessor(await factory(this.#shardId), this.#deps.concurrency);
-    return this.#made;
+    const made = checkProcessor(await factory(this.#shardId), this.#deps.concurrency);
+    // Without the mark nobody would know in time that there is state.
+    if ("keepsState" in made && !("keepsState" in factory)) {
+      throw new TypeError(
+        "Cannot use windows that another factory made: give what tumblingWindows returns as the processor",
+      );
+    }
+    return this.#made = made;
   }
 
   #disposeIfUnused(): Promise<void> | undefined {
@@ -211,6 +218,11 @@ export class Slot {
     return this.#current.enter();
   }
 
+  /** Whether the current processor keeps state: it is to learn of every read. */
+  get keepsState(): boolean {
+    return "keepsState" in this.#currentOf().source;
+  }
+
   /** The next record gets the processor that is current then. Resolves when the old one is disposed, if nobody uses it now. */
   async renew(): Promise<void> {
     await this.#current?.retire();
@@ -231,6 +243,27 @@ export function checkProcessorSource(source: unknown, concurrency?: number): Pro
   return typeof source === "function"
     ? source as ProcessorSource
     : checkProcessor(source, concurrency);
+}
+
+/**
+ * Checks that a processor goes with the settings.
+ *
+ * @throws {RangeError} If it keeps state, and what it keeps would not belong to a checkpoint.
+ */
+export function checkState(
+  source: ProcessorSource,
+  { concurrency, checkpointMode }: Pick<ResolvedConfig, "concurrency" | "checkpointMode">,
+): void {
+  if (!("keepsState" in source)) return;
+  const setting = concurrency > 1
+    ? `"concurrency" is ${concurrency}; set it to 1`
+    : checkpointMode === "manual"
+    ? '"checkpointMode" is "manual"; set it to "auto"'
+    : undefined;
+  if (setting === undefined) return;
+  throw new RangeError(
+    `Cannot use windows, which need the records one after the other and checkpoints by themselves: the setting ${setting}`,
+  );
 }
 
 function checkProcessor(processor: unknown, concurrency = 1): RecordProcessor {

@@ -48,7 +48,8 @@ export class ReadyProcessor {
     if (this.#until.aborted) return "drained";
     if (this.#making !== undefined) return this.#making;
     const use = this.#slot.use();
-    if (use.made !== undefined) return { use, processor: use.made };
+    const { made } = use;
+    if (made !== undefined && this.#lease.state.isReady(made)) return { use, processor: made };
     this.#making = this.#make(use).finally(() => this.#making = undefined);
     return this.#making;
   }
@@ -60,7 +61,10 @@ export class ReadyProcessor {
       using isOver = new Scope(this.#until, use.retired);
       try {
         const made = Promise.resolve(use.processor);
-        await abortable(use.keepsTime ? made : this.#user.limited(() => made), isOver.signal);
+        const limited = use.keepsTime ? made : this.#user.limited(() => made);
+        const processor = await abortable(limited, isOver.signal);
+        const isNews = await this.#lease.state.begin(processor, isOver.signal);
+        if (isNews) this.#lease.stateChanged();
         return undefined;
       } catch (error) {
         // What it makes for nobody is disposed when it comes.

@@ -12,6 +12,7 @@ import { type Backoff, backoffMs } from "../core/policy.ts";
 import { messageOf, SourceError, toEventError } from "../errors.ts";
 import type { StopReason } from "../events.ts";
 import type { Batch, ShardInfo, StreamSource } from "../ports.ts";
+import { FinishedReads, type TimedBatch } from "./finished_read.ts";
 import type { Lease } from "./lease_keeper.ts";
 import type { Processors } from "./processors.ts";
 import type { BatchOutcome } from "./record_attempts.ts";
@@ -39,6 +40,12 @@ export type RunOutcome =
     readonly wasTrimmed: boolean;
   };
 
+/** What one turn works with. */
+interface Turn {
+  readonly records: RecordRunner;
+  readonly reads: FinishedReads;
+}
+
 const READ_BACKOFF: Backoff = { baseMs: 500, maxMs: 30_000 };
 
 /** Processes a shard until the turn is over. `drain` aborts when no further record is to be started. */
@@ -49,8 +56,9 @@ export async function runShard(
 ): Promise<RunOutcome> {
   const slot = deps.processors.open(lease.shardId);
   const records = new RecordRunner(deps, lease, slot, drain);
+  const reads = new FinishedReads(deps, lease, slot, records.until);
   try {
-    return await readToTheEnd(deps, lease, records);
+    return await readToTheEnd(deps, lease, { records, reads });
   } finally {
     await records.close();
     await slot.close();
@@ -60,17 +68,20 @@ export async function runShard(
 async function readToTheEnd(
   deps: ShardRunnerDeps,
   lease: Lease,
-  records: RecordRunner,
+  turn: Turn,
 ): Promise<RunOutcome> {
   const { clock, random, emit } = deps;
+  const { records } = turn;
+  const begun = await turn.reads.begin();
+  if (begun !== "done") return toRunOutcome(begun);
   let lastRead = clock.monotonic();
   let unlistedSince: number | undefined;
   for (let failures = 0;;) {
     try {
-      for await (const batch of readAhead(deps.source, lease.shardId, records)) {
+      for await (const read of readAhead(deps, lease.shardId, records)) {
         failures = 0;
         unlistedSince = undefined;
-        const outcome = await processBatch(batch, records);
+        const outcome = await processBatch(read, turn);
         if (outcome !== "read on") return outcome;
         lastRead = clock.monotonic();
       }
@@ -104,10 +115,15 @@ async function readToTheEnd(
 }
 
 async function processBatch(
-  batch: Batch,
-  records: RecordRunner,
+  read: TimedBatch,
+  { records, reads }: Turn,
 ): Promise<RunOutcome | "read on"> {
+  const { batch } = read;
   let outcome = await records.run(batch);
+  if (reads.areWanted) {
+    if (outcome === "done") outcome = await records.settled();
+    if (outcome === "done") outcome = await reads.tell(read);
+  }
   if (outcome === "done" && batch.end !== undefined) {
     outcome = await records.settled();
     if (outcome === "done") outcome = await records.shardEnded();
@@ -133,35 +149,37 @@ function toRunOutcome(outcome: Exclude<BatchOutcome, "done">): RunOutcome {
 
 /** The batches of a shard after what is in hand; the next one is fetched while the caller works on one. */
 async function* readAhead(
-  source: StreamSource,
+  { source, clock }: Pick<ShardRunnerDeps, "source" | "clock">,
   shardId: string,
   records: RecordRunner,
-): AsyncGenerator<Batch> {
+): AsyncGenerator<TimedBatch> {
   using scope = new Scope(records.until);
   const { budget, readTo } = records;
   let batches: AsyncIterator<Batch> | undefined;
   let aheadBytes = 0;
-  const read = async (): Promise<IteratorResult<Batch>> => {
-    const result = await asSourceError(() => {
+  const read = async (): Promise<TimedBatch | undefined> => {
+    const askedAt = clock.monotonic();
+    const { done, value: batch } = await asSourceError(() => {
       batches ??= source.open(shardId, readTo, scope.signal, budget)[Symbol.asyncIterator]();
       return batches.next();
     });
-    if (!result.done) budget.arrived(aheadBytes = heldBytesOf(result.value.records));
-    return result;
+    if (done) return undefined;
+    budget.arrived(aheadBytes = heldBytesOf(batch.records));
+    return { batch, askedAt, arrivedAt: clock.monotonic() };
   };
   let next = read();
   try {
     while (true) {
-      const { value, done } = await next;
-      if (done) return;
+      const arrived = await next;
+      if (arrived === undefined) return;
       aheadBytes = 0;
-      if (value.end === undefined) {
+      if (arrived.batch.end === undefined) {
         next = read();
         // Its failure is thrown by the await above, in the next round; if the caller leaves before, nobody needs it.
         next.catch(() => {});
       }
-      yield value;
-      if (value.end !== undefined) return;
+      yield arrived;
+      if (arrived.batch.end !== undefined) return;
     }
   } finally {
     // This ends a read that is under way; what the reader throws then is the abort.

@@ -11,6 +11,7 @@ import type { ResolvedConfig } from "../core/config.ts";
 import { dutyFactor } from "../core/duty.ts";
 import { create, forget, isEnded, newShardRow, type ShardRow } from "../core/lease.ts";
 import { type FamilyMember, rowsWithoutShard, shardsWithoutRow } from "../core/lineage.ts";
+import { dropState, rowsWithStateTaken } from "../core/shard_state.ts";
 import { SourceError, toEventError } from "../errors.ts";
 import type { ShardInfo, StreamSource } from "../ports.ts";
 import type { Membership } from "./membership.ts";
@@ -119,6 +120,13 @@ export class ShardSync {
       unlisted.filter((row) => gone.has(row.id)),
       WRITES_AT_ONCE_MAX,
       (row) => this.#forget(row, signal),
+    );
+    // A row that cannot be understood may be that of a child.
+    const taken = malformed.length === 0 ? rowsWithStateTaken(rows) : [];
+    await forEachLimited(
+      taken,
+      WRITES_AT_ONCE_MAX,
+      async (row) => void await writePatiently(this.#deps, dropState(row), signal),
     );
     return isNew;
   }

@@ -250,6 +250,7 @@ export class UserCode {
     const record = given ?? last;
     const { checkpointMode, concurrency } = this.#deps;
     if (concurrency > 1) throw new TypeError(cannotTransact(concurrency));
+    if (this.#lease.state.isKept) throw new TypeError(CANNOT_TRANSACT_WINDOWS);
     checkItems(items);
     checkShard(this.#lease.shardId, record);
     const isManual = checkpointMode === "manual";
@@ -318,6 +319,10 @@ export function cannotTransact(concurrency: number): string {
   return `Cannot write items with the checkpoint: the setting "concurrency" is ${concurrency}, so that records before the ` +
     "one in hand may not be finished; set it to 1";
 }
+
+/** A window is closed before the record in hand is in one. */
+const CANNOT_TRANSACT_WINDOWS = "Cannot write items with the checkpoint while windows are kept: " +
+  "the checkpoint of a window is not there yet when it is closed; write them by themselves, under the id of the window";
 
 function checkShard(shardId: string, record: KinesisRecord | undefined): void {
   if (record === undefined || record.shardId === shardId) return;

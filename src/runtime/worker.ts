@@ -17,7 +17,7 @@ import { BufferBudget } from "./buffer_budget.ts";
 import { Fence, Heartbeat } from "./heartbeat.ts";
 import { Membership } from "./membership.ts";
 import { type WriteDeps, writePatiently } from "./patient_write.ts";
-import { Processors } from "./processors.ts";
+import { checkState, Processors } from "./processors.ts";
 import { type OwnShard, ShardRoster } from "./shard_roster.ts";
 import { RetentionWatch } from "./retention_watch.ts";
 import { ShardSync } from "./shard_sync.ts";
@@ -213,6 +213,7 @@ export class Worker {
 
   /** Uses another processor from the next record on; resolves when the old one is disposed. */
   async changeProcessor(next: ProcessorSource): Promise<void> {
+    checkState(next, this.#deps.config);
     await this.#processors.change(next);
   }
 

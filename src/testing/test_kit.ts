@@ -11,6 +11,7 @@ import { systemClock } from "../adapters/system.ts";
 import { formatCheckpoint } from "../core/checkpoint.ts";
 import type { ResolvedConfig } from "../core/config.ts";
 import type { AppEvent, AppEventOf, AppEventType } from "../events.ts";
+import type { Clock } from "../ports.ts";
 import type { KinesisRecord } from "../processor.ts";
 import { checkProcessorSource } from "../runtime/processors.ts";
 import { type FaultRule, FaultyPorts } from "./faulty_ports.ts";
@@ -132,6 +133,7 @@ export class TestKit implements AsyncDisposable {
     },
   };
   #started = 0;
+  #readersWaiting = 0;
   #activeAt = 0;
 
   /** Makes a kit without a worker; {@linkcode testKit} starts some, too. */
@@ -141,7 +143,7 @@ export class TestKit implements AsyncDisposable {
     this.faults = options.faults;
     this.clock = new VirtualClock(() => this.#settle());
     const { shards = 1, retentionMs } = options;
-    this.stream = new MemoryStream({ shards, clock: this.clock, retentionMs });
+    this.stream = new MemoryStream({ shards, clock: this.#streamClock(), retentionMs });
     this.#calls = new UserCalls(() => this.#noteActivity());
   }
 
@@ -282,7 +284,20 @@ export class TestKit implements AsyncDisposable {
 
   #mayWaitForReal(): boolean {
     const ofWorkers = this.#members.reduce((sum, { ports }) => sum + ports.sleeping, 0);
-    return this.#calls.waitingForReal > this.clock.sleeping - ofWorkers;
+    return this.#calls.waitingForReal > this.clock.sleeping - ofWorkers - this.#readersWaiting;
+  }
+
+  /** The clock, on which the waits of readers are counted. */
+  #streamClock(): Clock {
+    const { clock } = this;
+    return {
+      now: () => clock.now(),
+      monotonic: () => clock.monotonic(),
+      sleep: (ms, signal) => {
+        this.#readersWaiting += 1;
+        return clock.sleep(ms, signal).finally(() => this.#readersWaiting -= 1);
+      },
+    };
   }
 
   #isIdle(): boolean {

@@ -11,8 +11,10 @@ import type {
   ProcessContext,
   ProcessorSource,
   RecordProcessor,
+  StatefulProcessor,
 } from "../processor.ts";
 import { failedOf } from "../runtime/batch_result.ts";
+import { isStateful } from "../runtime/shard_state.ts";
 import { type FaultyPorts, never } from "./faulty_ports.ts";
 
 /** A record that was given up and passed. */
@@ -99,14 +101,15 @@ export class UserCalls {
     observer: RecordObserver,
   ): ProcessorSource {
     if (typeof source !== "function") return this.#observedProcessor(source, ports, observer);
-    return (shardId) => {
+    const mark = "keepsState" in source ? { keepsState: true } : {};
+    return Object.assign((shardId: string) => {
       const made = this.call(`the factory for ${shardId}`, ports, () => source(shardId));
       const observe = (processor: RecordProcessor): RecordProcessor =>
         typeof processor === "object" && processor !== null
           ? this.#observedProcessor(processor, ports, observer)
           : processor; // No processor: the worker says so.
       return made instanceof Promise ? made.then(observe) : observe(made);
-    };
+    }, mark);
   }
 
   /** Makes a call of the user's code. It gives a promise only if the user's code does; nothing, ever, once the worker crashed. */
@@ -179,6 +182,7 @@ export class UserCalls {
       ..."isTransacting" in processor && { isTransacting: true },
       ...observedDeliveries(processor, call, observer),
       ...observedQuestions(processor, call, observer),
+      ...isStateful(processor) && observedState(processor, call),
       ...dispose !== undefined && {
         [Symbol.asyncDispose]: () => this.call("dispose", ports, () => dispose.call(processor)),
       },
@@ -262,6 +266,22 @@ function observedQuestions(
     ...shardEnded !== undefined && {
       shardEnded: (context) =>
         call("shardEnded", context, (seen) => shardEnded.call(processor, seen)),
+    },
+  };
+}
+
+function observedState(
+  processor: StatefulProcessor,
+  call: CallUser,
+): Omit<StatefulProcessor, keyof RecordProcessor> {
+  return {
+    keepsState: true,
+    begin: (beginning) => processor.begin(beginning),
+    snapshot: () => processor.snapshot(),
+    finishedRead: (read, context) => {
+      const told = processor.finishedRead(read, context);
+      // Most reads are of no consequence, and come for ever.
+      return typeof told === "boolean" ? told : call("close of a window", context, () => told);
     },
   };
 }

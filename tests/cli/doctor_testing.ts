@@ -199,6 +199,7 @@ export function shardRow(i: number, changes: Partial<ShardRow> = {}): ShardRow {
     handover: null,
     because: "free",
     order: null,
+    state: null,
     ...changes,
   };
 }

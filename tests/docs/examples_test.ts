@@ -152,6 +152,9 @@ const RUNS: Readonly<Record<string, (example: Example) => Promise<void>>> = {
   "mocked_clients_test.ts": passes,
   "test_a_processor_test.ts": () =>
     isPartOf("examples/test_a_processor_test.ts", "tests/testing/permissions_test.ts"),
+  // A minute is too long for a test.
+  "windowed_count.ts": () =>
+    isPartOf("examples/windowed_count.ts", "tests/unit/windows_example_test.ts"),
   "Dockerfile": () => isPartOf("examples/Dockerfile", "tests/binary/shipping_test.ts"),
   "kinesix.service": () => isPartOf("examples/kinesix.service", "tests/binary/shipping_test.ts"),
   "README.md": () => isPartOf('"examples/"', "tests/docs/markdown.ts"),

@@ -14,6 +14,7 @@ import type { Scenario } from "./scenario.ts";
 import type { SimProcess } from "./sim_process.ts";
 import type { SimRecord, SimStream } from "./sim_stream.ts";
 import type { SimTable, TableWrite } from "./sim_table.ts";
+import type { WindowClosed } from "./sim_windows.ts";
 import type { World } from "./world.ts";
 
 /** A time that never comes. */
@@ -70,6 +71,8 @@ export interface Checker {
   /** A reader of a shard begins; it ends. */
   onOpen?(process: SimProcess, shardId: string): void;
   onClose?(process: SimProcess, shardId: string): void;
+  /** A window is closed. */
+  onWindow?(process: SimProcess, closed: WindowClosed): void;
   /** The table is asked for the rows of a kind, or for one of them. */
   onTableRead?(process: SimProcess, kind: Row["kind"], isList: boolean): void;
   /** No faults from now on. */

@@ -12,10 +12,11 @@ import type { Truth } from "./checker.ts";
 import { isBeforeStart, isSettled } from "./checkers.ts";
 import { processOf } from "./sim_clock.ts";
 import { placeAfter, type SimShard } from "./sim_stream.ts";
+import { openIn } from "./sim_windows.ts";
 
 /** What is not as it should be when nothing happens any more; empty if all is well. */
 export function describeUnsettled(truth: Truth): string {
-  const { table, stream, processes, config } = truth;
+  const { table, stream, processes, config, scenario } = truth;
   const live = [...processes.values()].filter((process) => process.isLive);
   const loads = new Map(live.map((process) => [process.workerId, 0]));
   const unready = [...processes.values()].find(({ state }) =>
@@ -43,6 +44,12 @@ export function describeUnsettled(truth: Truth): string {
     if (unfinished !== undefined) {
       return `record ${unfinished.sequenceNumber} of ${shard.id} is not finished; ` +
         `the row says ${JSON.stringify(row)}`;
+    }
+    if (scenario.processor.windows > 0 && isEnded(row) && row.state !== null) {
+      return `${shard.id} has a state that its children have taken up`;
+    }
+    if (scenario.processor.windows > 0 && openIn(row).length > 0) {
+      return `${shard.id} has windows that are open`;
     }
     if (row.handover !== null) return `${shard.id} is asked for by ${row.handover.to}`;
     if (shard.children !== null) {
@@ -80,7 +87,8 @@ export function settlingMs({ config, scenario, stream }: Truth): number {
     (checkpointMs + scenario.processor.workMsMax + 250 + 2 * scenario.source.latencyMax);
   const collectingMs = 10 * config.batchWindow;
   const inHandMs = scenario.processor.slow > 0 ? scenario.processor.slowMsMax : 0;
-  return inHandMs + collectingMs + 3 * heartbeatTimeout + handoverRequestExpiry +
+  return 2 * scenario.processor.windows + inHandMs + collectingMs + 3 * heartbeatTimeout +
+    handoverRequestExpiry +
     4 * config.loadBalanceFrequency +
     (depthOf(stream.shards) + 2) * generation + 30 * heartbeat + 120_000 +
     backlog;

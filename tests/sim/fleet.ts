@@ -16,6 +16,7 @@ import type { ClusterControl } from "../../src/runtime/cluster_control.ts";
 import { simOperator } from "./sim_operator.ts";
 import { SimDestination } from "./sim_destination.ts";
 import { SimProcess } from "./sim_process.ts";
+import type { WindowClosed } from "./sim_windows.ts";
 import { Prng } from "./world.ts";
 
 /** What a fleet stands on. */
@@ -125,6 +126,7 @@ export class Fleet {
       onFact: (process, fact) => this.#onFact(process, fact),
       onDelivery: (delivery) => this.#onDelivery(delivery),
       onReturn: (delivery, outcome) => this.#onReturn(delivery, outcome),
+      onWindow: (process, closed) => this.#onWindow(process, closed),
     });
     processes.set(process.name, process);
     this.#note(process.name, "", "=== starts");
@@ -341,6 +343,13 @@ export class Fleet {
     );
     if (failed.size > 0) this.#options.coverage.count("part of a batch failed");
     for (const checker of this.#options.checkers) checker.onReturn?.(delivery, outcome);
+  }
+
+  #onWindow(process: SimProcess, closed: WindowClosed): void {
+    const { shardId, window: { id, state } } = closed;
+    this.#note(process.name, shardId, () => `closes ${id} with ${state.length} records`);
+    this.#options.coverage.count("window closed");
+    for (const checker of this.#options.checkers) checker.onWindow?.(process, closed);
   }
 
   #happens(process: string, what: string, how = ""): void {

@@ -7,6 +7,7 @@
  */
 
 import { RECORD_MUTANTS } from "./record_mutants.ts";
+import { WINDOW_MUTANTS } from "./window_mutants.ts";
 
 /** One line of `src/` made wrong. */
 export interface Mutant {
@@ -19,6 +20,7 @@ export interface Mutant {
 /** Every mutant. */
 export const MUTANTS: readonly Mutant[] = [
   ...RECORD_MUTANTS,
+  ...WINDOW_MUTANTS,
   {
     name: "no term check: a claim does not expect the term",
     file: "core/lease.ts",

@@ -10,6 +10,7 @@
 
 import type { ReactoKinesixConfig } from "../../src/core/config.ts";
 import type { Delivery } from "./checker.ts";
+import { drawWindows } from "./sim_windows.ts";
 import { Prng } from "./world.ts";
 
 /** How often calls go wrong; probabilities, unless said otherwise. */
@@ -89,6 +90,8 @@ export interface ProcessorHabits {
   /** Whether each record writes an item together with the checkpoint. */
   readonly sinks: boolean;
   readonly mode: { readonly kind: "retryAndSkip" | "retryAndStop"; readonly retries: number };
+  /** How long the windows are that are kept beside, in milliseconds; 0 for none. */
+  readonly windows: number;
   /** What a directed case has instead of chance. */
   readonly behaviour?: Behaviour;
 }
@@ -209,10 +212,10 @@ export function makeScenario(seed: number): Scenario {
     }),
     processor: drawProcessor(random.fork(), { isGentle, heartbeat, isStuck }),
   };
-  const lanes = drawBatches({
+  const lanes = drawWindows(drawBatches({
     ...scenario,
     config: { ...config, ...drawLanes(random.fork(), config) },
-  });
+  }));
   if (isGentle) return lanes;
   // A chance of its own, too.
   if (new Prng(seed ^ 0x5bd1e995).chance(CRAMPED)) {
@@ -388,12 +391,10 @@ function drawProcessor(
       ? random.between(60, 120) * heartbeat
       : random.between(1_000, random.chance(0.4) ? 60 * heartbeat : 4 * heartbeat),
     throws,
-    partial: 0,
-    pulled: "none",
-    sinks: false,
     mode: {
       kind: random.chance(0.7) ? "retryAndSkip" : "retryAndStop",
       retries: random.whole(0, 3),
     },
+    ...{ partial: 0, pulled: "none", sinks: false, windows: 0 },
   };
 }

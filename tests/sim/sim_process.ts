@@ -27,6 +27,7 @@ import { type PortObserver, SimLeaseStore, SimStreamSource } from "./sim_ports.t
 import { itemOf } from "./sim_sink.ts";
 import type { SimRecord, SimStream } from "./sim_stream.ts";
 import type { SimTable } from "./sim_table.ts";
+import { type WindowClosed, windowed } from "./sim_windows.ts";
 import type { Prng, World } from "./world.ts";
 
 /** What a process is made of. */
@@ -52,6 +53,7 @@ export interface ProcessOptions {
   readonly onFact: (process: SimProcess, fact: AppFact) => void;
   readonly onDelivery: (delivery: Delivery) => void;
   readonly onReturn: (delivery: Delivery, outcome: Outcome) => void;
+  readonly onWindow: (process: SimProcess, closed: WindowClosed) => void;
 }
 
 /** What a process is doing. */
@@ -165,6 +167,14 @@ export class SimProcess implements PortHost {
       const processor = this.#processor(habits);
       return pulledBy(processor, { clock: this.#clock, config, ack: habits.pulled });
     }
+    if (habits.windows > 0) {
+      return windowed(() => this.#processor({ ...habits, kind: "record" }), {
+        size: habits.windows,
+        stream: this.#options.stream,
+        work: () => this.#closeWindow(habits),
+        onWindow: (closed) => this.#options.onWindow(this, closed),
+      });
+    }
     if (habits.kind !== "factory") return this.#processor(habits);
     return async (shardId) => {
       habits.behaviour?.onMake?.(shardId);
@@ -174,6 +184,12 @@ export class SimProcess implements PortHost {
       }
       return this.#processor(habits);
     };
+  }
+
+  async #closeWindow({ workMsMax, throws }: ProcessorHabits): Promise<void> {
+    const { random, isFaulty } = this.#options;
+    await this.#work(random.between(0, workMsMax));
+    if (isFaulty() && random.chance(throws)) throw new Error("a window that cannot be closed");
   }
 
   #processor(habits: ProcessorHabits): RecordProcessor {

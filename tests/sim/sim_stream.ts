@@ -310,7 +310,8 @@ function isAfter(record: SourceRecord, position: Checkpoint): boolean {
   }
 }
 
-function hashOf(text: string): number {
+/** The hash key of a partition key. */
+export function hashOf(text: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) {
     hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);

@@ -61,6 +61,8 @@ const REGRESSIONS: readonly number[] = [
   51140,
   51571,
   52711,
+  74,
+  939,
 ];
 
 async function check(seeds: ReadonlySet<number>): Promise<void> {

@@ -29,6 +29,7 @@ import type { SimProcess } from "./sim_process.ts";
 import { ExactlyOnce } from "./sim_sink.ts";
 import { SimStream } from "./sim_stream.ts";
 import { SimTable, type TableWrite } from "./sim_table.ts";
+import { WindowsAddUp } from "./sim_windows.ts";
 import { withTripwires } from "./tripwires.ts";
 import { HALT, type Prng, World } from "./world.ts";
 
@@ -145,6 +146,7 @@ export class Simulation {
       new RequestsEnd(truth),
       new NoDefects(truth),
       this.#takeover,
+      new WindowsAddUp(truth),
       ...directed.checkers,
     );
     this.#fleet = new Fleet({

@@ -80,6 +80,7 @@ const QUIET: Scenario = {
     pulled: "none",
     sinks: false,
     mode: { kind: "retryAndSkip", retries: 2 },
+    windows: 0,
   },
 };
 const SEEDS: readonly number[] = [1, 2, 3];

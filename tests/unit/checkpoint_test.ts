@@ -1,11 +1,12 @@
 // Owns: the order of positions in a shard, and their text.
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
   type Checkpoint,
   compareCheckpoints,
   compareSequenceNumbers,
   formatCheckpoint,
+  isAfter,
   parseCheckpoint,
 } from "../../src/core/checkpoint.ts";
 import { checkpoints, sequenceNumbers } from "./arbitraries.ts";
@@ -91,4 +92,14 @@ Deno.test("checkpoint: texts that are none are refused and shown", () => {
   const long = "9".repeat(129);
   assertThrows(() => parseCheckpoint(long), SyntaxError);
   assertEquals(formatCheckpoint(parseCheckpoint("9".repeat(128))), "9".repeat(128));
+});
+
+Deno.test("a reader that begins after a part of a record reads that record again", () => {
+  const record = { sequenceNumber: "10", approximateArrivalTimestamp: 5 };
+  const after = (position: Checkpoint): boolean => isAfter(record, position);
+  assert(after({ kind: "trimHorizon" }) && !after({ kind: "shardEnd" }));
+  assert(after({ kind: "timestamp", timestamp: 5 }) && !after({ kind: "timestamp", timestamp: 6 }));
+  assert(after({ kind: "sequence", sequenceNumber: "9" }));
+  assert(!after({ kind: "sequence", sequenceNumber: "10" }));
+  assert(after({ kind: "sequence", sequenceNumber: "10", subSequenceNumber: 3 }));
 });

@@ -52,5 +52,6 @@ Deno.test("orders: a rewind frees the shard in a later term, so that its owner w
     checkpointAt: null,
     millisBehindLatest: null,
     handover: null,
+    state: null,
   });
 });

@@ -52,6 +52,7 @@ const shardRow: fc.Arbitrary<ShardRow> = fc.record({
   order: fc.option(
     fc.record({ kind: fc.constantFrom("stop" as const, "start" as const), id: name, at: moment }),
   ),
+  state: fc.option(fc.string({ minLength: 1 })),
 });
 
 const workerRow: fc.Arbitrary<WorkerRow> = fc.record({
@@ -100,6 +101,7 @@ Deno.test("an item is for people to read", () => {
     handover: { to: "bert", id: "1", isOrder: true, at: 1_700_000_000_000 },
     because: "balance",
     order: { kind: "start", id: "2", at: 1_700_000_000_000 },
+    state: '{"open":[]}',
   };
   assertEquals(rangeKey("shard", row.id), "shard/shardId-000000000001");
   assertEquals(itemOf(row), {
@@ -121,6 +123,7 @@ Deno.test("an item is for people to read", () => {
     Order: { S: "start" },
     OrderId: { S: "2" },
     OrderAt: { S: "2023-11-14T22:13:20.000Z" },
+    State: { S: '{"open":[]}' },
   } as Item);
 });
 

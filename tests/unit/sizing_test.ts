@@ -55,6 +55,7 @@ Deno.test("sizing: rows weigh about what they are taken to weigh, and less than 
     handover: null,
     because: "balance",
     order: null,
+    state: null,
   };
   const worker: WorkerRow = {
     kind: "worker",

@@ -45,11 +45,13 @@ function wrapFactory(
   factory: (shardId: string) => unknown,
   place: string,
 ): (shardId: string) => Promise<RecordProcessor> {
-  return async (shardId) =>
+  const wrapped = async (shardId: string): Promise<RecordProcessor> =>
     checkProcessor(
       await factory(shardId),
       `what the factory of ${namingProcessor(place)} returned`,
     );
+  // A mark of what it makes.
+  return "keepsState" in factory ? Object.assign(wrapped, { keepsState: true }) : wrapped;
 }
 
 function refuseClass(value: object, place: string): void {
