@@ -13,8 +13,8 @@
  *   processor: { process: () => {} },
  *   ports: { store: new MemoryLeaseStore(), source: new MemoryStream({ shards: 4 }) },
  * });
- * using metrics = observe(app);
- * using _exported = exportToOpenTelemetry(metrics); // Deno exports it with OTEL_DENO=true
+ * const metrics = observe(app);
+ * exportToOpenTelemetry(metrics); // Deno exports it with OTEL_DENO=true
  * const prometheus = new PrometheusMetrics(metrics);
  * const answer = new Response(await prometheus.text(), {
  *   headers: { "Content-Type": prometheus.contentType },

@@ -37,12 +37,17 @@ interface CallContext {
 }
 
 const TARGET = "x-amz-target";
+/** Other operations have other endpoints, as soon as the credentials name their account. */
+const LEARNED_FROM = ".GetRecords";
 
-/** Has a client call GetRecords the lean way, once the SDK has made any call. If the SDK is not built as is expected here, it makes all calls. */
+/** Has a client call GetRecords the lean way, once the SDK has called it. If the SDK is not built as is expected here, it makes all calls. */
 export function callGetRecordsLean(client: KinesisClient): void {
   let known: KnownCall | undefined;
+  let isLearning = false;
+  const learned = Promise.withResolvers<void>();
   client.middlewareStack.add((next, context) => (args) => {
     known ??= knownCall(args.request, context);
+    if (known !== undefined) learned.resolve();
     return next(args);
   }, { name: "rememberCallMiddleware", step: "build", priority: "low" });
   const decoder = new Base64Decoder();
@@ -51,7 +56,18 @@ export function callGetRecordsLean(client: KinesisClient): void {
     const [options = {}] = rest;
     const isUsual = command instanceof GetRecordsCommand && rest.length < 2 &&
       typeof options === "object";
-    if (known === undefined || !isUsual) return await sendBySdk(command, ...rest);
+    if (!isUsual) return await sendBySdk(command, ...rest);
+    if (!isLearning) {
+      isLearning = true;
+      try {
+        return await sendBySdk(command, ...rest);
+      } finally {
+        learned.resolve();
+      }
+    }
+    // Shards that begin together would else all have their first answer, the largest one, read by the SDK.
+    await learned.promise;
+    if (known === undefined) return await sendBySdk(command, ...rest);
     const request = await signed(client, known, command);
     const { response } = await client.config.requestHandler.handle(request, options as never);
     return readAnswer(response, decoder) ?? await readBySdk(client, command, response);
@@ -63,7 +79,8 @@ export function callGetRecordsLean(client: KinesisClient): void {
 function knownCall(request: unknown, context: unknown): KnownCall | undefined {
   const scheme = (context as CallContext).__smithy_context?.selectedHttpAuthScheme;
   const signingProperties = scheme?.httpAuthOption?.signingProperties;
-  const isKnown = HttpRequest.isInstance(request) && typeof request.headers[TARGET] === "string" &&
+  const isKnown = HttpRequest.isInstance(request) &&
+    request.headers[TARGET]?.endsWith(LEARNED_FROM) === true &&
     typeof scheme?.signer?.sign === "function" && signingProperties !== undefined;
   return isKnown
     ? { request: HttpRequest.clone(request), signer: scheme.signer as Signer, signingProperties }
@@ -76,13 +93,8 @@ async function signed(
   { input }: GetRecordsCommand,
 ): Promise<HttpRequest> {
   const body = JSON.stringify(input);
-  const [service] = request.headers[TARGET]?.split(".") ?? [];
-  const headers = {
-    ...request.headers,
-    [TARGET]: `${service}.GetRecords`,
-    // An iterator is ASCII.
-    "content-length": String(body.length),
-  };
+  // An iterator is ASCII.
+  const headers = { ...request.headers, "content-length": String(body.length) };
   const identity = await client.config.credentials();
   // The signer notes in the properties what belongs to one call.
   return await signer.sign(new HttpRequest({ ...request, headers, body }), identity, {

@@ -79,6 +79,8 @@ export async function startInThreads(
       },
     };
   } catch (error) {
+    // It may tell why.
+    await prints.flushed();
     await dispose();
     throw error;
   }

@@ -75,7 +75,9 @@ export async function redrive(values: Values, terminal: Terminal): Promise<numbe
     const plan = { streamName, isDryRun, isJson, isAnyStream, isAskedFor: filterOf(values), marks };
     await putBack(source, { ...plan, kinesis, board, terminal, signal }, counts);
   } catch (error) {
-    if (counts.put > 0) terminal.say(`note: ${count(counts.put, "record")} went back before`);
+    if (counts.put > 0 && !isDryRun) {
+      terminal.say(`note: ${count(counts.put, "record")} went back before`);
+    }
     throw error;
   } finally {
     board[Symbol.dispose]();

@@ -59,7 +59,7 @@ export async function replay(values: Values, terminal: Terminal): Promise<number
   try {
     if (processing === undefined) throw signals.signal.reason;
     if ("isTransacting" in processing.first.source) throw new UsageError(NO_TRANSACTIONS);
-    const result = await replayRange(range, {
+    const outcome = await replayRange(range, {
       appName: WORKER_ID,
       streamName: values.need("stream"),
       workerId: WORKER_ID,
@@ -68,7 +68,7 @@ export async function replay(values: Values, terminal: Terminal): Promise<number
       ...filter !== undefined && { filter },
     }, { values, terminal, signal: signals.signal, leftBehind, processing });
     const seconds = Math.round(performance.now() - startedMs) / 1_000;
-    return await tell(result, { ...range, values, seconds, terminal, signal: signals.signal });
+    return await tell(outcome, { ...range, values, seconds, terminal, signal: signals.signal });
   } catch (error) {
     // A failure while it stops is a failure.
     if (!signals.signal.aborted || error !== signals.signal.reason) throw error;
@@ -77,6 +77,13 @@ export async function replay(values: Values, terminal: Terminal): Promise<number
   } finally {
     await processing?.first.dispose();
   }
+}
+
+/** How a replay went. */
+interface Outcome {
+  readonly result: ReplayResult;
+  /** Whether it was ended by something that is no failure of a record. */
+  readonly isTroubled: boolean;
 }
 
 /** The checkpoints of a replay are in memory: no transaction with the tables of items holds them. */
@@ -101,7 +108,7 @@ async function replayRange(
   range: Range,
   options: Omit<AppOptions, "config" | "onEvent" | "ports">,
   means: Means,
-): Promise<ReplayResult> {
+): Promise<Outcome> {
   const { values, terminal, signal, leftBehind, processing } = means;
   const { streamName } = options;
   const clients = connectAws(connection(values, terminal, ["kinesis"]));
@@ -139,7 +146,7 @@ async function replayRange(
       ...{ signal, leftBehind, processing, watch, refused: source.refused },
     });
     if (trouble !== undefined) sayError(trouble, terminal);
-    return await watch.result();
+    return { result: await watch.result(), isTroubled: trouble !== undefined };
   } finally {
     board[Symbol.dispose]();
     clients.close();
@@ -176,7 +183,7 @@ async function runApp(
 
 /** Prints the outcome; gives the exit code. */
 async function tell(
-  result: ReplayResult,
+  { result, isTroubled }: Outcome,
   { from, to, values, seconds, terminal, signal }: Range & {
     readonly values: Values;
     readonly seconds: number;
@@ -211,7 +218,7 @@ async function tell(
   await terminal.write(
     values.isOn("json") ? `${JSON.stringify(summary)}\n` : printable(`${lines.join("\n")}\n`),
   );
-  if (isComplete) return failed === 0 ? 0 : 1;
+  if (isComplete) return failed === 0 && !isTroubled ? 0 : 1;
   const why = signal.aborted ? `stopped by ${signal.reason}` : "see above";
   terminal.say(
     `error: Cannot replay the rest: ${why}; --from ${

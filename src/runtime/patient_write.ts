@@ -28,11 +28,11 @@ const ATTEMPTS_MAX = 6;
 const WRITES_AT_ONCE_MAX = 16;
 
 /**
- * Sends a change until there is an answer; a table that asks to slow down is waited for as long as it takes. A conflict may mean that an earlier try was applied and its reply lost: look
- * at the row that comes with it.
+ * Sends a change until there is an answer; a table that asks to slow down is waited for as long as it takes. A conflict may mean
+ * that an earlier try was applied and its reply lost: look at the row that comes with it.
  *
  * @param change The change, or what makes it anew for each attempt.
- * @throws {StoreError} After the last attempt, or at once if trying again cannot help.
+ * @throws The error of the last attempt, or that of the first one after which trying again cannot help.
  */
 export async function writePatiently<R extends Row>(
   deps: WriteDeps,
@@ -45,9 +45,10 @@ export async function writePatiently<R extends Row>(
     try {
       return await deps.store.write(sent, signal);
     } catch (error) {
-      if (signal.aborted || !(error instanceof StoreError)) throw error;
-      if (error.kind === "throttled") throttles += 1;
-      else if (error.kind !== "unavailable" || attempt - throttles === ATTEMPTS_MAX) throw error;
+      if (signal.aborted) throw error;
+      const kind = error instanceof StoreError ? error.kind : "unavailable";
+      if (kind === "throttled") throttles += 1;
+      else if (kind !== "unavailable" || attempt - throttles === ATTEMPTS_MAX) throw error;
       const retryInMs = backoffMs(attempt, BACKOFF, deps.random.next());
       tellWriteFailure(deps, sent, error, retryInMs);
       await deps.clock.sleep(retryInMs, signal);

@@ -7,7 +7,7 @@
  */
 
 import { type RetentionMark, retentionMark } from "../core/retention.ts";
-import { SourceError, toEventError } from "../errors.ts";
+import { toEventError } from "../errors.ts";
 import type { AppFact, EventSink } from "../events.ts";
 import type { Clock, StreamSource } from "../ports.ts";
 import type { OwnShard } from "./shard_roster.ts";
@@ -40,7 +40,6 @@ export class RetentionWatch {
   readonly #deps: RetentionWatchDeps;
   readonly #shards = new Map<string, Watched>();
   #retentionMs: number | undefined;
-  #isDenied = false;
   #isFailureTold = false;
 
   /** @param deps What it needs of the worker. */
@@ -65,7 +64,7 @@ export class RetentionWatch {
   /** Asks and looks until the signal is aborted. */
   async run(shards: () => readonly OwnShard[], signal: AbortSignal): Promise<void> {
     const { clock } = this.#deps;
-    for (let askedAt = -Infinity; !this.#isDenied;) {
+    for (let askedAt = -Infinity;;) {
       if (clock.monotonic() - askedAt >= ASK_EVERY_MS) {
         askedAt = clock.monotonic();
         await this.#ask(signal);
@@ -81,7 +80,6 @@ export class RetentionWatch {
       this.#isFailureTold = false;
     } catch (error) {
       if (signal.aborted) throw error;
-      this.#isDenied = error instanceof SourceError && error.kind === "denied";
       if (this.#isFailureTold) return;
       this.#isFailureTold = true;
       const task = "ask how long the stream keeps its records";

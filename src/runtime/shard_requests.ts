@@ -100,14 +100,15 @@ export class ShardRequests {
   async answers(rows: number, signal: AbortSignal): Promise<readonly ShardRow[] | undefined> {
     const { self, store } = this.#deps;
     if (rows <= this.#asked.size * ROWS_PER_READ) return undefined;
-    const given: ShardRow[] = [];
+    const answered = new Map<string, ShardRow | null>();
     await forEachLimited([...this.#asked], READS_AT_ONCE_MAX, async (id) => {
       const row = await store.read("shard", id, signal);
-      if (row?.handover?.to === self) return;
-      this.#asked.delete(id);
-      if (row?.owner === self && row.holder === null && !isEnded(row)) given.push(row);
+      if (row?.handover?.to !== self) answered.set(id, row);
     });
-    return given;
+    // Only now: when one of them cannot be read, those that were given are taken the next time.
+    for (const id of answered.keys()) this.#asked.delete(id);
+    return [...answered.values()].filter((row) => row !== null)
+      .filter((row) => row.owner === self && row.holder === null && !isEnded(row));
   }
 
   /** Among many, several ask at once by what they saw; a round that asked is followed by another one soon. */

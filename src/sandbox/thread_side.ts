@@ -31,6 +31,10 @@ import {
   type Work,
 } from "./protocol.ts";
 
+const NO_WINDOWS =
+  "Cannot run windows in a thread of their own: what they keep is written with the checkpoint, which " +
+  "the main thread does; leave out --threads and --sandbox";
+
 /** What a thread works with. */
 export interface ThreadSideDeps {
   readonly settings: ThreadSettings;
@@ -69,13 +73,8 @@ export class ThreadSide {
     this.#deps = deps;
     this.#running = new Int32Array(deps.settings.running);
     const { source } = deps;
-    if ("keepsState" in source) {
-      throw new TypeError(
-        "Cannot run windows in a thread of their own: what they keep is written with the checkpoint, which " +
-          "the main thread does; leave out --threads and --sandbox",
-      );
-    }
-    if (typeof source !== "function") this.#processors.set(SHARED, checkTransacting(source));
+    if ("keepsState" in source) throw new TypeError(NO_WINDOWS);
+    if (typeof source !== "function") this.#processors.set(SHARED, checkFit(source));
     deps.post({ kind: "ready", methods: typeof source === "function" ? null : methodsOf(source) });
   }
 
@@ -163,7 +162,7 @@ export class ThreadSide {
     const { source } = this.#deps;
     invariant(typeof source === "function", "only a factory is asked for processors");
     const processor = await this.#wait(call, () => source(shardId));
-    this.#processors.set(number, checkTransacting(processor));
+    this.#processors.set(number, checkFit(processor));
     return methodsOf(processor);
   }
 
@@ -338,10 +337,10 @@ const NO_TRANSACTIONS =
   "Cannot write items with the checkpoint from a processor in a thread of its own; run it without --threads and --sandbox";
 
 /** Better than a record that fails for it, and is perhaps skipped. */
-function checkTransacting(processor: RecordProcessor): RecordProcessor {
-  if (typeof processor === "object" && processor !== null && "isTransacting" in processor) {
-    throw new TypeError(NO_TRANSACTIONS);
-  }
+function checkFit(processor: RecordProcessor): RecordProcessor {
+  if (typeof processor !== "object" || processor === null) return processor;
+  if ("isTransacting" in processor) throw new TypeError(NO_TRANSACTIONS);
+  if ("keepsState" in processor) throw new TypeError(NO_WINDOWS);
   return processor;
 }
 

@@ -30,7 +30,8 @@ const UNITS: { readonly [U in Metric["unit"]]: string } = {
  * failed attempt and each skipped record. Spans are made when a batch is finished: spans of the processor's own are not below them.
  *
  * It is told to the global providers; without one, as in Deno without `OTEL_DENO=true`, it does nothing. The providers keep the
- * numbers in memory, and export them, until the result is disposed.
+ * numbers in memory, and export them, until the result is disposed. What was counted since the last export is lost then: a process
+ * that ends with its app leaves it, for the export at its end.
  */
 export function exportToOpenTelemetry(metrics: AppMetrics): Disposable {
   const meter = globalMetrics.getMeter(SCOPE);

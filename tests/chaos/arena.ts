@@ -326,6 +326,11 @@ export class Arena implements AsyncDisposable {
       !shards.some((row) => row.shardId === id)
     );
     if (late !== undefined) return `${late.id} has no row`;
+    // Or what a lost turn left would come in the next round, as if it were of that one.
+    const behind = open.find(({ shardId, term, checkpoint }) =>
+      !this.#books.isPastAll(shardId, term, checkpoint)
+    );
+    if (behind !== undefined) return `${behind.shardId} is not past what was processed before`;
     return this.#books.hasProcessed(sizes) ? null : "not every record is processed";
   }
 

@@ -151,6 +151,14 @@ export class Books {
     return new Map([...this.shards].map(([id, { records }]) => [id, records.length]));
   }
 
+  /** Whether the turn of a shard is past everything that any turn processed: nothing is left that could be processed again. */
+  isPastAll(shardId: string, term: number, checkpoint: string): boolean {
+    const { turns } = this.shard(shardId);
+    const furthest = Math.max(0, ...[...turns.values()].map(({ next }) => next));
+    const next = turns.get(term)?.next ?? this.placeAfter(shardId, checkpoint);
+    return next >= furthest;
+  }
+
   hasProcessed(sizes: ReadonlyMap<string, number>): boolean {
     return [...sizes].every(([id, size]) => this.shard(id).unprocessed >= size);
   }

@@ -131,6 +131,10 @@ Deno.test("redrive: a failure record of a later version ends it, before anything
   assertEquals(code, 1);
   assertStringIncludes(stderr, "of format 2: this version knows 1; use a later one");
   assertEquals(await numbersIn(stack), []);
+  await write(stack, [failure(0), later]);
+  const dry = await redrive(stack, ["--dry-run"]);
+  assertEquals(dry.code, 1);
+  assert(!dry.stderr.includes("went back"), dry.stderr);
 });
 
 Deno.test("redrive: a record is put back once, also when its failure is there twice or in another file", async () => {

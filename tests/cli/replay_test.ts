@@ -274,3 +274,16 @@ Deno.test({
     assert(!terminal.stderr().includes("before it began"));
   },
 });
+
+Deno.test("replay: a failure that nobody handled is a failure of the replay, also when all is done", async () => {
+  await using stack = await FailureStack.start({ S: 1 });
+  put(stack, 0, 3);
+  const call = await replay(
+    stack,
+    ["--from=trim-horizon"],
+    `process() {},
+    shardEnded() { Promise.reject(new Error("nobody waits")); return new Promise((resolve) => setTimeout(resolve, 300)); }`,
+  );
+  assertMatch(call.stderr, /Cannot go on: a failure was not handled: nobody waits/);
+  assertEquals([call.code, call.summary.isComplete], [1, true]);
+});

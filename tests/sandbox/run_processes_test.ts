@@ -48,6 +48,25 @@ processTest(
   },
 );
 
+Deno.test("run --sandbox: what a processor printed before it failed to load is not lost", async () => {
+  const code = `console.log("x".repeat(1_000_000)); throw new Error("no settings");`;
+  const { command, args } = commandLine();
+  const run = ["run", "--app=A", "--stream=S", "--sandbox", "--endpoint-url=http://127.0.0.1:1"];
+  await using child = new Deno.Command(command, {
+    args: [...args, ...run, `--processor=data:text/javascript,${encodeURIComponent(code)}`],
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  let bytes = 0;
+  for await (const chunk of child.stdout) {
+    bytes += chunk.length;
+    // A pipe holds a small part of it.
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  assertEquals(bytes, 1_000_001);
+  assertEquals((await child.status).code, 1);
+});
+
 Deno.test("run --sandbox: what is printed is no reason to end the processor when nobody reads it any more", async () => {
   await using stack = await startStack(["1"]);
   const code = `export default { async process(record) {

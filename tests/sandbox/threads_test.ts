@@ -117,7 +117,8 @@ bothWays(
           log(signal.reason.name + ": " + signal.reason.message);
           done() })) } }`,
         ...threads !== undefined && { threads },
-        config: { shutdownTimeout: 1_000 },
+        // A part of it is for the thread to hear of it, on whatever machine.
+        config: { shutdownTimeout: 3_000 },
         records: inTurns(1, 2),
       });
       await rig.until("it begins", () => rig.lines().length === 1);

@@ -74,4 +74,26 @@ for (const [name, error] of ODD) {
     assertEquals(app.health().phase, "running");
     await cluster.clock.until(app.stop(), CONFIG.shutdownTimeout);
   });
+
+  Deno.test(`odd ports: a row whose write throws ${name} is written again`, async () => {
+    await using cluster = new Cluster(2);
+    const journal = new Journal();
+    const { store } = cluster;
+    const write = store.write.bind(store);
+    const seen = new Set<string>();
+    store.write = async (change, signal) => {
+      const about = `${change.kind} ${change.id}`;
+      if (!seen.has(about)) {
+        seen.add(about);
+        throw error;
+      }
+      return await write(change, signal);
+    };
+    cluster.put(10);
+    const { app, told } = await cluster.start("A", journal.of("A"));
+    await cluster.clock.advance(10_000);
+    assertEquals(journal.numbers(), upTo(10));
+    assert(told("task_failed").length >= seen.size);
+    assertEquals(app.health().phase, "running");
+  });
 }

@@ -138,16 +138,22 @@ Deno.test("retention: what came before the stream answered is judged afterwards"
   await end();
 });
 
-Deno.test("retention: without the permission there is one note, and it is not asked again", async () => {
+Deno.test("retention: what is denied is told once, and asked again: credentials that had expired are renewed", async () => {
   let asked = 0;
-  const { clock, told, end } = await watching({
+  const { clock, told, listen, end } = await watching({
     retentionMs: () => {
       asked += 1;
-      return Promise.reject(new SourceError("Cannot ask", { kind: "denied" }));
+      if (asked <= 3) return Promise.reject(new SourceError("Cannot ask", { kind: "denied" }));
+      return Promise.resolve(DAY_MS);
     },
   });
-  await clock.advance(10 * HOUR_MS);
-  assertEquals([asked, told.length, told[0]?.type], [1, 1, "task_failed"]);
+  listen(claimed());
+  listen(batch(1, 0));
+  await clock.advance(2 * HOUR_MS);
+  assertEquals([asked, told.map(({ type }) => type)], [3, ["task_failed"]]);
+  await clock.advance(HOUR_MS);
+  listen(batch(12 * HOUR_MS));
+  assertEquals([asked, marks(told)], [4, [50]]);
   await end();
 });
 

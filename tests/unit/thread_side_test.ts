@@ -8,6 +8,7 @@ import { packRecords } from "../../src/sandbox/packing.ts";
 import { type FromThread, Progress, SHARED } from "../../src/sandbox/protocol.ts";
 import { ThreadSide } from "../../src/sandbox/thread_side.ts";
 import { dynamoSink } from "../../src/sink/dynamo_sink.ts";
+import { tumblingWindows } from "../../src/windows/tumbling_windows.ts";
 import { settled, VirtualClock } from "../virtual_clock.ts";
 
 /** The inside of a thread with a processor, by hand, that runs records; and what it says. */
@@ -90,6 +91,27 @@ Deno.test("thread: a processor that writes with the checkpoint is refused when i
   assertThrows(() => start(sink), TypeError, "run it without --threads and --sandbox");
   const work = { kind: "make", shardId: "s" } as const;
   start(() => sink).receive({ kind: "call", id: 1, processor: 1, work });
+  await settled();
+  const [reply] = posted.filter((message) => message.kind === "reply");
+  assertEquals(Object(reply?.error).name, "TypeError");
+});
+
+Deno.test("thread: windows are refused when they are loaded, or made", async () => {
+  const posted: FromThread[] = [];
+  const windows = tumblingWindows({ size: "1m", initial: () => 0, add: (n) => n + 1, close() {} });
+  const start = (source: ProcessorSource): ThreadSide =>
+    new ThreadSide({
+      settings: {
+        ...{ processTimeout: 0, checkpointMode: "auto", isSandboxed: false },
+        running: new SharedArrayBuffer(4),
+      },
+      clock: new VirtualClock(),
+      source,
+      post: (message) => void posted.push(message),
+    });
+  assertThrows(() => start(windows), TypeError, "leave out --threads and --sandbox");
+  const work = { kind: "make", shardId: "s" } as const;
+  start((shardId) => windows(shardId)).receive({ kind: "call", id: 1, processor: 1, work });
   await settled();
   const [reply] = posted.filter((message) => message.kind === "reply");
   assertEquals(Object(reply?.error).name, "TypeError");
