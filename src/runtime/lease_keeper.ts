@@ -357,9 +357,9 @@ export class Lease {
     });
   }
 
-  /** Tells those who wait that everything is written, if it is. */
+  /** Tells those who wait that everything is written, if it is; or that a state cannot be, which only another record changes. */
   #tellWaiting(): boolean {
-    if (!this.#isWritten()) return false;
+    if (!this.#isWritten() && !this.state.isUnfit) return false;
     this.#waiting?.resolve();
     this.#waiting = undefined;
     return true;
@@ -387,7 +387,7 @@ export class Lease {
     const written = this.row.checkpoint;
     // Further than what is finished with a transaction that nobody knew the end of.
     const position = compareCheckpoints(written, this.#finished) > 0 ? written : this.#finished;
-    const { checkpoint, state } = this.state.at(position);
+    const { checkpoint, state } = this.state.at(position, this.row);
     return {
       checkpoint,
       ...state !== this.row.state && { state },

@@ -28,8 +28,6 @@ export class ShardState {
   readonly #row: ShardRow;
   /** What the processor left that is not used any more; at first what the row has. */
   #left: string | null;
-  /** What is known to be fit to be written. */
-  #sound: StateAt;
   #processor: StatefulProcessor | undefined;
   #isUnfit = false;
   /** Whether it inherits nothing any more. */
@@ -40,7 +38,6 @@ export class ShardState {
     this.#deps = deps;
     this.#row = row;
     this.#left = row.state;
-    this.#sound = row;
     this.#hasBegun = hasBegun(row);
   }
 
@@ -76,13 +73,18 @@ export class ShardState {
     return inherited.length > 0;
   }
 
-  /** What to write with a position; an older position, if what belongs to this one cannot be written. */
-  at(checkpoint: Checkpoint): StateAt {
+  /** Whether what belongs to the last position could not be written; that was told. */
+  get isUnfit(): boolean {
+    return this.#isUnfit;
+  }
+
+  /** What to write with a position; what is written already, if what belongs to this one cannot be. */
+  at(checkpoint: Checkpoint, written: StateAt): StateAt {
     try {
       const state = this.#processor === undefined ? this.#left : this.#processor.snapshot();
       if (this.#processor !== undefined) checkLength(this.#row.id, state ?? "");
       this.#isUnfit = false;
-      return this.#sound = { checkpoint, state };
+      return { checkpoint, state };
     } catch (error) {
       const { id: shardId } = this.#row;
       const operation = "state";
@@ -95,7 +97,7 @@ export class ShardState {
         });
       }
       this.#isUnfit = true;
-      return this.#sound;
+      return written;
     }
   }
 

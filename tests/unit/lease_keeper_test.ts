@@ -3,6 +3,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Checkpoint, SHARD_END } from "../../src/core/checkpoint.ts";
 import { claim, clearHandover, requestHandover, type ShardRow } from "../../src/core/lease.ts";
 import { LeaseLostError } from "../../src/errors.ts";
+import type { StatefulProcessor } from "../../src/processor.ts";
 import { Lease, type LeaseDeps } from "../../src/runtime/lease_keeper.ts";
 import { takeShard } from "../../src/runtime/take_shard.ts";
 import { settled } from "../virtual_clock.ts";
@@ -275,6 +276,36 @@ Deno.test("B11: behind the fence nothing is delivered and nothing is written", a
   assertEquals(store.sent.length, 0);
   assertEquals(bench.told("lease_lost").length, 1);
   assertEquals(await lease.release(), "lost");
+});
+
+Deno.test("lease keeper: a state that cannot be written is not tried again and again, nor does the checkpoint move", async () => {
+  const { bench, lease } = await holding();
+  let snapshot = (): string => "sound";
+  const processor: StatefulProcessor = {
+    keepsState: true,
+    begin() {},
+    snapshot: () => snapshot(),
+    finishedRead: () => false,
+    process() {},
+  };
+  await lease.state.begin(processor, bench.signal);
+  lease.hurry();
+  lease.finished(at(5), 0);
+  await bench.clock.until(lease.checkpointed());
+  snapshot = () => {
+    throw new Error("a Set");
+  };
+  const { length } = bench.store.sent;
+  lease.finished(at(6), 0);
+  await bench.clock.advance(60_000);
+  assertEquals(bench.store.sent.length - length, 1);
+  const { checkpoint, state } = await bench.store.shard("s");
+  assertEquals([checkpoint, state], [at(5), "sound"]);
+  snapshot = () => "sound again";
+  lease.finished(at(7), 0);
+  await bench.clock.until(lease.checkpointed());
+  assertEquals((await bench.store.shard("s")).state, "sound again");
+  lease.lose("test over");
 });
 
 Deno.test("lease keeper: the writes of a turn never overtake each other", async () => {
