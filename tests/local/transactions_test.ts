@@ -6,6 +6,7 @@ import {
   PutItemCommand,
   type TransactWriteItem,
   TransactWriteItemsCommand,
+  waitUntilTableExists,
 } from "@aws-sdk/client-dynamodb";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { startLocalDynamoDB } from "../../src/local/dynamodb_server.ts";
@@ -48,6 +49,8 @@ async function local(work: (local: Local) => Promise<void>): Promise<void> {
       KeySchema: [{ AttributeName: "id", KeyType: "HASH" }],
     }),
   );
+  const limits = { client, minDelay: 0.01, maxDelay: 0.1, maxWaitTime: 20 };
+  await waitUntilTableExists(limits, { TableName });
   try {
     await work({
       send: (TransactItems, ClientRequestToken) =>
