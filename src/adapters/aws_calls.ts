@@ -66,14 +66,8 @@ export interface RetryOptions {
   readonly onThrottled?: (retryInMs: number) => void;
 }
 
-/** Of an answer of Kinesis, until it begins and between its parts. */
+/** Until an answer begins, and between its parts; a heartbeat that hangs must fail in time for another attempt. */
 const SILENCE_MAX_MS = 10_000;
-const CONNECTION_TIMEOUT_MS = 5_000;
-/** Until the answer begins; a heartbeat that hangs must fail in time for another attempt. */
-const REQUEST_TIMEOUT_MS = 10_000;
-const SOCKET_IDLE_TIMEOUT_MS = 10_000;
-/** Each shard may write its checkpoint at the same time; the handler opens no more than are used. */
-const SOCKETS_MAX = 10_000;
 
 const RETRY_DELAY_MS = 200;
 const RETRY_DELAY_MAX_MS = 5_000;
@@ -223,17 +217,10 @@ async function newEventStreamClient(options: AwsOptions): Promise<KinesisClient>
 
 async function newDynamoDBClient(options: AwsOptions): Promise<DynamoDBClient> {
   const { DynamoDBClient } = await import("@aws-sdk/client-dynamodb");
-  const { NodeHttpHandler } = await import("@smithy/node-http-handler");
+  const { FetchHandler } = await import("./fetch_handler.ts");
   return new DynamoDBClient({
     ...commonConfig(options, options.dynamoDBEndpoint),
-    requestHandler: new NodeHttpHandler({
-      connectionTimeout: CONNECTION_TIMEOUT_MS,
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      throwOnRequestTimeout: true,
-      socketTimeout: SOCKET_IDLE_TIMEOUT_MS,
-      httpAgent: { keepAlive: true, maxSockets: SOCKETS_MAX },
-      httpsAgent: { keepAlive: true, maxSockets: SOCKETS_MAX },
-    }),
+    requestHandler: new FetchHandler({ silenceMaxMs: SILENCE_MAX_MS, connections: "kept" }),
   });
 }
 

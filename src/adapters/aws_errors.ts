@@ -207,6 +207,12 @@ function place({ region, endpoint }: FailedCall): string {
 }
 
 function detail(error: unknown): string {
+  // What came instead is nobody's business, and the SDK adds advice for those who write its code.
+  if (error instanceof SyntaxError) {
+    return `what answered, with status ${
+      facts(error).status
+    }, is not AWS; is something in between?`;
+  }
   // The platform's fetch says why only in the cause.
   const isOfFetch = error instanceof TypeError && error.cause instanceof Error;
   const text = messageOf(isOfFetch ? error.cause : error).trim().replace(/\.$/, "");

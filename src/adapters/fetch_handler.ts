@@ -1,7 +1,7 @@
 /**
  * Owns: the calls of an SDK client over `fetch`: connections, time-outs, aborts, and errors with the codes of the system.
  * Must not: know what is asked for, or call again.
- * Called by: `aws_calls.ts`, as the request handler of the Kinesis clients.
+ * Called by: `aws_calls.ts`, as the request handler of the clients.
  *
  * The SDK's own handlers are not it: the one over `node:http` takes more CPU and leaves its memory scattered; the one over `fetch`
  * leaves a call that took too long running, waits for ever for a body, and does not say why there is no connection.

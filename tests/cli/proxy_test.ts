@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { directConnection } from "../../src/adapters/direct_connection.ts";
 import { startLocalStack } from "../../src/cli/local_stack.ts";
-import { CliProcess } from "./cli_testing.ts";
+import { CliProcess, sourceProgram } from "./cli_testing.ts";
 
 Deno.test("a local Kinesis is reached with a proxy in the environment, which sees nothing of it", async () => {
   await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
@@ -21,6 +21,30 @@ Deno.test("a local Kinesis is reached with a proxy in the environment, which see
   );
   assertEquals(await put.ended(), 0, put.stderr.join("\n"));
   assertEquals([JSON.parse(put.stdout.join("")).records, asked], [1, 0]);
+});
+
+Deno.test("what is elsewhere is asked through the proxy, Kinesis and DynamoDB", async () => {
+  const asked = new Set<string>();
+  await using proxy = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (call) => {
+    const { host } = new URL(call.url);
+    asked.add(host);
+    return new Response("no", { status: 502 });
+  });
+  await using doctor = new CliProcess(
+    [
+      ...["doctor", "--app=A", "--stream=S", "--json"],
+      ...["--kinesis-endpoint=http://kinesis.invalid", "--dynamodb-endpoint=http://dynamo.invalid"],
+    ],
+    {
+      program: sourceProgram(["--allow-all"]),
+      env: {
+        ...{ AWS_REGION: "us-east-1", AWS_ACCESS_KEY_ID: "key", AWS_SECRET_ACCESS_KEY: "secret" },
+        ...{ HTTP_PROXY: `http://127.0.0.1:${proxy.addr.port}`, NO_PROXY: "", no_proxy: "" },
+      },
+    },
+  );
+  await doctor.ended();
+  assertEquals([...asked].sort(), ["dynamo.invalid", "kinesis.invalid"]);
 });
 
 Deno.test("only what is on this machine and not encrypted is asked directly", () => {

@@ -74,7 +74,10 @@ Deno.test("an aborted call leaves nothing behind", async () => {
 });
 
 Deno.test("a refused connection is told with its address", async () => {
-  const clients = connectAws({ ...AWS, dynamoDBEndpoint: "http://127.0.0.1:1" });
+  const closed = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const dynamoDBEndpoint = `http://127.0.0.1:${closed.addr.port}`;
+  closed.close();
+  const clients = connectAws({ ...AWS, dynamoDBEndpoint });
   const error = await assertRejects(async () =>
     (await clients.dynamoDB()).send(new ListTablesCommand())
   );
@@ -88,7 +91,7 @@ Deno.test("a refused connection is told with its address", async () => {
     kind: "unavailable",
     maybeApplied: false,
     message:
-      "Cannot reach DynamoDB at http://127.0.0.1:1: connection refused; check the endpoint and the network",
+      `Cannot reach DynamoDB at ${dynamoDBEndpoint}: connection refused; check the endpoint and the network`,
   });
   clients.close();
 });
