@@ -9,7 +9,7 @@
 import type { TransactionItem } from "../transaction_item.ts";
 import { compareCheckpoints } from "../core/checkpoint.ts";
 import { decide, DEFAULT_MODE, type ErrorHandlingMode } from "../core/policy.ts";
-import { ProcessTimeoutError, RecordTooOldError, toEventError } from "../errors.ts";
+import { LeaseLostError, ProcessTimeoutError, RecordTooOldError, toEventError } from "../errors.ts";
 import type { AppFact, EventSink } from "../events.ts";
 import type { Clock, FailureDestination, Random } from "../ports.ts";
 import type { KinesisRecord, ProcessContext, RecordProcessor } from "../processor.ts";
@@ -95,7 +95,7 @@ export class UserCode {
       term: this.#lease.term,
       signal,
       checkpoint: (record) => this.#checkpoint(record ?? last, millisBehindLatest),
-      transact: (items, record) => this.#transact(items, record, inHand, signal),
+      transact: (items, record) => withLossKnown(this.#transact(items, record, inHand, signal)),
     };
   }
 
@@ -266,6 +266,14 @@ export class UserCode {
     const isNews = compareCheckpoints(position, this.#lease.position) > 0;
     if (isManual && isNews) this.#lease.finished(position, millisBehindLatest);
   }
+}
+
+/** Whoever does not wait for it learns of a lost shard otherwise; any other failure is to be heard of. */
+function withLossKnown(work: Promise<void>): Promise<void> {
+  work.catch((error) => {
+    if (!(error instanceof LeaseLostError)) throw error;
+  });
+  return work;
 }
 
 /** Waits for code of the user's that is given a signal, for at most `processTimeout`. */

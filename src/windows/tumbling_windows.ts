@@ -187,6 +187,15 @@ class TumblingWindows<S> implements StatefulProcessor {
       return;
     }
     const from = parents.map((parent): Inheritance<S> => {
+      const isUnknown = parent.hashKeyRange === null || hashKeyRange === null;
+      if (!isMerged && isUnknown) {
+        throw new Error(
+          `Cannot go on with the windows of shard "${parent.shardId}" in shard "${shardId}": the ` +
+            "source does not tell their ranges of hash keys, so nobody knows which child gets them; " +
+            "give the shards of the source a hashKeyRange, or set the checkpoint of the shard, " +
+            "which drops them",
+        );
+      }
       const isFirst = parent.hashKeyRange?.start === hashKeyRange?.start;
       const share = isMerged ? "whole" : isFirst ? "first" : "other";
       return { windows: read(parent.state, parent.shardId), share };

@@ -12,6 +12,7 @@ import type { Checker, Delivery, Outcome, Truth } from "./checker.ts";
 import { processOf } from "./sim_clock.ts";
 import type { SimProcess } from "./sim_process.ts";
 import type { TableWrite } from "./sim_table.ts";
+import type { WindowClosed } from "./sim_windows.ts";
 
 /** 5 a second: https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html */
 const READS_PER_SECOND_MAX = 5;
@@ -107,7 +108,10 @@ export class MemoryBudget implements Checker {
 /** A checkpoint of a shard is written at most once per `checkpointFrequency`, apart from those that end a turn. */
 export class CheckpointBudget implements Checker {
   readonly #truth: Truth;
-  readonly #turns = new Map<string, { readonly since: number; again: number; writes: number }>();
+  readonly #turns = new Map<
+    string,
+    { readonly since: number; again: number; closed: number; writes: number }
+  >();
 
   constructor(truth: Truth) {
     this.#truth = truth;
@@ -123,13 +127,19 @@ export class CheckpointBudget implements Checker {
     if (turn !== undefined) turn.again += 1;
   }
 
+  /** A window that the end of a read closed is written down at once: after a crash the reads may end elsewhere. */
+  onWindow(_process: SimProcess, { shardId, term }: WindowClosed): void {
+    const turn = this.#turns.get(`${shardId} ${term}`);
+    if (turn !== undefined) turn.closed += 1;
+  }
+
   onWrite({ isAccepted, before, after, by }: TableWrite): void {
     if (!isAccepted || before?.kind !== "shard" || after?.kind !== "shard") return;
     const { world, config, scenario } = this.#truth;
     const { checkpointFrequency } = config;
     const key = `${after.id} ${after.term}`;
     if (before.term !== after.term) {
-      this.#turns.set(key, { since: world.now, again: 0, writes: 0 });
+      this.#turns.set(key, { since: world.now, again: 0, closed: 0, writes: 0 });
       return;
     }
     const turn = this.#turns.get(key);
@@ -140,7 +150,7 @@ export class CheckpointBudget implements Checker {
     if (processOf(after.holder) !== by) return;
     turn.writes += 1;
     const periods = (world.now - turn.since) * (1 + scenario.driftMax) / checkpointFrequency;
-    if (turn.writes <= periods + 3 + 2 * turn.again) return;
+    if (turn.writes <= periods + 3 + 2 * turn.again + turn.closed) return;
     world.fail(
       "budget",
       `${by} wrote ${turn.writes} checkpoints of ${after.id} within ` +

@@ -1,9 +1,10 @@
 // Owns: a processor that writes items: what goes together, what follows a refusal, where a run stops.
 import type { TransactionItem } from "../../src/transaction_item.ts";
+import { delay } from "@std/async/delay";
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { dynamoSink, type DynamoSinkOptions } from "../../src/sink/dynamo_sink.ts";
 import { retryAndSkip, retryAndStop } from "../../src/core/policy.ts";
-import { type RefusedItem, StoreError } from "../../src/errors.ts";
+import { LeaseLostError, type RefusedItem, StoreError } from "../../src/errors.ts";
 import type { KinesisRecord } from "../../src/processor.ts";
 import { MemoryLeaseStore, MemoryStream, testKit } from "../../testing.ts";
 import { ReactoKinesixApp } from "../../src/app.ts";
@@ -290,6 +291,28 @@ Deno.test("transact: at the end of a shard it is refused, whether the last check
     assertEquals(kit.store.transacted, []);
     assertEquals(failures.map((failure) => failure instanceof TypeError), [true]);
   }
+});
+
+Deno.test("transact: who does not wait for it, and loses the shard, ends no worker", async () => {
+  const sent: Promise<void>[] = [];
+  class BusyStore extends MemoryLeaseStore {
+    override transact(): Promise<never> {
+      return Promise.reject(new StoreError("busy", { kind: "throttled" }));
+    }
+  }
+  const source = new MemoryStream({ shards: 1 });
+  source.put("key", "1");
+  const app = await ReactoKinesixApp.createNew({
+    ...{ appName: "A", streamName: "S", ports: { store: new BusyStore(), source } },
+    processor: {
+      process: (_record, context) => void sent.push(context.transact([count("total")])),
+    },
+  });
+  while (sent.length === 0) await delay(1);
+  await app.stop();
+  await delay(1);
+  // Nobody has listened to it until now.
+  await assertRejects(() => sent[0] ?? Promise.resolve(), LeaseLostError);
 });
 
 Deno.test("sink: in a test kit replies are lost, workers crash, and nothing is written twice or left out", async () => {
