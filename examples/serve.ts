@@ -9,9 +9,9 @@ const totals = new Map<string, number>();
 
 const [streamName = "orders", port = "8081"] = Deno.args;
 const stop = new AbortController();
-for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  Deno.addSignalListener(signal, () => stop.abort());
-}
+Deno.addSignalListener("SIGINT", () => stop.abort());
+// What containers and systemd send; Windows has none.
+if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", () => stop.abort());
 
 const app = await ReactoKinesixApp.createNew({
   appName: "Totals",
