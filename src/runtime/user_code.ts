@@ -270,10 +270,12 @@ export class UserCode {
 
 /** Whoever does not wait for it learns of a lost shard otherwise; any other failure is to be heard of. */
 function withLossKnown(work: Promise<void>): Promise<void> {
-  work.catch((error) => {
-    if (!(error instanceof LeaseLostError)) throw error;
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  work.then(resolve, (error) => {
+    if (error instanceof LeaseLostError) promise.catch(() => {});
+    reject(error);
   });
-  return work;
+  return promise;
 }
 
 /** Waits for code of the user's that is given a signal, for at most `processTimeout`. */
