@@ -1,5 +1,5 @@
 /**
- * Owns: calling GetRecords for a third of what the SDK's way to a call costs: endpoint and headers are those of a call that the SDK
+ * Owns: calling GetRecords without the way that the SDK takes to each call: endpoint and headers are those of a call that the SDK
  * made before, signed by its signer with its credentials; the answer is read by `fast_get_records.ts`.
  * Must not: give or throw anything that the SDK would not for the same answer.
  * Called by: `aws_calls.ts`, for the clients that are made there.
