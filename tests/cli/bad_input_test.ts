@@ -61,7 +61,7 @@ const MISSING: readonly Case[] = [
   ...["run --log=json", "tail", "replay --from=1h", "put", "consumer list", "consumer deregister x"]
     .concat("checkpoint set 3 1h", "checkpoint rewind 1h", "checkpoint import FOLDER/other.json")
     .concat("cost").map((call): Case => [`${call} --stream=T`, NO_STREAM]),
-  ["redrive --from=kinesis:T", NO_STREAM],
+  ["redrive --from=kinesis:T --marks=FOLDER/marks", NO_STREAM],
   ...["run --log=json --create-table=false", "status", "status --watch", "explain 0", "cost"]
     .concat("shard stop 0", "shard start 0", "shard release 0", "shard handover 0 --to=w")
     .concat("checkpoint list", "checkpoint export", "checkpoint set 3 1h", "checkpoint rewind 1h")
