@@ -123,8 +123,8 @@ Deno.test({
         // The line is cleared after each, so that the next one starts afresh.
         ...cases.flatMap(([line]) => [
           `zpty -w -n shell '${line}'$'\\t'`,
-          // Until something came, and nothing more.
-          "all=''; for i in {1..50}; do sleep 0.1; before=$all; while zpty -r -t shell out; do all+=$out; done; [[ -n $all && $all == $before ]] && break; done",
+          // Until something came, and nothing more for half a second: what was typed comes first, what completes it later.
+          "all=''; same=0; for i in {1..50}; do sleep 0.1; before=$all; while zpty -r -t shell out; do all+=$out; done; [[ -n $all && $all == $before ]] && same=$((same + 1)) || same=0; (( same >= 5 )) && break; done",
           "print -r -- \"$all\"; print -r -- '===='",
           "zpty -w -n shell $'\\x15'; sleep 0.2; while zpty -r -t shell out; do :; done",
         ]),
