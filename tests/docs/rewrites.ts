@@ -38,15 +38,15 @@ export const REWRITES: readonly Rewrite[] = [
   [/kinesix status --watch/g, `${until("worker-a", "worker-a")} $&`],
   [/deno run -A (?=examples\/hello\.ts)/g, `${until("A-3")} $&`],
   // What takes minutes does the same with less to do.
-  [/deno task demo/g, "$& --records 500"],
+  [/deno task demo/g, "$& --records 300"],
   [/deno task test(?= *#)/g, "$& tests/docs/links_test.ts"],
   [
     /(?<=deno task test )tests\/unit tests\/contract/g,
     "tests/unit/duration_test.ts tests/unit/names_test.ts",
   ],
-  [/deno task sim(?= *#)/g, "$& --seeds 2"],
-  [/--seeds 1000$/gm, "--seeds 2"],
-  [/--minutes 30/g, "--minutes 0.01"],
+  [/deno task sim(?= *#)/g, "$& --seeds 1"],
+  [/--seeds 1000$/gm, "--seeds 1"],
+  [/--minutes 30/g, "--minutes 0.001"],
   [/tests\/sim\/sabotage\.ts/g, "$& --seeds 2 'no term check'"],
   // Whether all of it holds is asked by `.ci/run`, part by part.
   [/deno task ok/g, "true"],

@@ -17,7 +17,11 @@ export const ROOT: string = fileURLToPath(new URL("../../", import.meta.url));
 const DENO = `#!/bin/sh
 fail() { echo "$*" >&2; exit 1; }
 case "$1" in
-  task|run) cd "${ROOT}" || exit ;;
+  task)
+    # The same task with the same arguments, in whichever document, is run once.
+    mkdir "$DONE/$(echo "$*" | tr -c 'a-zA-Z0-9-' _)" 2> /dev/null || exit 0
+    cd "${ROOT}" || exit ;;
+  run) cd "${ROOT}" || exit ;;
   add)
     shift
     for word; do
@@ -93,7 +97,9 @@ interrupted() {
     return 1
   done
   kill -INT $pid
-  wait $pid || { echo "$* ended with $?" >&2; cat "$out" >&2; return 1; }
+  # Deno's runner of tasks may end before its task does.
+  wait $pid || [[ $? = 130 && "$1 $2" = "deno task" ]] ||
+    { echo "$* did not stop cleanly" >&2; cat "$out" >&2; return 1; }
   cat "$out"
 }
 fails() { ! "$@"; }
@@ -123,6 +129,7 @@ export class Stage implements AsyncDisposable {
     }
     return new Stage(folder, {
       STAGE: folder,
+      DONE: folder,
       PATH: `${folder}/bin:${Deno.env.get("PATH")}`,
       DENO_NO_UPDATE_CHECK: "1",
       DENO_COMPILE: `${folder}/bin/embed`,
