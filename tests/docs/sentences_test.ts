@@ -1,8 +1,9 @@
 // That what the sentences of the documents say of commands is so; the code between them is run.
 import { assertEquals } from "@std/assert";
+import packageFile from "../../deno.json" with { type: "json" };
 import { COMMANDS } from "../../src/cli/commands.ts";
 import { COMMON_FLAGS } from "../../src/cli/flags.ts";
-import { proseOf, readDocuments } from "./markdown.ts";
+import { proseOf, readDocuments, readText } from "./markdown.ts";
 
 const DOCUMENTS = await readDocuments();
 
@@ -47,3 +48,26 @@ Deno.test("every flag within a sentence of the guides is one", () => {
   );
   assertEquals(unknown, []);
 });
+
+Deno.test("every deno task within a sentence is one, with flags that its program knows", async () => {
+  const tasks = new Map(Object.entries(packageFile.tasks));
+  const wrong: string[] = [];
+  for (const document of DOCUMENTS.filter(({ path }) => path !== "CHANGELOG.md")) {
+    for (const [, call = ""] of proseOf(document).matchAll(/deno task ([a-z][^`]*)`/g)) {
+      const [name = "", ...words] = call.split(/\s+/);
+      const [, program] = / (\S+\.ts)\b/.exec(tasks.get(name)?.command ?? "") ?? [];
+      const flags = words.filter((word) => /^--[a-z]/.test(word) && !word.startsWith("--allow-"))
+        .map((word) => word.slice(2));
+      const known = flags.length === 0 ? "" : await sourceOf(program ?? "");
+      const unknown = flags.filter((flag) => !new RegExp(`\\b${flag}\\b`).test(known));
+      if (!tasks.has(name) || unknown.length > 0) wrong.push(`${document.path}: deno task ${call}`);
+    }
+  }
+  assertEquals(wrong, []);
+});
+
+/** A program with what reads its arguments. */
+async function sourceOf(path: string): Promise<string> {
+  const others = path.startsWith("tests/sim/") ? ["tests/sim/arguments.ts"] : [];
+  return (await Promise.all([path, ...others].map(readText))).join("\n");
+}
