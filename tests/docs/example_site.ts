@@ -1,5 +1,6 @@
 /**
- * Owns: https://example.com with modules on it, for whoever goes there through its proxy and trusts its authority.
+ * Owns: https://example.com with modules and a registry of packages on it, for whoever goes there through its proxy and trusts its
+ * authority.
  * Must not: assert.
  * Called by: the tests of the documents.
  *
@@ -7,11 +8,18 @@
  */
 
 import { fileURLToPath } from "node:url";
+import packageFile from "../../deno.json" with { type: "json" };
 import { messageOf } from "../../src/errors.ts";
 
 const HOST = "example.com";
 const HEAD_BYTES_MAX = 4_096;
 const TLS = new URL("./tls/", import.meta.url);
+
+/** The packages that the registry has, and which version of each. */
+const VERSIONS: ReadonlyMap<string, string> = new Map([
+  [packageFile.name, packageFile.version],
+  ["@std/assert", packageFile.imports["@std/assert"].replace(/^.*\^/, "")],
+]);
 
 /** The site, its proxy, and what of it was asked for. */
 export class ExampleSite implements AsyncDisposable {
@@ -27,7 +35,9 @@ export class ExampleSite implements AsyncDisposable {
   private constructor(tls: { readonly cert: string; readonly key: string }, module: string) {
     const options = { hostname: "127.0.0.1", port: 0, onListen() {}, ...tls };
     this.#server = Deno.serve(options, (request) => {
-      this.paths.push(new URL(request.url).pathname);
+      const { pathname } = new URL(request.url);
+      this.paths.push(pathname);
+      if (pathname.startsWith("/jsr/")) return registered(pathname);
       return new Response(module, { headers: { "content-type": "application/typescript" } });
     });
     this.#proxy = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -86,6 +96,14 @@ export class ExampleSite implements AsyncDisposable {
       }
     }
   }
+}
+
+/** What jsr.io says of a package: its versions. */
+function registered(path: string): Response {
+  const [, name = ""] = /^\/jsr\/(@[\w-]+\/[\w-]+)\/meta\.json$/.exec(path) ?? [];
+  const latest = VERSIONS.get(name);
+  if (latest === undefined) return new Response("nothing here", { status: 404 });
+  return Response.json({ latest, versions: { [latest]: {} } });
 }
 
 /** Reads the head of a request, byte by byte: what follows is for the site. */

@@ -22,12 +22,7 @@ case "$1" in
     mkdir "$DONE/$(echo "$*" | tr -c 'a-zA-Z0-9-' _)" 2> /dev/null || exit 0
     cd "${ROOT}" || exit ;;
   run) cd "${ROOT}" || exit ;;
-  add)
-    shift
-    for word; do
-      case "$word" in jsr:@reacto/kinesix|jsr:@std/*) ;; *) fail "add: $word" ;; esac
-    done
-    exit ;;
+  add) export JSR_URL=https://example.com/jsr/ DENO_DIR="$STAGE/deno" ;;
   install)
     name= entry= permissions=
     while shift && [ $# -gt 0 ]; do
