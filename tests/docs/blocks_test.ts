@@ -7,9 +7,10 @@ import { type CodeBlock, codeBlocks, readDocuments, readText } from "./markdown.
 /** What draws a picture. */
 const PICTURE = /[┌│▶]/;
 
-/** Whether it is run because of what it is: `deno test --doc` runs TypeScript, `guides_test.ts` has bash run the rest. */
-function isRun({ info, text }: CodeBlock): boolean {
-  return info === "ts" || info === "sh" || (info === "text" && PICTURE.test(text));
+/** Whether it is run because of what it is: `deno test --doc` runs TypeScript, `guides_test.ts` has bash run commands. */
+function isRun({ info, text, where }: CodeBlock): boolean {
+  return (info === "ts" && !where.startsWith("tests/")) || info === "sh" ||
+    (info === "text" && PICTURE.test(text));
 }
 
 /** The places of code that nobody runs. */
@@ -27,10 +28,11 @@ Deno.test("all code in the documents is run, or asked for by a test", async () =
 Deno.test("code that nobody runs is seen", () => {
   const block = (info: string, text = "x") => ({ info, text, where: `a.md:${info}` });
   const blocks = ["", "ts", "ts ignore", "sh", "yaml", "text"].map((info) => block(info));
+  const unread = { ...block("ts"), where: "tests/a.md:ts" };
   const picture = block("text", "│");
   assertEquals(
-    unknown([...blocks, picture], new Set(["a.md:yaml"])),
-    ["a.md:", "a.md:ts ignore", "a.md:text"],
+    unknown([...blocks, picture, unread], new Set(["a.md:yaml"])),
+    ["a.md:", "a.md:ts ignore", "a.md:text", "tests/a.md:ts"],
   );
 });
 
