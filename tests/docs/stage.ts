@@ -100,6 +100,14 @@ interrupted() {
 fails() { ! "$@"; }
 `;
 
+/** How a script is started, if not in the usual way. */
+export interface StartOptions {
+  /** @default {the folder of the stage} */
+  readonly cwd?: string;
+  /** Added to the environment. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /** What came of a script. */
 export interface Played {
   readonly code: number;
@@ -135,15 +143,16 @@ export class Stage implements AsyncDisposable {
   }
 
   /** Has bash run a script, up to the first command that fails; waits for what it leaves in the background. */
-  start(script: string, cwd: string = this.folder): CliProcess {
+  start(script: string, { cwd = this.folder, env = {} }: StartOptions = {}): CliProcess {
     const wait = `for job in $(jobs -p); do wait "$job"; done`;
     const args = ["-euo", "pipefail", "-c", `${PRELUDE}\n${script}\n${wait}`];
-    return new CliProcess([], { program: { command: "bash", args }, cwd, env: this.#env });
+    const program = { command: "bash", args };
+    return new CliProcess([], { program, cwd, env: { ...this.#env, ...env } });
   }
 
   /** The same, until it has ended. */
-  async play(script: string): Promise<Played> {
-    await using process = this.start(script);
+  async play(script: string, options: StartOptions = {}): Promise<Played> {
+    await using process = this.start(script, options);
     const code = await process.ended();
     return { code, output: [...process.stdout, ...process.stderr].join("\n") };
   }

@@ -27,7 +27,7 @@ Deno.test("the guide for newcomers can be walked from an empty folder", { ignore
   for (const [name, text] of Object.entries(files)) {
     await Deno.writeTextFile(`${home}/${name}`, text);
   }
-  const start = (script: string) => disposables.use(stage.start(script, home));
+  const start = (script: string) => disposables.use(stage.start(script, { cwd: home }));
   const tests = start((await codeIn("docs/start.md", "deno test")).text);
   assertEquals(await tests.ended(), 0, tests.stdout.join("\n"));
   assertStringIncludes(tests.stdout.join("\n"), "1 passed");
