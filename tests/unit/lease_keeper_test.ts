@@ -310,11 +310,7 @@ Deno.test("lease keeper: a state that cannot be written is not tried again and a
 
 Deno.test("lease keeper: the writes of a turn never overtake each other", async () => {
   const { bench: { clock, store }, lease } = await holding();
-  const gate = Promise.withResolvers<Fate>();
-  store.fate = () => {
-    store.fate = () => "made";
-    return gate.promise;
-  };
+  const gate = store.holdNext();
   lease.finished(at(5), 0);
   await settled();
   lease.finished(at(6), 0);
