@@ -37,7 +37,7 @@ function linesOf(
   const { rows = 24, columns = 100, order = "worst", problem } = options;
   const paint = new Ansis(0);
   const names = { appName: "A", streamName: "S" };
-  return screenLines(looks, { ...names, rows, columns, order, paint, now: NOW, problem });
+  return screenLines(looks, { ...names, rows, columns, order, paint, problem });
 }
 
 function looksOf(...looks: readonly ClusterStatus[]): Looks {
