@@ -19,11 +19,6 @@ export const PROCESSOR = "export default { process: () => 1 };";
 /** Sets this when it is evaluated, which nothing that is refused may be. */
 export const EVALUATED = `(globalThis as any).wasEvaluated = true;`;
 
-/** A module without a server. */
-export function dataUrl(source: string, type = "text/javascript"): string {
-  return `data:${type},${encodeURIComponent(source)}`;
-}
-
 /** Loads the processor at a place. */
 export async function loadProcessor(
   place: string,
