@@ -75,7 +75,7 @@ Deno.test("consumer deregister takes a consumer off, and says when there is none
   assertEquals([listed.code, listed.out], [0, "0 consumers of stream S"]);
 });
 
-Deno.test("consumer says what is wrong", async () => {
+Deno.test("consumer deregister without a name is a wrong call, which says what is missing", async () => {
   const { code, err } = await run(["consumer", "deregister", "--stream=S"]);
   assertEquals(code, 2);
   assertStringIncludes(err, "NAME");
