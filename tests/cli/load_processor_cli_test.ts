@@ -6,6 +6,7 @@ import { delay } from "@std/async/delay";
 import type { LocalStack } from "../../src/cli/local_stack.ts";
 import { CliProcess } from "./cli_testing.ts";
 import { digest, ModuleServer, typed } from "./module_server.ts";
+import { withFolder } from "./temporary_folder.ts";
 import { putLines, QUICK, runWorker, startStack, type WorkerProcess } from "./worker_testing.ts";
 
 const RUN = ["run", "--app=A", "--stream=S"];
@@ -20,19 +21,16 @@ async function withWorld(
   }) => Promise<void>,
 ): Promise<void> {
   await using stack = await startStack(1);
-  const folder = await Deno.makeTempDir();
-  try {
-    await use({
+  await withFolder((folder) =>
+    use({
       stack,
       folder,
       run: (place, more = [], env = {}) =>
         runWorker(stack, place, [...QUICK, ...more], { env: { TMPDIR: folder, ...env } }),
       folders: async () =>
         (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => `${folder}/${name}`),
-    });
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+    })
+  );
 }
 
 Deno.test("T1, T7, T13: a processor from a URL processes, its errors name the URL, its files are private and gone after SIGTERM", async () => {

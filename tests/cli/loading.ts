@@ -50,13 +50,3 @@ export async function refusal(place: string, options: LoadOptions = {}): Promise
   assert(!message.includes("kinesix-processor-"), message);
   return message;
 }
-
-/** Uses a folder, and removes it. */
-export async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.realPath(await Deno.makeTempDir());
-  try {
-    await use(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
