@@ -12,6 +12,9 @@ import { SourceError } from "../errors.ts";
 import type { ShardInfo, SourceRecord } from "../ports.ts";
 import { ReadRecord } from "./fast_get_records.ts";
 
+/** Where a reader may begin: a shard that was read to its end is not opened. */
+export type OpenPosition = Exclude<Checkpoint, { kind: "shardEnd" }>;
+
 /** A shard of a listing. */
 export function toShardInfo(shard: Shard): ShardInfo {
   const parents = [shard.ParentShardId, shard.AdjacentParentShardId];
@@ -48,7 +51,7 @@ export function toSourceRecord(record: _Record): SourceRecord {
 
 /** Where an iterator starts that gives what comes after a position. */
 export function toIteratorStart(
-  after: Exclude<Checkpoint, { kind: "shardEnd" }>,
+  after: OpenPosition,
 ): Pick<GetShardIteratorInput, "ShardIteratorType" | "Timestamp" | "StartingSequenceNumber"> {
   switch (after.kind) {
     case "trimHorizon":

@@ -11,13 +11,18 @@ import {
   type GetRecordsOutput,
   GetShardIteratorCommand,
 } from "@aws-sdk/client-kinesis";
-import type { Checkpoint } from "../core/checkpoint.ts";
 import { SourceError } from "../errors.ts";
 import type { Batch, ReadBudget, SourceRecord } from "../ports.ts";
 import { withoutRetries } from "./aws_calls.ts";
 import { isNamed } from "./aws_errors.ts";
 import type { KinesisPollingOptions } from "./kinesis_polling.ts";
-import { required, toChild, toIteratorStart, toSourceRecord } from "./kinesis_shapes.ts";
+import {
+  type OpenPosition,
+  required,
+  toChild,
+  toIteratorStart,
+  toSourceRecord,
+} from "./kinesis_shapes.ts";
 import { FUTURE_WAIT_MS, FUTURE_WAITS_MAX, READ_INTERVAL_MS, readIntervalMs } from "./pacing.ts";
 import { RecordSizes } from "./read_limit.ts";
 import { ShardRetries, toSourceError } from "./shard_retries.ts";
@@ -32,7 +37,6 @@ export type ShardReaderOptions = Required<KinesisPollingOptions> & {
   readonly sizes: RecordSizes;
 };
 
-type OpenPosition = Exclude<Checkpoint, { kind: "shardEnd" }>;
 type Operation = "GetRecords" | "GetShardIterator";
 
 /** Iterators expire after 5 minutes: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetShardIterator.html */

@@ -8,13 +8,12 @@
 
 import type { KinesisClient, SubscribeToShardEvent } from "@aws-sdk/client-kinesis";
 import { heldBytesOf } from "../core/byte_size.ts";
-import type { Checkpoint } from "../core/checkpoint.ts";
 import type { ResolvedConfig } from "../core/config.ts";
 import { SourceError } from "../errors.ts";
 import type { Batch, ReadBudget } from "../ports.ts";
 import { isNamed } from "./aws_errors.ts";
 import { EventSubscription } from "./event_subscription.ts";
-import { toChild, toIteratorStart, toSourceRecord } from "./kinesis_shapes.ts";
+import { type OpenPosition, toChild, toIteratorStart, toSourceRecord } from "./kinesis_shapes.ts";
 import { FUTURE_WAIT_MS, FUTURE_WAITS_MAX, SUBSCRIBE_INTERVAL_MS } from "./pacing.ts";
 import type { RegisteredConsumer } from "./registered_consumer.ts";
 import { ShardRetries, type ShardRetriesOptions, toSourceError } from "./shard_retries.ts";
@@ -28,8 +27,6 @@ export interface ShardSubscriberOptions extends ShardRetriesOptions {
   readonly after: OpenPosition;
   readonly budget: ReadBudget | undefined;
 }
-
-type OpenPosition = Exclude<Checkpoint, { kind: "shardEnd" }>;
 
 const OPERATION = "SubscribeToShard";
 /** A shard can be subscribed to again 5 seconds after the last time: by a reader that crashed, or that was aborted. */

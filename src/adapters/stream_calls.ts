@@ -111,14 +111,10 @@ export class StreamCalls {
     const { client } = this.#options;
     const input = { StreamARN: streamArn, ConsumerName: name };
     return await this.#call("DescribeStreamConsumer", signal, async () => {
-      try {
-        const command = withoutRetries(new DescribeStreamConsumerCommand(input));
-        const reply = await client.send(command, { abortSignal: signal });
-        return toConsumerInfo(required(reply.ConsumerDescription, "ConsumerDescription"));
-      } catch (error) {
-        if (isNamed(error, "ResourceNotFoundException")) return null;
-        throw error;
-      }
+      const command = withoutRetries(new DescribeStreamConsumerCommand(input));
+      const reply = await client.send(command, { abortSignal: signal })
+        .catch(nullIfNamed("ResourceNotFoundException"));
+      return reply && toConsumerInfo(required(reply.ConsumerDescription, "ConsumerDescription"));
     });
   }
 
@@ -131,14 +127,10 @@ export class StreamCalls {
     const { client } = this.#options;
     const input = { StreamARN: streamArn, ConsumerName: name };
     return await this.#call("RegisterStreamConsumer", signal, async () => {
-      try {
-        const command = withoutRetries(new RegisterStreamConsumerCommand(input));
-        const reply = await client.send(command, { abortSignal: signal });
-        return toConsumerInfo(required(reply.Consumer, "Consumer"));
-      } catch (error) {
-        if (isNamed(error, "ResourceInUseException")) return null;
-        throw error;
-      }
+      const command = withoutRetries(new RegisterStreamConsumerCommand(input));
+      const reply = await client.send(command, { abortSignal: signal })
+        .catch(nullIfNamed("ResourceInUseException"));
+      return reply && toConsumerInfo(required(reply.Consumer, "Consumer"));
     });
   }
 
@@ -151,14 +143,10 @@ export class StreamCalls {
     const { client } = this.#options;
     const input = { StreamARN: streamArn, ConsumerName: name };
     return await this.#call("DeregisterStreamConsumer", signal, async () => {
-      try {
-        const command = withoutRetries(new DeregisterStreamConsumerCommand(input));
-        await client.send(command, { abortSignal: signal });
-        return true;
-      } catch (error) {
-        if (isNamed(error, "ResourceNotFoundException")) return false;
-        throw error;
-      }
+      const command = withoutRetries(new DeregisterStreamConsumerCommand(input));
+      const reply = await client.send(command, { abortSignal: signal })
+        .catch(nullIfNamed("ResourceNotFoundException"));
+      return reply !== null;
     });
   }
 
@@ -204,6 +192,14 @@ export class StreamCalls {
       throw new SourceError(failure.message, { kind: failure.kind, cause: error });
     }
   }
+}
+
+/** Takes a failure of that name for an answer. */
+function nullIfNamed(name: string): (error: unknown) => null {
+  return (error) => {
+    if (isNamed(error, name)) return null;
+    throw error;
+  };
 }
 
 function toConsumerInfo(consumer: Consumer): ConsumerInfo {

@@ -51,7 +51,7 @@ export const REGION: Flag = {
 };
 
 /** Where both services are. */
-export const ENDPOINT: Flag = {
+const ENDPOINT: Flag = {
   name: "endpoint-url",
   placeholder: "URL",
   doc: "Kinesis and DynamoDB are here instead of in the AWS cloud",
@@ -60,7 +60,7 @@ export const ENDPOINT: Flag = {
 };
 
 /** Where Kinesis is. */
-export const KINESIS_ENDPOINT: Flag = {
+const KINESIS_ENDPOINT: Flag = {
   ...ENDPOINT,
   name: "kinesis-endpoint",
   doc: "Kinesis is here instead of in the AWS cloud",

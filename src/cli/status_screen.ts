@@ -26,7 +26,6 @@ export function nextOrder(order: ShardOrder): ShardOrder {
 interface Track {
   /** Checkpoints as they were seen, the oldest first: when each was written, and from when the last record before it is. */
   readonly marks: { readonly writtenAt: number; readonly reached: number }[];
-  term: number;
   owner: string | null;
   /** Whose it was before it moved while it was watched. */
   from: string | null;
@@ -82,17 +81,17 @@ export class Looks {
   }
 
   #follow(
-    { shardId, term, owner, checkpointAt, millisBehindLatest }: ShardStatus,
+    { shardId, owner, checkpointAt, millisBehindLatest }: ShardStatus,
     at: number,
   ): void {
     const track = this.#tracks.get(shardId) ??
-      { marks: [], term, owner, from: null, movedAt: null };
+      { marks: [], owner, from: null, movedAt: null };
     this.#tracks.set(shardId, track);
     if (track.owner !== owner) {
       track.from = track.owner;
       track.movedAt = at;
     }
-    [track.term, track.owner] = [term, owner];
+    track.owner = owner;
     if (checkpointAt === null || millisBehindLatest === null) return;
     const writtenAt = Date.parse(checkpointAt);
     if (writtenAt <= (track.marks.at(-1)?.writtenAt ?? 0)) return;
@@ -113,8 +112,6 @@ export interface ScreenOptions {
   readonly streamName: string;
   readonly order: ShardOrder;
   readonly paint: Ansis;
-  /** Milliseconds since the epoch. */
-  readonly now: number;
   /** Why the last look failed; undefined if it did not. */
   readonly problem: string | undefined;
 }

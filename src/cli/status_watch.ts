@@ -57,9 +57,8 @@ export async function watchStatus(options: WatchOptions, terminal: Terminal): Pr
   });
   const draw = (): void => {
     const { appName, streamName } = options;
-    const now = Date.now();
     screen.draw(
-      screenLines(looks, { ...screen.size, appName, streamName, order, paint, now, problem }),
+      screenLines(looks, { ...screen.size, appName, streamName, order, paint, problem }),
     );
   };
   draw();

@@ -12,8 +12,6 @@ import { type Answer, type Call, Transactions } from "./transactions.ts";
 export interface LocalDynamoDBOptions {
   /** The TCP port; 0 takes a free one. */
   readonly port: number;
-  /** @default {"127.0.0.1"} */
-  readonly hostname?: string;
   /** Called with the operation of each request, as "UpdateItem", before it is carried out. */
   readonly onRequest?: (operation: string) => void;
 }
@@ -28,15 +26,16 @@ export interface LocalDynamoDB extends AsyncDisposable {
 
 type RequestListener = (request: IncomingMessage, response: ServerResponse) => void;
 
+const HOSTNAME = "127.0.0.1";
+
 /** Starts a local DynamoDB whose tables are in memory and active at once. */
 export async function startLocalDynamoDB(options: LocalDynamoDBOptions): Promise<LocalDynamoDB> {
-  const hostname = options.hostname ?? "127.0.0.1";
   const dynalite = await loadDynalite();
   const server = dynalite({ createTableMs: 0, deleteTableMs: 0, updateTableMs: 0 });
   wrapListener(server, options.onRequest ?? (() => {}));
-  const port = await listen(server, options.port, hostname);
+  const port = await listen(server, options.port);
   const close = () => closeServer(server);
-  return { url: `http://${hostname}:${port}`, close, [Symbol.asyncDispose]: close };
+  return { url: `http://${HOSTNAME}:${port}`, close, [Symbol.asyncDispose]: close };
 }
 
 /**
@@ -183,10 +182,10 @@ function operationOf(request: IncomingMessage): string {
   return String(request.headers["x-amz-target"] ?? "").split(".").at(-1) ?? "";
 }
 
-function listen(server: Server, port: number, hostname: string): Promise<number> {
+function listen(server: Server, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen(port, hostname, () => {
+    server.listen(port, HOSTNAME, () => {
       server.removeListener("error", reject);
       const address = server.address();
       if (typeof address === "object" && address !== null) resolve(address.port);

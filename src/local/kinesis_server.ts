@@ -9,8 +9,6 @@ import { KinesisProtocol, type ProtocolOptions, type ProtocolReply } from "./kin
 export interface LocalKinesisOptions extends KinesisEngineOptions, ProtocolOptions {
   /** The TCP port; 0 takes a free one. */
   readonly port: number;
-  /** @default {"127.0.0.1"} */
-  readonly hostname?: string;
 }
 
 /** A local Kinesis that is listening. */
@@ -25,14 +23,15 @@ export interface LocalKinesis extends AsyncDisposable {
 // The 5 MiB of a PutRecords in base64 with its JSON around; AWS closes the connection on more.
 const BODY_BYTES_MAX = 10 * 1024 * 1024;
 
+const HOSTNAME = "127.0.0.1";
+
 /** Starts a local Kinesis for one process or for many. */
 export function serveLocalKinesis(options: LocalKinesisOptions): LocalKinesis {
   const engine = new KinesisEngine(options);
   const protocol = new KinesisProtocol(engine, options);
-  const hostname = options.hostname ?? "127.0.0.1";
   const closing = new AbortController();
   const server = Deno.serve(
-    { port: options.port, hostname, signal: closing.signal, onListen: () => {} },
+    { port: options.port, hostname: HOSTNAME, signal: closing.signal, onListen: () => {} },
     (request) => handle(request, protocol),
   );
   const close = () => {
@@ -40,7 +39,7 @@ export function serveLocalKinesis(options: LocalKinesisOptions): LocalKinesis {
     closing.abort();
     return server.finished;
   };
-  const url = `http://${hostname}:${server.addr.port}`;
+  const url = `http://${HOSTNAME}:${server.addr.port}`;
   return { url, engine, close, [Symbol.asyncDispose]: close };
 }
 

@@ -210,9 +210,9 @@ export class LiveThread {
     }
   }
 
-  /** Ends the thread at once; `toBlame` are the calls that it ends for. */
-  end(reason: Error, toBlame: readonly Pending[] = []): void {
-    this.#end(reason, { toBlame, suspects: 0 });
+  /** Ends the thread at once. */
+  end(reason: Error): void {
+    this.#end(reason, { toBlame: [], suspects: 0 });
   }
 
   #end(

@@ -3,9 +3,9 @@
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import packageFile from "../../deno.json" with { type: "json" };
-import { startLocalStack } from "../../src/cli/local_stack.ts";
-import { CliProcess } from "../cli/cli_testing.ts";
-import { BINARY, binaryTest, processedBy, putLines, startWorker, works } from "./binary.ts";
+import { CliProcess, works } from "../cli/cli_testing.ts";
+import { BINARY, binaryTest, startWorker } from "./binary.ts";
+import { putLines, startStack } from "../cli/worker_testing.ts";
 
 if (BINARY === undefined) {
   Deno.test.ignore(
@@ -62,14 +62,14 @@ binaryTest("local, put and two workers of the executable share a stream", async 
   );
   await local.until((lines) => lines.length > 0);
   const stack = JSON.parse(local.stdout.join(""));
-  await putLines(stack, LINES, program);
+  await putLines(stack, LINES, { program, clearEnv: true });
   const workers = ["w1", "w2"].map((id) =>
     startWorker({ stack, processor, program, flags: [`--worker-id=${id}`] })
   );
   workers.forEach((worker) => cleanup.use(worker));
   const [first, second] = workers;
   assert(first && second);
-  const isDone = () => processedBy(first) + processedBy(second) >= LINES.length;
+  const isDone = () => first.processed + second.processed >= LINES.length;
   await Promise.race([first.until(isDone), second.until(isDone)]);
   for (const worker of [first, second, local]) worker.kill("SIGTERM");
   assertEquals([await first.ended(), await second.ended(), await local.ended()], [0, 0, 0]);
@@ -102,14 +102,12 @@ binaryTest(
   async (binary) => {
     await using root = await bareRoot(binary);
     await Deno.writeTextFile(`${root.path}/processor.mjs`, PROCESSOR);
-    await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-    stack.createStream("S", 2);
+    await using stack = await startStack(2);
     const program = { command: "unshare", args: ["-rm", "sh", "-c", ENTER, root.path] };
-    await putLines(stack, LINES, program);
+    await putLines(stack, LINES, { program, clearEnv: true });
     await using worker = startWorker({ stack, processor: "/processor.mjs", program });
-    await worker.until(() => processedBy(worker) >= LINES.length);
-    worker.kill("SIGTERM");
-    assertEquals(await worker.ended(), 0, worker.stderr.join("\n"));
+    await worker.untilProcessed(LINES.length);
+    await worker.stop();
     assertEquals(gotBy(worker).toSorted(), LINES.toSorted());
     const left = (await Array.fromAsync(Deno.readDir(root.path))).map(({ name }) => name);
     assertEquals(left.filter((name) => !name.startsWith("lib") && name !== "usr").toSorted(), [

@@ -2,10 +2,10 @@
  * The executable loads processors as `deno run` does, though its runtime refuses every remote import: T1 to T14 of the loader.
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { startLocalStack } from "../../src/cli/local_stack.ts";
-import { CliProcess } from "../cli/cli_testing.ts";
+import { CliProcess, works } from "../cli/cli_testing.ts";
 import { type Answer, digest, ModuleServer, redirect, typed } from "../cli/module_server.ts";
-import { BINARY, binaryTest, putLines, startWorker, works } from "./binary.ts";
+import { BINARY, binaryTest, startWorker } from "./binary.ts";
+import { putLines, startStack } from "../cli/worker_testing.ts";
 
 const PROGRAM = { command: BINARY ?? "", args: [] };
 
@@ -27,13 +27,11 @@ function seenOf(worker: CliProcess): readonly unknown[] {
 
 /** Processes one record and stops; gives what its processor showed. */
 async function seenBy(place: string, { flags = [], env = {} }: Given = {}): Promise<unknown> {
-  await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-  stack.createStream("S", 1);
-  await putLines(stack, ["a record"], PROGRAM);
+  await using stack = await startStack(1);
+  await putLines(stack, ["a record"], { program: PROGRAM, clearEnv: true });
   await using worker = startWorker({ stack, processor: place, program: PROGRAM, flags, env });
   await worker.until(() => seenOf(worker).length > 0);
-  worker.kill("SIGTERM");
-  assertEquals(await worker.ended(), 0, worker.stderr.join("\n"));
+  await worker.stop();
   return seenOf(worker)[0];
 }
 
@@ -254,8 +252,7 @@ binaryTest("T13: its files are its own, and gone after a signal and after a fail
 });
 
 binaryTest("T14: a new version is taken between two records, a broken one is not", async () => {
-  await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-  stack.createStream("S", 1);
+  await using stack = await startStack(1);
   await using server = new ModuleServer({
     "/p.ts": `import { version } from "./version.ts";\n${show("version + record.text()")}`,
     "/version.ts": "export const version: string = 'one ';",
@@ -269,26 +266,24 @@ binaryTest("T14: a new version is taken between two records, a broken one is not
   const told = async (text: string) =>
     await worker.until((lines) => lines.some((line) => line.includes(text)));
   const shown = async (count: number) => await worker.until(() => seenOf(worker).length >= count);
-  await putLines(stack, ["a"], PROGRAM);
+  await putLines(stack, ["a"], { program: PROGRAM, clearEnv: true });
   await shown(1);
   server.set("/version.ts", "export const version: string = 'two ';");
   await told('"processor_changed"');
-  await putLines(stack, ["b"], PROGRAM);
+  await putLines(stack, ["b"], { program: PROGRAM, clearEnv: true });
   await shown(2);
   server.set("/version.ts", "export const version: string = ;");
   await told('"processor_kept"');
-  await putLines(stack, ["c"], PROGRAM);
+  await putLines(stack, ["c"], { program: PROGRAM, clearEnv: true });
   await shown(3);
-  worker.kill("SIGTERM");
-  assertEquals(await worker.ended(), 0, worker.stderr.join("\n"));
+  await worker.stop();
   assertEquals(seenOf(worker), ["one a", "two b", "two c"]);
 });
 
 binaryTest("two workers with a processor from a URL share a stream", async () => {
-  await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-  stack.createStream("S", 4);
+  await using stack = await startStack(4);
   const lines = Array.from({ length: 400 }, (_, index) => String(index));
-  await putLines(stack, lines, PROGRAM);
+  await putLines(stack, lines, { program: PROGRAM, clearEnv: true });
   await using server = new ModuleServer({
     "/p.ts": `import { text } from "./text.ts";\n${show("text(record)")}`,
     "/text.ts": "export const text = (record: { text(): string }): string => record.text();",

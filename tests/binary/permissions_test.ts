@@ -2,9 +2,9 @@
  * What the executable may do: no more than it needs, and it never asks.
  */
 import { assertEquals, assertMatch } from "@std/assert";
-import { startLocalStack } from "../../src/cli/local_stack.ts";
-import { CliProcess } from "../cli/cli_testing.ts";
-import { binaryTest, startWorker, works } from "./binary.ts";
+import { CliProcess, works } from "../cli/cli_testing.ts";
+import { binaryTest, startWorker } from "./binary.ts";
+import { startStack } from "../cli/worker_testing.ts";
 
 /** Tries what must not be possible, and says how that ended. */
 const BURGLAR = `
@@ -158,8 +158,7 @@ for (const [source, prepare] of Object.entries(SOURCES)) {
       giveCredentials,
     );
     cleanup.defer(() => server.shutdown());
-    await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-    stack.createStream("S", 1);
+    await using stack = await startStack(1);
     await using kinesis = watch(stack.kinesisEndpoint);
     await using dynamoDB = watch(stack.dynamoDBEndpoint);
     await using worker = startWorker({
@@ -171,9 +170,8 @@ for (const [source, prepare] of Object.entries(SOURCES)) {
         ...prepare({ folder, url: `http://127.0.0.1:${server.addr.port}` }),
       },
     });
-    await worker.until((lines) => lines.some((line) => line.includes('"shard_claimed"')));
-    worker.kill("SIGTERM");
-    assertEquals(await worker.ended(), 0, worker.stderr.join("\n"));
+    await worker.untilTold("shard_claimed");
+    await worker.stop();
     assertEquals([[...kinesis.accessKeys], [...dynamoDB.accessKeys]], [["AKIDTEST"], ["AKIDTEST"]]);
   });
 }

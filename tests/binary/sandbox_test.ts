@@ -2,10 +2,10 @@
  * The sandbox of the executable: T15 of the loader.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { startLocalStack } from "../../src/cli/local_stack.ts";
 import { ModuleServer } from "../cli/module_server.ts";
+import { putLines, startStack } from "../cli/worker_testing.ts";
 import { coresUsedBy, descendantsOf, HAS_PROC, isAlive } from "../sandbox/process_tree.ts";
-import { binaryTest, putLines, startWorker } from "./binary.ts";
+import { binaryTest, startWorker } from "./binary.ts";
 
 const PROCESSOR = `
 import { outcome } from "./outcome.ts";
@@ -48,11 +48,10 @@ binaryTest(
   "T15: a sandboxed processor reaches nothing, and ends neither the process nor the work",
   async (binary) => {
     const program = { command: binary, args: [] };
-    await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-    stack.createStream("S", 1);
+    await using stack = await startStack(1);
     const lines = ["tries", "file", "exit", "thread", "late", "loop", "last"];
     // One by one, so that they come in this order.
-    for (const line of lines) await putLines(stack, [line], program);
+    for (const line of lines) await putLines(stack, [line], { program, clearEnv: true });
     await using server = new ModuleServer({ "/p.ts": PROCESSOR, "/outcome.ts": OUTCOME });
     await using worker = startWorker({
       stack,
@@ -68,8 +67,7 @@ binaryTest(
       assert(used < 0.5, `the loop goes on: ${used} cores are in use`);
     }
     const children = HAS_PROC ? descendantsOf(worker.pid) : [];
-    worker.kill("SIGTERM");
-    assertEquals(await worker.ended(), 0, worker.stderr.join("\n"));
+    await worker.stop();
     assertEquals(children.filter(isAlive), [], "nothing is left of it");
     const [tries = "", ...others] = seen().map((line) => line.slice(5));
     assertEquals(JSON.parse(tries), Array(6).fill("NotCapable"));

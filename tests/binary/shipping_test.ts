@@ -4,8 +4,7 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { compile, permissionFlags } from "../../.ci/compile.ts";
 import { readCall } from "../../src/cli/main.ts";
-import { fakeTerminal } from "../cli/cli_testing.ts";
-import { works } from "./binary.ts";
+import { fakeTerminal, works } from "../cli/cli_testing.ts";
 
 async function read(path: string): Promise<string> {
   return await Deno.readTextFile(new URL(`../../${path}`, import.meta.url));

@@ -3,10 +3,10 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { delay } from "@std/async/delay";
-import { startLocalStack } from "../../src/cli/local_stack.ts";
 import type { CliProcess } from "../cli/cli_testing.ts";
 import { ModuleServer } from "../cli/module_server.ts";
 import { binaryTest, startWorker } from "./binary.ts";
+import { startStack } from "../cli/worker_testing.ts";
 
 /** What a version may leave in memory: the runtime forgets no module. A thread that stayed would be 15 MB. */
 const RUNS = [
@@ -72,8 +72,7 @@ for (const { flags, swaps, warmUp, growthMaxBytes } of RUNS) {
   binaryTest(
     `${name}: no record is lost or processed twice, and memory is bounded`,
     async (binary) => {
-      await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-      stack.createStream("S", 2);
+      await using stack = await startStack(2);
       await using server = new ModuleServer(versioned(0));
       await using worker = startWorker({
         stack,

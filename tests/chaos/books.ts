@@ -71,7 +71,6 @@ const GAP_MS_MAX = 1_000;
 export class Books {
   readonly shards: Map<string, BookShard> = new Map();
   put = 0;
-  processed = 0;
 
   /** Notes that a record was put. */
   onPut(put: PutRecord): void {
@@ -129,7 +128,6 @@ export class Books {
     turn.workedMs += Math.min(GAP_MS_MAX, Math.max(0, line.at - turn.lastAt));
     turn.lastAt = line.at;
     if (isLate) turn.late += 1;
-    if (record.times === 0) this.processed += 1;
     record.times += 1;
     record.term = turn.term;
     record.workedMs = turn.workedMs;

@@ -1,39 +1,29 @@
 // Owns: batches and filters as users meet them: `kinesix run` as a process of its own, on a local stack; the executable where there is one.
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { startLocalStack } from "../../src/cli/local_stack.ts";
 import { CliProcess } from "./cli_testing.ts";
+import { dataUrl } from "./module_server.ts";
+import { runWorker, startStack } from "./worker_testing.ts";
 
-const PROCESSOR = `export default {
+const PROCESSOR = dataUrl(`export default {
   processBatch(records, { attempt }) {
     console.log("BATCH " + records.map((record) => record.json().n).sort() + " #" + attempt);
     return { failed: records.filter((record) => record.json().n === 5 && attempt < 2) };
-  } }`;
+  } }`);
 
 Deno.test("kinesix run: a pattern chooses, a window collects, and only what failed is tried again", async () => {
-  await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-  stack.createStream("S", 1);
   const lines = [1, 2, 3, 4, 5, 6].map((n) =>
     JSON.stringify({ n, type: n % 2 === 1 ? "order" : "other" })
   );
-  {
-    const stdin = lines.map((line) => `${line}\n`).join("");
-    const args = ["put", "--stream=S", `--endpoint-url=${stack.kinesisEndpoint}`, "--json"];
-    await using put = new CliProcess(args, { stdin });
-    assertEquals(await put.ended(), 0, put.stderr.join("\n"));
-  }
-  await using worker = new CliProcess([
-    ...["run", "--app=A", "--stream=S", "--log=json", "--empty-receive-delay=200ms"],
-    `--processor=data:text/javascript,${encodeURIComponent(PROCESSOR)}`,
-    `--kinesis-endpoint=${stack.kinesisEndpoint}`,
-    `--dynamodb-endpoint=${stack.dynamoDBEndpoint}`,
-    ...["--batch-window=300ms", "--batch-size=3", "--bisect-batch-on-error=true"],
-    ...["--max-record-age=1h", '--filter={"data":{"type":["order"]}}'],
+  await using stack = await startStack(1, lines);
+  await using worker = runWorker(stack, PROCESSOR, [
+    ...["--empty-receive-delay=200ms", "--batch-window=300ms", "--batch-size=3"],
+    ...["--bisect-batch-on-error=true", "--max-record-age=1h"],
+    '--filter={"data":{"type":["order"]}}',
   ]);
   const isDone = (lines: readonly string[]): boolean =>
     lines.some((line) => line.includes('"batch_processed"') && line.includes('"records":3'));
   await worker.until(isDone);
-  worker.kill("SIGTERM");
-  assertEquals(await worker.ended(), 0, worker.stderr.join("\n"));
+  await worker.stop();
   const batches = worker.stderr.filter((line) => line.startsWith("BATCH"));
   assertEquals(batches, ["BATCH 1,3,5 #1", "BATCH 5 #2"]);
   const done = worker.stdout.find((line) => line.includes('"records":3')) ?? "";

@@ -11,6 +11,9 @@ import { parsePosition } from "../../src/cli/checkpoints/position.ts";
 import { startLocalDynamoDB } from "../../src/local/dynamodb_server.ts";
 import { serveLocalKinesis } from "../../src/local/kinesis_server.ts";
 import { CliProcess } from "./cli_testing.ts";
+import { dataUrl } from "./module_server.ts";
+import { withFolder } from "./temporary_folder.ts";
+import { runWorker, type WorkerProcess } from "./worker_testing.ts";
 
 const QUICK = [
   "--heartbeat=300ms",
@@ -18,9 +21,9 @@ const QUICK = [
   "--empty-receive-delay=200ms",
   "--checkpoint-frequency=0s",
 ];
-const PROCESSOR = `data:text/javascript,${
-  encodeURIComponent("export default { process(r) { console.log('got', r.text()); } };")
-}`;
+const PROCESSOR = dataUrl(
+  "export default { process(r) { console.log('got', r.text()); } };",
+);
 
 /** A local stack with a stream "S", and the command line on it. */
 class Stack implements AsyncDisposable {
@@ -58,11 +61,9 @@ class Stack implements AsyncDisposable {
     return this.kinesis.engine.call(operation, { StreamName: "S", ...input }) as object;
   }
 
-  worker(): CliProcess {
-    return new CliProcess([
-      ...["run", "--app=A", "--stream=S", "--worker-id=w", `--processor=${PROCESSOR}`],
-      ...[...this.#endpoints(), ...QUICK],
-    ]);
+  worker(): WorkerProcess {
+    const endpoints = { kinesisEndpoint: this.kinesis.url, dynamoDBEndpoint: this.dynamoDBUrl };
+    return runWorker(endpoints, PROCESSOR, ["--worker-id=w", ...QUICK]);
   }
 
   async checkpoint(
@@ -100,7 +101,7 @@ class Stack implements AsyncDisposable {
 
 async function got(worker: CliProcess, texts: readonly string[]): Promise<void> {
   const seen = () =>
-    worker.stdout.filter((line) => line.startsWith("got ")).map((line) => line.slice(4));
+    worker.stderr.filter((line) => line.startsWith("got ")).map((line) => line.slice(4));
   await worker.until(() => seen().length >= texts.length);
   assertEquals(seen(), texts);
 }
@@ -151,8 +152,7 @@ Deno.test("checkpoint: rewind takes closed shards too, and children wait for the
   {
     await using worker = stack.worker();
     await got(worker, ["1", "2", "3"]);
-    worker.kill("SIGTERM");
-    assertEquals(await worker.ended(), 0);
+    await worker.stop();
   }
   assertEquals((await stack.list())[0], "SHARD_END");
   const { changes } = await stack.report("rewind", "trim-horizon");
@@ -167,8 +167,7 @@ Deno.test("checkpoint: what cannot be is refused, and changes nothing", async ()
   {
     await using worker = stack.worker();
     await got(worker, ["1"]);
-    worker.kill("SIGTERM");
-    assertEquals(await worker.ended(), 0);
+    await worker.stop();
   }
   const before = await stack.list();
   assertEquals(before, [first]);
@@ -192,15 +191,13 @@ Deno.test("checkpoint: what cannot be is refused, and changes nothing", async ()
 });
 
 Deno.test("checkpoint: an export is imported into another app's empty table, which goes on exactly after it", async () => {
-  const folder = await Deno.makeTempDir();
-  try {
+  await withFolder(async (folder) => {
     await using stack = await Stack.start(1);
     stack.put("1", "2");
     {
       await using worker = stack.worker();
       await got(worker, ["1", "2"]);
-      worker.kill("SIGTERM");
-      assertEquals(await worker.ended(), 0);
+      await worker.stop();
     }
     const path = `${folder}/checkpoints.json`;
     const exported = await stack.checkpoint("export", `--output=${path}`);
@@ -220,13 +217,11 @@ Deno.test("checkpoint: an export is imported into another app's empty table, whi
     assertEquals(created.length, 1);
     stack.put("3");
     await using worker = new CliProcess([
-      ...["run", "--app=B", "--stream=S", `--processor=${PROCESSOR}`, ...QUICK],
+      ...["run", "--app=B", "--stream=S", "--log=json", `--processor=${PROCESSOR}`, ...QUICK],
       ...[`--dynamodb-endpoint=${db.url}`, `--kinesis-endpoint=${stack.kinesis.url}`],
     ]);
     await got(worker, ["3"]);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  });
 });
 
 Deno.test("checkpoint: a KCL table is imported, and the app goes on exactly after its checkpoints", async () => {

@@ -66,6 +66,17 @@ const PERMISSIONS = [
   "--allow-run",
 ];
 
+/** Whether a program is there and succeeds. */
+export function works(command: string, ...args: readonly string[]): boolean {
+  try {
+    return new Deno.Command(command, { args: [...args], stdout: "null", stderr: "null" })
+      .outputSync().success;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
 /** `cli.ts` through this Deno. */
 export function sourceProgram(permissions: readonly string[] = PERMISSIONS): Program {
   const cli = new URL("../../cli.ts", import.meta.url).href;

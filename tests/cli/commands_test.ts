@@ -3,72 +3,23 @@
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { delay } from "@std/async/delay";
-import { type LocalStack, startLocalStack } from "../../src/cli/local_stack.ts";
+import { startLocalStack } from "../../src/cli/local_stack.ts";
 import { assertDocumented, assertEventsDocumented } from "../docs/json_shapes.ts";
 import { CliProcess } from "./cli_testing.ts";
+import { dataUrl } from "./module_server.ts";
+import { endpointFlags, putLines, QUICK, runWorker, startStack } from "./worker_testing.ts";
 
-const QUICK = [
-  "--heartbeat=500ms",
-  "--heartbeat-timeout=5s",
-  "--empty-receive-delay=200ms",
-  "--check-stream-changes-frequency=2s",
-  "--check-unprocessed-shards-frequency=500ms",
-  "--load-balance-frequency=1s",
-  "--handover-request-expiry=6s",
-  "--check-pending-handover-request-frequency=1s",
-];
-
-function endpoints(stack: LocalStack): readonly string[] {
-  return [
-    `--kinesis-endpoint=${stack.kinesisEndpoint}`,
-    `--dynamodb-endpoint=${stack.dynamoDBEndpoint}`,
-  ];
-}
-
-function runWorker(
-  stack: LocalStack,
-  processor: string,
-  more: readonly string[] = [],
-): CliProcess {
-  const module = `data:text/javascript,${encodeURIComponent(processor)}`;
-  const where = ["run", "--app=A", "--stream=S", `--processor=${module}`, ...endpoints(stack)];
-  return new CliProcess([...where, ...QUICK, ...more]);
-}
-
-async function putLines(stack: LocalStack, lines: readonly string[]): Promise<object> {
-  await using put = new CliProcess(
-    ["put", "--stream=S", `--endpoint-url=${stack.kinesisEndpoint}`, "--json"],
-    { stdin: lines.map((line) => `${line}\n`).join("") },
-  );
-  assertEquals(await put.ended(), 0, put.stderr.join("\n"));
-  return JSON.parse(put.stdout.join(""));
-}
-
-interface LoggedEvent {
-  readonly type: string;
-  readonly time: string;
-  readonly workerId: string;
-  readonly records?: number;
-}
-
-function eventsOf(worker: CliProcess): readonly LoggedEvent[] {
-  return worker.stdout.map((line) => JSON.parse(line));
-}
-
-function recordsOf(worker: CliProcess): number {
-  return eventsOf(worker).reduce((sum, event) => sum + (event.records ?? 0), 0);
-}
-
-const PRINT = `export default { process(record) { console.log("got", record.text()); } };`;
+const PRINT = dataUrl(
+  `export default { process(record) { console.log("got", record.text()); } };`,
+);
 
 Deno.test("two workers share a stream, status shows them, SIGTERM ends them with 0", async () => {
-  await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-  stack.createStream("S", 4);
+  await using stack = await startStack(4);
   const lines = Array.from({ length: 400 }, (_, index) => String(index));
   assertEquals((await putLines(stack, lines) as { records: number }).records, 400);
-  await using first = runWorker(stack, PRINT, ["--log=json", "--worker-id=w1"]);
-  await using second = runWorker(stack, PRINT, ["--log=json", "--worker-id=w2"]);
-  const both = () => recordsOf(first) + recordsOf(second) >= 400;
+  await using first = runWorker(stack, PRINT, [...QUICK, "--worker-id=w1"]);
+  await using second = runWorker(stack, PRINT, [...QUICK, "--worker-id=w2"]);
+  const both = () => first.processed + second.processed >= 400;
   await Promise.race([first.until(both), second.until(both)]);
 
   await using status = new CliProcess([
@@ -109,7 +60,7 @@ Deno.test("two workers share a stream, status shows them, SIGTERM ends them with
   for (const worker of [first, second]) worker.kill("SIGTERM");
   assertEquals([await first.ended(), await second.ended()], [0, 0]);
   for (const worker of [first, second]) {
-    const events = eventsOf(worker);
+    const events = worker.events;
     assert(events.every((event) => !Number.isNaN(Date.parse(event.time)) && event.workerId));
     assertEquals(Object.keys(events[0] ?? {}).slice(0, 3), ["type", "time", "workerId"]);
     assertEquals(events.at(-1)?.type, "worker_stopped");
@@ -120,12 +71,12 @@ Deno.test("two workers share a stream, status shows them, SIGTERM ends them with
 });
 
 Deno.test("a second signal ends a worker at once, whatever its processor does", async () => {
-  await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-  stack.createStream("S", 1);
-  await putLines(stack, ["stuck"]);
+  await using stack = await startStack(1, ["stuck"]);
   await using worker = runWorker(
     stack,
-    `export default { process() { console.error("stuck"); return new Promise(() => {}); } };`,
+    dataUrl(
+      `export default { process() { console.error("stuck"); return new Promise(() => {}); } };`,
+    ),
   );
   await worker.until(() => worker.stderr.includes("stuck"));
   worker.kill("SIGTERM");
@@ -136,10 +87,9 @@ Deno.test("a second signal ends a worker at once, whatever its processor does", 
 });
 
 Deno.test("a reader that goes away stops the worker cleanly, with a message and 1", async () => {
-  await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-  stack.createStream("S", 1);
-  await using worker = runWorker(stack, PRINT, ["--log=json"]);
-  await worker.until((lines) => lines.some((line) => line.includes("shard_claimed")));
+  await using stack = await startStack(1);
+  await using worker = runWorker(stack, PRINT);
+  await worker.untilTold("shard_claimed");
   await worker.closeStdout();
   await putLines(stack, ["more"]);
   assertEquals(await worker.ended(), 1);
@@ -147,25 +97,21 @@ Deno.test("a reader that goes away stops the worker cleanly, with a message and 
 });
 
 Deno.test("a failure that the processor leaves unhandled stops the worker cleanly, with 1", async () => {
-  await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-  stack.createStream("S", 1);
-  await putLines(stack, ["one"]);
+  await using stack = await startStack(1, ["one"]);
   await using worker = runWorker(
     stack,
-    `export default { process() { Promise.reject(new Error("left behind")); } };`,
-    ["--log=json"],
+    dataUrl(`export default { process() { Promise.reject(new Error("left behind")); } };`),
   );
   assertEquals(await worker.ended(), 1);
   assertStringIncludes(worker.stderr.join("\n"), "a failure was not handled: left behind");
-  assertEquals(eventsOf(worker).at(-1)?.type, "worker_stopped");
+  assertEquals(worker.events.at(-1)?.type, "worker_stopped");
 });
 
 Deno.test("a worker whose id is taken by a newer one ends with a message and 1", async () => {
-  await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-  stack.createStream("S", 1);
-  await using older = runWorker(stack, PRINT, ["--worker-id=w"]);
-  await older.until(() => older.stderr.some((line) => line.includes("took")));
-  await using newer = runWorker(stack, PRINT, ["--worker-id=w"]);
+  await using stack = await startStack(1);
+  await using older = runWorker(stack, PRINT, [...QUICK, "--worker-id=w"]);
+  await older.untilTold("shard_claimed");
+  await using newer = runWorker(stack, PRINT, [...QUICK, "--worker-id=w"]);
   assertEquals(await older.ended(), 1);
   assertMatch(older.stderr.join("\n"), /^error: Cannot go on as worker "w"/m);
   newer.kill("SIGINT");
@@ -179,7 +125,7 @@ Deno.test("what does not exist is named, and the exit code is 1", async () => {
     "status",
     "--app=B",
     "--stream=S",
-    ...endpoints(stack).slice(1),
+    ...endpointFlags(stack).slice(1),
   ]);
   assertEquals([await worker.ended(), await status.ended()], [1, 1]);
   assertMatch(worker.stderr.join("\n"), /^error: Cannot .*"S"/m);

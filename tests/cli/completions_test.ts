@@ -3,6 +3,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { COMMANDS } from "../../src/cli/commands.ts";
 import { main } from "../../src/cli/main.ts";
 import { fakeTerminal } from "./cli_testing.ts";
+import { withFolder } from "./temporary_folder.ts";
 
 async function script(shell: string): Promise<string> {
   const terminal = fakeTerminal();
@@ -25,8 +26,7 @@ async function ask(
   args: readonly string[],
   program: (path: string) => string,
 ): Promise<string> {
-  const folder = await Deno.makeTempDir({ prefix: "completions-" });
-  try {
+  return await withFolder(async (folder) => {
     await Deno.writeTextFile(`${folder}/script`, await script(shell));
     await Deno.writeTextFile(`${folder}/events.jsonl`, "");
     const { success, stdout, stderr } = await new Deno.Command(shell, {
@@ -36,9 +36,7 @@ async function ask(
     assertEquals(new TextDecoder().decode(stderr), "");
     assert(success);
     return new TextDecoder().decode(stdout);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  });
 }
 
 const FIRST_WORDS = [...new Set(COMMANDS.map(({ name }) => name.split(" ")[0] ?? "")), "help"];

@@ -2,8 +2,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { formatFailure } from "../../src/adapters/failure_format.ts";
 import { permissionsFor, type Purpose } from "../../src/cli/permissions.ts";
-import { retryAndSkip } from "../../src/core/policy.ts";
 import { assertRefused, PROCESSOR, Ward } from "./bad_input_testing.ts";
+import { failedRecord } from "../failed_record.ts";
 
 interface GoodCall {
   readonly call: string;
@@ -59,12 +59,7 @@ async function lay(ward: Ward): Promise<void> {
       shards: [{ shardId: "shardId-000000000003", checkpoint: "TRIM_HORIZON" }],
     }),
   );
-  const failure = formatFailure({
-    ...{ appName: "A", streamName: "S", shardId: "shardId-000000000000", sequenceNumber: "1" },
-    ...{ subSequenceNumber: undefined, partitionKey: "k", data: new Uint8Array([1]) },
-    ...{ approximateArrivalTimestamp: new Date(0), error: new Error("x"), attempts: 1 },
-    ...{ mode: retryAndSkip(0), workerId: "w", time: new Date() },
-  });
+  const failure = formatFailure(failedRecord({ appName: "A", streamName: "S" }));
   await Deno.writeTextFile(`${ward.folder}/f.jsonl`, `${failure}\n`);
   await Deno.writeTextFile(`${ward.folder}/marks`, "");
 }

@@ -47,13 +47,24 @@ Deno.test("the JSON log writes one event a line, the common fields first", async
   assertEquals(terminal.stderr(), "");
 });
 
-Deno.test("the pretty log: an error of several lines passes for one event only", () => {
+/** A log whose lines and clock the test has in its hands. */
+function prettyLog() {
   const lines: string[] = [];
+  let now = 0;
   const pretty = new PrettyLog({
     push: (line) => lines.push(line),
     paint: new Ansis(0),
-    nowMs: () => 0,
+    nowMs: () => now,
   });
+  const tickAt = (ms: number): void => {
+    now = ms;
+    pretty.tick();
+  };
+  return { pretty, lines, tickAt };
+}
+
+Deno.test("the pretty log: an error of several lines passes for one event only", () => {
+  const { pretty, lines } = prettyLog();
   const error = { name: "Error", message: "no JSON:\n12:00:00 took shardId-9" };
   pretty.onEvent({ type: "read_failed", shardId: "shardId-1", error, ...STAMP });
   assertMatch(lines.join(), /^\d\d:\d\d:\d\d cannot read .*no JSON:\n {9}12:00:00 took shardId-9$/);
@@ -83,17 +94,7 @@ Deno.test("the pretty log writes sentences to stderr and a summary instead of ba
 });
 
 Deno.test("a summary comes when records stop, or every ten seconds while they flow", () => {
-  const lines: string[] = [];
-  let nowMs = 0;
-  const pretty = new PrettyLog({
-    push: (line) => lines.push(line),
-    paint: new Ansis(0),
-    nowMs: () => nowMs,
-  });
-  const tickAt = (ms: number) => {
-    nowMs = ms;
-    pretty.tick();
-  };
+  const { pretty, lines, tickAt } = prettyLog();
   pretty.onEvent(batch(1));
   tickAt(1_000);
   assertEquals(lines, []);
@@ -168,13 +169,7 @@ Deno.test("a reader that does not read does not fill the memory", async () => {
 });
 
 Deno.test("when every record fails, a person is told some and the count of the rest", () => {
-  const lines: string[] = [];
-  let nowMs = 0;
-  const pretty = new PrettyLog({
-    push: (line) => lines.push(line),
-    paint: new Ansis(0),
-    nowMs: () => nowMs,
-  });
+  const { pretty, lines, tickAt } = prettyLog();
   const error = { name: "Error", message: "no" };
   for (let attempt = 1; attempt <= 1_050; attempt++) {
     const failed = { shardId: "s", sequenceNumber: "1", attempt, error };
@@ -182,7 +177,6 @@ Deno.test("when every record fails, a person is told some and the count of the r
   }
   pretty.onEvent({ type: "shard_start_requested", shardId: "s", ...STAMP });
   assertEquals(lines.length, 51);
-  nowMs = 10_000;
-  pretty.tick();
+  tickAt(10_000);
   assertMatch(lines.at(-1) ?? "", /and 1,000 events more of record_failed$/);
 });

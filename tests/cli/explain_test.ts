@@ -4,20 +4,18 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { type LocalStack, startLocalStack } from "../../src/cli/local_stack.ts";
 import { main } from "../../src/cli/main.ts";
-import { CliProcess, fakeTerminal } from "./cli_testing.ts";
+import { fakeTerminal } from "./cli_testing.ts";
+import { dataUrl } from "./module_server.ts";
+import { runWorker, startStack, type WorkerProcess } from "./worker_testing.ts";
 
 const QUICK = [
   ...["--heartbeat=300ms", "--heartbeat-timeout=3s", "--empty-receive-delay=200ms"],
   ...["--check-unprocessed-shards-frequency=60s", "--load-balance-frequency=60s"],
 ];
 
-function worker(stack: LocalStack, workerId: string, processor: string): CliProcess {
-  const module = `data:text/javascript,${encodeURIComponent(`export default { ${processor} };`)}`;
-  return new CliProcess([
-    ...["run", "--app=A", "--stream=S", `--worker-id=${workerId}`, "--log=json", ...QUICK],
-    ...[`--processor=${module}`, `--kinesis-endpoint=${stack.kinesisEndpoint}`],
-    `--dynamodb-endpoint=${stack.dynamoDBEndpoint}`,
-  ]);
+function worker(stack: LocalStack, workerId: string, processor: string): WorkerProcess {
+  const module = dataUrl(`export default { ${processor} };`);
+  return runWorker(stack, module, [`--worker-id=${workerId}`, ...QUICK]);
 }
 
 async function call(
@@ -36,14 +34,10 @@ async function explain(stack: LocalStack, shard = "0"): Promise<string> {
   return stdout;
 }
 
-const claims = (process: CliProcess): number =>
-  process.stdout.filter((line) => line.includes('"shard_claimed"')).length;
-
 Deno.test("explain: from the first owner over a handover and a stop to a dead owner", async () => {
-  await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-  stack.createStream("S", 1);
+  await using stack = await startStack(1);
   await using w1 = worker(stack, "w1", "process() {}");
-  await w1.until(() => claims(w1) === 1);
+  await w1.untilTold("shard_claimed");
   const first = await explain(stack);
   assertMatch(first, /^shardId-000000000000 of A on stream S: processed by w1$/m);
   assertMatch(first, /^ {2}owner +w1, term 1$/m);
@@ -51,7 +45,7 @@ Deno.test("explain: from the first owner over a handover and a stop to a dead ow
   assertMatch(first, /^ {2}worker w1 +has it \(1 shard, heartbeat .* ago\)$/m);
 
   await using w2 = worker(stack, "w2", "process() {}");
-  await w2.until((lines) => lines.some((line) => line.includes("worker_started")));
+  await w2.untilTold("worker_started");
   assertEquals((await call(stack, ["shard", "handover", "0", "--to=w2"])).code, 0);
   const moved = await explain(stack);
   assertMatch(moved, /processed by w2$/m);
@@ -81,8 +75,7 @@ Deno.test("explain: from the first owner over a handover and a stop to a dead ow
 
   const owner = shard.owner === "w1" ? w1 : w2;
   const other = owner === w1 ? w2 : w1;
-  other.kill("SIGTERM");
-  assertEquals(await other.ended(), 0);
+  await other.stop();
   owner.kill("SIGKILL");
   await owner.ended();
   let dead = await explain(stack);
@@ -98,13 +91,7 @@ Deno.test("explain: from the first owner over a handover and a stop to a dead ow
 });
 
 Deno.test("explain: a shard that a record stopped, and a child that waits for it", async () => {
-  await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-  stack.createStream("S", 1);
-  await using put = new CliProcess(
-    ["put", "--stream=S", `--endpoint-url=${stack.kinesisEndpoint}`],
-    { stdin: "poison\n" },
-  );
-  assertEquals(await put.ended(), 0);
+  await using stack = await startStack(1, ["poison"]);
   const credentials = { accessKeyId: "local", secretAccessKey: "local" };
   const kinesis = new KinesisClient({
     ...{ endpoint: stack.kinesisEndpoint, region: "us-east-1", credentials },
@@ -122,7 +109,7 @@ Deno.test("explain: a shard that a record stopped, and a child that waits for it
     "w1",
     `process() { throw new Error("no"); }, getErrorHandlingMode: () => ({ kind: "retryAndStop", retries: 0 })`,
   );
-  await w1.until((lines) => lines.some((line) => line.includes("shard_stopped_everywhere")));
+  await w1.untilTold("shard_stopped_everywhere");
   const stopped = await explain(stack);
   assertMatch(stopped, /nobody processes it: every worker that is alive has stopped it/);
   assertMatch(stopped, /^ {2}last move +w1 gave it up: a record kept failing \(retryAndStop\)$/m);
@@ -140,7 +127,7 @@ Deno.test("explain: what cannot be is refused by name", async () => {
   assertMatch(none.stderr, /Cannot read state table "AKinesisState".*does not exist/s);
   stack.createStream("S", 1);
   await using w1 = worker(stack, "w1", "process() {}");
-  await w1.until(() => claims(w1) === 1);
+  await w1.untilTold("shard_claimed");
   const wrong = await call(stack, ["explain", "7"]);
   assertEquals(wrong.code, 1);
   assertMatch(wrong.stderr, /Cannot explain shard "shardId-000000000007": the state table has no/);

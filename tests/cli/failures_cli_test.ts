@@ -42,8 +42,8 @@ for (
     await using stack = await FailureStack.start({ S: 2 });
     stack.put("S", RECORDS);
     await using worker = stack.run(PICKY, ["--on-failure=file:f.jsonl", ...flags]);
-    await worker.until(() => worker.processed === RECORDS.length);
-    assertEquals(await worker.stop(), 0);
+    await worker.untilProcessed(RECORDS.length);
+    await worker.stop();
     const failures = await stack.failures("f.jsonl");
     assertEquals(sorted(failures.map(putOf)), sorted(POISONED));
     for (const { error, attempts, mode, appName, streamName } of failures) {
@@ -72,8 +72,8 @@ Deno.test("failures: by way of a stream and back, byte for byte, each key in its
     ShardToSplit: "shardId-000000000000",
     NewStartingHashKey: (2n ** 127n).toString(),
   });
-  await worker.until(() => worker.processed === RECORDS.length);
-  assertEquals(await worker.stop(), 0);
+  await worker.untilProcessed(RECORDS.length);
+  await worker.stop();
   assertEquals((await stack.contents("failed")).map(([key]) => key).toSorted(), [
     ...POISONED.map(([key]) => key).toSorted(),
   ]);
@@ -90,8 +90,8 @@ Deno.test("failures: by way of a stream and back, byte for byte, each key in its
   assertEquals((await stack.contents("S")).length, before + POISONED.length);
 
   await using mended = stack.run(MENDED);
-  await mended.until(() => mended.processed === POISONED.length);
-  assertEquals(await mended.stop(), 0);
+  await mended.untilProcessed(POISONED.length);
+  await mended.stop();
   const got = mended.stderr.filter((line) => line.startsWith("[")).map((line): Put => {
     const [key, data] = JSON.parse(line);
     return [key, new Uint8Array(data)];
@@ -115,8 +115,8 @@ Deno.test("failures: kill -9 after a record was put aside and before its checkpo
   first.kill("SIGKILL");
   await first.ended();
   await using second = stack.run(PICKY, flags);
-  await second.until(() => second.processed === 2);
-  assertEquals(await second.stop(), 0);
+  await second.untilProcessed(2);
+  await second.stop();
   const failures = await stack.failures("f.jsonl");
   assertEquals(failures.map(putOf), [["k", payload(POISON, 1)], ["k", payload(POISON, 1)]]);
   assertEquals(new Set(failures.map(({ sequenceNumber }) => sequenceNumber)).size, 1);
@@ -144,15 +144,15 @@ Deno.test("failures: while the destination is down the record waits, through a s
   assertEquals([destination, attempt], ["file:disk/f.jsonl", 2]);
   assertMatch(String((error as { message: string }).message), /its folder must be there/);
   // A clean stop does not wait for it, and does not pass it.
-  assertEquals(await first.stop(), 0);
+  await first.stop();
   assertEquals(first.processed, 1);
 
   await Deno.mkdir(`${stack.folder}/disk`);
   await using second = stack.run(down, flags);
   await second.untilTold("put_aside_failed", 2);
   await Deno.mkdir(`${stack.folder}/disk`);
-  await second.until(() => second.processed === 2);
-  assertEquals(await second.stop(), 0);
+  await second.untilProcessed(2);
+  await second.stop();
   assertEquals((await stack.failures("disk/f.jsonl")).map(putOf), [["k", payload(POISON, 1)]]);
 });
 
@@ -162,7 +162,7 @@ Deno.test("failures: a record that stops its shard is not put aside", async () =
   const stops = PICKY.replace("retryAndSkip", "retryAndStop");
   await using worker = stack.run(stops, ["--on-failure=file:f.jsonl"]);
   await worker.untilTold("shard_stopped");
-  assertEquals(await worker.stop(), 0);
+  await worker.stop();
   assertEquals(await stack.failures("f.jsonl"), []);
 });
 

@@ -10,8 +10,9 @@ import { startLocalDynamoDB } from "../../src/local/dynamodb_server.ts";
 import { KinesisError } from "../../src/local/kinesis_error.ts";
 import type { ProtocolOptions } from "../../src/local/kinesis_protocol.ts";
 import { type LocalKinesis, serveLocalKinesis } from "../../src/local/kinesis_server.ts";
-import type { AppEvent } from "../../src/events.ts";
 import { CliProcess } from "./cli_testing.ts";
+import { dataUrl } from "./module_server.ts";
+import { runWorker, type WorkerProcess } from "./worker_testing.ts";
 
 /** A key and a payload. */
 export type Put = readonly [key: string, data: Uint8Array];
@@ -100,15 +101,13 @@ export class FailureStack implements AsyncDisposable {
   }
 
   /** Starts a worker of the app `A` on the stream `S`. */
-  run(processor: string, more: readonly string[] = []): FailingWorker {
-    const module = `data:text/javascript,${encodeURIComponent(processor)}`;
-    return new FailingWorker([
-      ...["run", "--app=A", "--stream=S", `--processor=${module}`, "--log=json"],
-      ...[...this.flags, `--dynamodb-endpoint=${this.#dynamoDB}`],
-      ...["--heartbeat=500ms", "--heartbeat-timeout=2s", "--empty-receive-delay=200ms"],
-      ...["--check-unprocessed-shards-frequency=500ms", "--check-stream-changes-frequency=500ms"],
-      ...["--handover-request-expiry=6s", "--check-pending-handover-request-frequency=1s"],
-      ...more,
+  run(processor: string, more: readonly string[] = []): WorkerProcess {
+    const endpoints = { kinesisEndpoint: this.kinesis.url, dynamoDBEndpoint: this.#dynamoDB };
+    return runWorker(endpoints, dataUrl(processor), [
+      ...["--region=us-east-1", "--heartbeat=500ms", "--heartbeat-timeout=2s"],
+      ...["--empty-receive-delay=200ms", "--check-unprocessed-shards-frequency=500ms"],
+      ...["--check-stream-changes-frequency=500ms", "--handover-request-expiry=6s"],
+      ...["--check-pending-handover-request-frequency=1s", ...more],
     ], { cwd: this.folder });
   }
 
@@ -132,29 +131,5 @@ export class FailureStack implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stack.disposeAsync();
-  }
-}
-
-/** A worker whose events are read. */
-export class FailingWorker extends CliProcess {
-  /** The events of a type so far. */
-  told(type: AppEvent["type"]): readonly Readonly<Record<string, unknown>>[] {
-    return this.stdout.map((line) => JSON.parse(line)).filter((event) => event.type === type);
-  }
-
-  /** Waits for so many events of a type. */
-  async untilTold(type: AppEvent["type"], times = 1): Promise<void> {
-    await this.until(() => this.told(type).length >= times);
-  }
-
-  /** How many records were processed. */
-  get processed(): number {
-    return this.told("batch_processed").reduce((sum, { records }) => sum + Number(records), 0);
-  }
-
-  /** Stops it cleanly; gives the exit code. */
-  async stop(): Promise<number> {
-    this.kill("SIGTERM");
-    return await this.ended();
   }
 }

@@ -2,8 +2,8 @@
  * Enhanced fan-out from the command line, as processes of their own, on a local stack.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { startLocalStack } from "../../src/cli/local_stack.ts";
 import { CliProcess } from "./cli_testing.ts";
+import { startStack } from "./worker_testing.ts";
 
 const PROCESSOR = `data:text/javascript,${
   encodeURIComponent("export default { process: (record) => console.log(record.text()) };")
@@ -19,8 +19,7 @@ async function run(
 }
 
 Deno.test("run --retrieval fan-out processes what comes, and leaves its consumer to the other workers", async () => {
-  await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-  stack.createStream("S", 2);
+  await using stack = await startStack(2);
   const kinesis = `--kinesis-endpoint=${stack.kinesisEndpoint}`;
   const lines = Array.from({ length: 100 }, (_, i) => `line ${i}`);
   const put = ["put", "--stream=S", kinesis];
@@ -48,8 +47,7 @@ Deno.test("run --retrieval fan-out processes what comes, and leaves its consumer
 });
 
 Deno.test("consumer deregister takes a consumer off, and says when there is none", async () => {
-  await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-  stack.createStream("S", 1);
+  await using stack = await startStack(1);
   const where = ["--stream=S", `--endpoint-url=${stack.kinesisEndpoint}`];
   const missing = await run(["consumer", "deregister", "A", ...where]);
   assertEquals(missing.code, 1);
@@ -77,7 +75,7 @@ Deno.test("consumer deregister takes a consumer off, and says when there is none
   assertEquals([listed.code, listed.out], [0, "0 consumers of stream S"]);
 });
 
-Deno.test("consumer says what is wrong", async () => {
+Deno.test("consumer deregister without a name is a wrong call, which says what is missing", async () => {
   const { code, err } = await run(["consumer", "deregister", "--stream=S"]);
   assertEquals(code, 2);
   assertStringIncludes(err, "NAME");

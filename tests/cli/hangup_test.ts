@@ -1,42 +1,26 @@
 // Owns: what follows when the terminal of a worker is closed: a clean stop; with `nohup`, nothing.
 import { assert, assertEquals } from "@std/assert";
-import { startLocalStack } from "../../src/cli/local_stack.ts";
+import { delay } from "@std/async/delay";
 import { descendantsOf, HAS_PROC, isAlive } from "../sandbox/process_tree.ts";
-import { commandLine } from "./cli_testing.ts";
+import { commandLine, works } from "./cli_testing.ts";
+import { eventually } from "../telemetry/stack.ts";
+import { endpointFlags, startStack } from "./worker_testing.ts";
 
+const WAIT_MAX_MS = 20_000;
 const MODULE = "data:text/javascript,export default { process() {} }";
 
-function works(command: string, ...args: readonly string[]): boolean {
-  try {
-    return new Deno.Command(command, { args: [...args], stdout: "null", stderr: "null" })
-      .outputSync().success;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
-
 const isPossible = HAS_PROC && works("script", "-qefc", "true", "/dev/null");
-
-async function until(claim: string, holds: () => boolean): Promise<void> {
-  for (const end = Date.now() + 20_000; !holds();) {
-    if (Date.now() > end) throw new Error(`not in time: ${claim}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
 
 /** Runs a worker on a terminal, closes that, and gives what the worker logged and whether it lives. */
 async function hangUp(
   prefix: string,
 ): Promise<{ readonly log: string; readonly isAlive: boolean }> {
-  await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-  stack.createStream("S", 1);
+  await using stack = await startStack(1);
   const path = await Deno.makeTempFile();
   const { command, args } = commandLine();
   const flags = [
     ...["run", "--app=A", "--stream=S", "--log=json", "--heartbeat=500ms"],
-    ...[`--kinesis-endpoint=${stack.kinesisEndpoint}`, `--processor=${MODULE}`],
-    `--dynamodb-endpoint=${stack.dynamoDBEndpoint}`,
+    ...[`--processor=${MODULE}`, ...endpointFlags(stack)],
   ];
   const quoted = [command, ...args, ...flags].map((word) => `'${word}'`).join(" ");
   const terminal = new Deno.Command("script", {
@@ -48,21 +32,19 @@ async function hangUp(
   const log = (): string => Deno.readTextFileSync(path);
   let worker: number | undefined;
   try {
-    await until("it has its shard", () => log().includes('"shard_claimed"'));
+    await eventually(log, (text) => text.includes('"shard_claimed"'), WAIT_MAX_MS);
     worker = descendantsOf(terminal.pid).at(-1);
     assert(worker !== undefined);
     terminal.kill("SIGKILL");
     await terminal.status;
     // More than enough to stop in.
-    for (const end = Date.now() + 5_000; isAlive(worker) && Date.now() < end;) {
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    for (const end = Date.now() + 5_000; isAlive(worker) && Date.now() < end;) await delay(50);
     return { log: log(), isAlive: isAlive(worker) };
   } finally {
     if (worker !== undefined && isAlive(worker)) {
       Deno.kill(worker, "SIGKILL");
       const last = worker;
-      await until("it is gone", () => !isAlive(last));
+      await eventually(() => isAlive(last), (isLeft) => !isLeft, WAIT_MAX_MS);
     }
     await Deno.remove(path);
   }

@@ -1,7 +1,8 @@
 // Owns: what stands in for a source that is down.
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { ModuleServer, redirect } from "./module_server.ts";
-import { EVALUATED, load, loadProcessor, PROCESSOR, refusal, withFolder } from "./loading.ts";
+import { EVALUATED, load, loadProcessor, PROCESSOR, refusal } from "./loading.ts";
+import { withFolder } from "./temporary_folder.ts";
 
 Deno.test("a cache stands in for a source that is down, not for one that says no, and is verified", async () => {
   await withFolder(async (folder) => {

@@ -3,78 +3,34 @@
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { delay } from "@std/async/delay";
-import { type LocalStack, startLocalStack } from "../../src/cli/local_stack.ts";
+import type { LocalStack } from "../../src/cli/local_stack.ts";
 import { CliProcess } from "./cli_testing.ts";
 import { digest, ModuleServer, typed } from "./module_server.ts";
+import { withFolder } from "./temporary_folder.ts";
+import { putLines, QUICK, runWorker, startStack, type WorkerProcess } from "./worker_testing.ts";
 
 const RUN = ["run", "--app=A", "--stream=S"];
-const QUICK = [
-  "--log=json",
-  "--heartbeat=500ms",
-  "--heartbeat-timeout=5s",
-  "--handover-request-expiry=66s",
-  "--empty-receive-delay=200ms",
-];
 
 /** What a process may not share with others: a stack with records, and a folder for temporary files. */
 async function withWorld(
   use: (world: {
     readonly stack: LocalStack;
     readonly folder: string;
-    run(place: string, more?: readonly string[], env?: Record<string, string>): CliProcess;
+    run(place: string, more?: readonly string[], env?: Record<string, string>): WorkerProcess;
     folders(): Promise<readonly string[]>;
   }) => Promise<void>,
 ): Promise<void> {
-  await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-  stack.createStream("S", 1);
-  const folder = await Deno.makeTempDir();
-  try {
-    const endpoints = [
-      `--kinesis-endpoint=${stack.kinesisEndpoint}`,
-      `--dynamodb-endpoint=${stack.dynamoDBEndpoint}`,
-    ];
-    await use({
+  await using stack = await startStack(1);
+  await withFolder((folder) =>
+    use({
       stack,
       folder,
       run: (place, more = [], env = {}) =>
-        new CliProcess([...RUN, ...QUICK, ...endpoints, `--processor=${place}`, ...more], {
-          env: { TMPDIR: folder, ...env },
-        }),
+        runWorker(stack, place, [...QUICK, ...more], { env: { TMPDIR: folder, ...env } }),
       folders: async () =>
         (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => `${folder}/${name}`),
-    });
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
-
-async function put(stack: LocalStack, ...lines: readonly string[]): Promise<void> {
-  await using process = new CliProcess(
-    ["put", "--stream=S", `--endpoint-url=${stack.kinesisEndpoint}`, "--json"],
-    { stdin: lines.map((line) => `${line}\n`).join("") },
+    })
   );
-  assertEquals(await process.ended(), 0, process.stderr.join("\n"));
-}
-
-interface Event {
-  readonly type: string;
-  readonly version?: string;
-  readonly url?: string;
-  readonly standInFor?: string | null;
-  readonly error?: { readonly message: string };
-}
-
-function eventsOf({ stdout }: CliProcess, type: string): readonly Event[] {
-  return stdout.map((line): Event => JSON.parse(line)).filter((event) => event.type === type);
-}
-
-function has(type: string, times = 1): (lines: readonly string[]) => boolean {
-  return (lines) => lines.filter((line) => line.startsWith(`{"type":"${type}"`)).length >= times;
-}
-
-async function stop(process: CliProcess): Promise<void> {
-  process.kill("SIGTERM");
-  assertEquals(await process.ended(), 0, process.stderr.join("\n"));
 }
 
 Deno.test("T1, T7, T13: a processor from a URL processes, its errors name the URL, its files are private and gone after SIGTERM", async () => {
@@ -92,17 +48,17 @@ Deno.test("T1, T7, T13: a processor from a URL processes, its errors name the UR
     };`,
   });
   await withWorld(async ({ stack, run, folders }) => {
-    await put(stack, "good", "bad");
+    await putLines(stack, ["good", "bad"]);
     await using process = run(server.url("/p.ts"));
-    await process.until(has("record_skipped"));
+    await process.untilTold("record_skipped");
     const [folder = ""] = await folders();
     assertMatch(folder, /\/kinesix-processor-/);
     if (Deno.build.os !== "windows") {
       assertEquals((await Deno.stat(folder)).mode ?? 0, 0o40700);
     }
-    await stop(process);
+    await process.stop();
     assertEquals(await folders(), []);
-    const [loaded] = eventsOf(process, "processor_loaded");
+    const [loaded] = process.told("processor_loaded");
     assertEquals(loaded?.url, server.url("/p.ts"));
     const said = process.stderr.join("\n");
     assertStringIncludes(said, `saw good ${server.url("/seen.ts")}`);
@@ -116,22 +72,22 @@ Deno.test("T13: files are gone after a stop at once, and those of a killed proce
     "/p.js": "export default { process: () => (console.log('stuck'), new Promise(() => {})) };",
   });
   await withWorld(async ({ stack, run, folders }) => {
-    await put(stack, "1");
+    await putLines(stack, ["1"]);
     await using stuck = run(server.url("/p.js"));
     await stuck.until(() => stuck.stderr.some((line) => line.includes("stuck")));
     const [living = ""] = await folders();
     await using killed = run(server.url("/p.js"));
-    await killed.until(has("processor_loaded"));
+    await killed.untilTold("processor_loaded");
     killed.kill("SIGKILL");
     await killed.ended();
     assertEquals((await folders()).length, 2);
     // However old they look, the one of the living process stays.
     for (const folder of await folders()) await Deno.utime(folder, new Date(0), new Date(0));
     await using third = run(server.url("/p.js"));
-    await third.until(has("processor_loaded"));
+    await third.untilTold("processor_loaded");
     const now = await folders();
     assertEquals([now.length, now.includes(living)], [2, true]);
-    await stop(third);
+    await third.stop();
     assertEquals(await folders(), [living]);
 
     stuck.kill("SIGTERM");
@@ -148,18 +104,18 @@ Deno.test("T14: --watch-processor and SIGHUP change to a new version, and keep t
   await using server = new ModuleServer({ "/p.ts": versioned(1) });
   await withWorld(async ({ stack, run, folders }) => {
     await using process = run(server.url("/p.ts"), ["--watch-processor=250ms"]);
-    await process.until(has("processor_loaded"));
-    await put(stack, "a");
-    await process.until(has("checkpoint_written"));
+    await process.untilTold("processor_loaded");
+    await putLines(stack, ["a"]);
+    await process.untilTold("checkpoint_written");
     server.set("/p.ts", "export default nothing;");
-    await process.until(has("processor_kept"));
+    await process.untilTold("processor_kept");
     server.set("/p.ts", versioned(2));
-    await process.until(has("processor_loaded", 2));
-    await put(stack, "b");
-    await process.until(has("checkpoint_written", 2));
+    await process.untilTold("processor_loaded", 2);
+    await putLines(stack, ["b"]);
+    await process.untilTold("checkpoint_written", 2);
     assertEquals((await folders()).length, 1);
-    await stop(process);
-    const [kept] = eventsOf(process, "processor_kept");
+    await process.stop();
+    const [kept] = process.told("processor_kept");
     assertStringIncludes(
       kept?.error?.message ?? "",
       `nothing is not defined at ${server.url("/p.ts")}:1:`,
@@ -170,11 +126,11 @@ Deno.test("T14: --watch-processor and SIGHUP change to a new version, and keep t
     assertEquals(await folders(), []);
 
     await using slow = run(server.url("/p.ts"), ["--watch-processor=1h"]);
-    await slow.until(has("processor_loaded"));
+    await slow.untilTold("processor_loaded");
     server.set("/p.ts", versioned(3));
     slow.kill("SIGHUP");
-    await slow.until(has("processor_loaded", 2));
-    await stop(slow);
+    await slow.untilTold("processor_loaded", 2);
+    await slow.stop();
   });
 });
 
@@ -194,8 +150,8 @@ Deno.test("T14: a SIGHUP while the processor is loaded does not end the process:
     await isAsked;
     process.kill("SIGHUP");
     send();
-    await process.until(has("processor_loaded", 2));
-    await stop(process);
+    await process.untilTold("processor_loaded", 2);
+    await process.stop();
   });
 });
 
@@ -209,8 +165,8 @@ Deno.test("T9: what is on this machine is not asked for through a proxy", async 
       NO_PROXY: "",
       KINESIX_HEADER: "Authorization: Bearer hunter2",
     });
-    await process.until(has("processor_loaded"));
-    await stop(process);
+    await process.untilTold("processor_loaded");
+    await process.stop();
     assertEquals(proxy.requests.filter(({ path }) => path === "/p.js"), []);
     assertEquals(server.headers("authorization"), ["Bearer hunter2"]);
   });
@@ -222,14 +178,14 @@ Deno.test("a cache keeps a worker going while the source is down, which it tells
     const flags = [`--cache-dir=${folder}/cache`];
     const env = { KINESIX_HEADER: "Authorization: Bearer hunter2", KINESIX_DEBUG: "1" };
     await using first = run(server.url("/p.js"), flags, env);
-    await first.until(has("processor_loaded"));
-    await stop(first);
+    await first.untilTold("processor_loaded");
+    await first.stop();
     assertEquals(server.headers("authorization"), ["Bearer hunter2"]);
     await server[Symbol.asyncDispose]();
     await using second = run(server.url("/p.js"), flags, env);
-    await second.until(has("processor_loaded"));
-    await stop(second);
-    const [loaded] = eventsOf(second, "processor_loaded");
+    await second.untilTold("processor_loaded");
+    await second.stop();
+    const [loaded] = second.told("processor_loaded");
     assertStringIncludes(loaded?.standInFor ?? "", "/p.js cannot be reached");
     await using third = run(server.url("/p.js"), [], env);
     assertEquals(await third.ended(), 1);
@@ -245,11 +201,11 @@ Deno.test("T12: without a folder for temporary files one module runs all the sam
     "/two.ts": `import "./one.ts"; export default { process() {} };`,
   });
   await withWorld(async ({ stack, run, folder }) => {
-    await put(stack, "1");
+    await putLines(stack, ["1"]);
     const env = { TMPDIR: `${folder}/no/such` };
     await using one = run(server.url("/one.ts"), [], env);
-    await one.until(has("checkpoint_written"));
-    await stop(one);
+    await one.untilTold("checkpoint_written");
+    await one.stop();
     assertStringIncludes(one.stderr.join("\n"), `one retryAndSkip ${server.url("/one.ts")}`);
     await using two = run(server.url("/two.ts"), [], env);
     assertEquals(await two.ended(), 1);

@@ -8,8 +8,8 @@ import {
 } from "@std/assert";
 import { entryUrl } from "../../src/cli/load_processor/specifier.ts";
 import { UsageError } from "../../src/cli/usage_error.ts";
-import { ModuleServer } from "./module_server.ts";
-import { dataUrl, loadProcessor, refusal } from "./loading.ts";
+import { dataUrl, ModuleServer } from "./module_server.ts";
+import { loadProcessor, refusal } from "./loading.ts";
 
 Deno.test("T4: what is missing deep in the graph is told with the chain of imports", async () => {
   await using server = new ModuleServer({

@@ -1,7 +1,8 @@
 // Owns: processors and modules from a registry of jsr: packages.
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { digest, ModuleServer, typed } from "./module_server.ts";
-import { EVALUATED, load, loadProcessor, PROCESSOR, refusal, withFolder } from "./loading.ts";
+import { EVALUATED, load, loadProcessor, PROCESSOR, refusal } from "./loading.ts";
+import { withFolder } from "./temporary_folder.ts";
 
 /** A registry with one package in two versions, of which the second is broken off. */
 async function registry(server: ModuleServer): Promise<void> {

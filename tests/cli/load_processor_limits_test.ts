@@ -1,8 +1,8 @@
 // Owns: how large a processor may be, and how long it may take to load.
 import { assert, assertRejects, assertStringIncludes } from "@std/assert";
 import { fetchGraph } from "../../src/cli/load_processor/graph.ts";
-import { ModuleServer } from "./module_server.ts";
-import { dataUrl, loadProcessor, PROCESSOR, refusal } from "./loading.ts";
+import { dataUrl, ModuleServer } from "./module_server.ts";
+import { loadProcessor, PROCESSOR, refusal } from "./loading.ts";
 
 Deno.test("a long module with many imports does not hold up the worker", async () => {
   const line = (n: number) =>

@@ -4,7 +4,8 @@ import { fetchGraph } from "../../src/cli/load_processor/graph.ts";
 import { parseIntegrity } from "../../src/cli/load_processor/integrity.ts";
 import type { LoadOptions } from "../../src/cli/load_processor/options.ts";
 import { digest, ModuleServer, redirect } from "./module_server.ts";
-import { EVALUATED, load, loadProcessor, PROCESSOR, refusal, withFolder } from "./loading.ts";
+import { EVALUATED, load, loadProcessor, PROCESSOR, refusal } from "./loading.ts";
+import { withFolder } from "./temporary_folder.ts";
 
 Deno.test("T10: an entry that does not have the hash that was given is refused before it runs", async () => {
   await using server = new ModuleServer({ "/p.js": PROCESSOR });

@@ -6,9 +6,9 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { ModuleServer } from "./module_server.ts";
+import { dataUrl, ModuleServer } from "./module_server.ts";
 import { ownTemporaryFolder } from "./temporary_folder.ts";
-import { dataUrl, loadProcessor, refusal, seenBy } from "./loading.ts";
+import { loadProcessor, refusal, seenBy } from "./loading.ts";
 
 Deno.test("T7: an error in process() has a stack of URLs, lines and columns as they were written", async () => {
   await using server = new ModuleServer({

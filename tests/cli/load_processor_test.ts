@@ -2,8 +2,9 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { LeaseLostError } from "../../mod.ts";
 import { entryUrl } from "../../src/cli/load_processor/specifier.ts";
-import { ModuleServer, redirect, typed } from "./module_server.ts";
-import { dataUrl, loadProcessor, refusal, seenBy, withFolder } from "./loading.ts";
+import { dataUrl, ModuleServer, redirect, typed } from "./module_server.ts";
+import { loadProcessor, refusal, seenBy } from "./loading.ts";
+import { withFolder } from "./temporary_folder.ts";
 
 Deno.test("a processor loads from a path, a file: URL and a data: URL", async () => {
   await withFolder(async (folder) => {

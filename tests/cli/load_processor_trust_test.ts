@@ -2,7 +2,8 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { checkPlace, checkRedirect } from "../../src/cli/load_processor/policy.ts";
 import { ModuleServer, redirect } from "./module_server.ts";
-import { EVALUATED, load, loadProcessor, PROCESSOR, refusal, withFolder } from "./loading.ts";
+import { EVALUATED, load, loadProcessor, PROCESSOR, refusal } from "./loading.ts";
+import { withFolder } from "./temporary_folder.ts";
 
 Deno.test("T9: http is for this machine alone, https for the hosts that are trusted", () => {
   const trust = { hosts: ["example.com", "cdn.example.com:8443", "localhost:80"] };

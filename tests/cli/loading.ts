@@ -19,11 +19,6 @@ export const PROCESSOR = "export default { process: () => 1 };";
 /** Sets this when it is evaluated, which nothing that is refused may be. */
 export const EVALUATED = `(globalThis as any).wasEvaluated = true;`;
 
-/** A module without a server. */
-export function dataUrl(source: string, type = "text/javascript"): string {
-  return `data:${type},${encodeURIComponent(source)}`;
-}
-
 /** Loads the processor at a place. */
 export async function loadProcessor(
   place: string,
@@ -54,14 +49,4 @@ export async function refusal(place: string, options: LoadOptions = {}): Promise
   assert(!("wasEvaluated" in globalThis), "something ran before everything was checked");
   assert(!message.includes("kinesix-processor-"), message);
   return message;
-}
-
-/** Uses a folder, and removes it. */
-export async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.realPath(await Deno.makeTempDir());
-  try {
-    await use(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
 }

@@ -74,6 +74,11 @@ export class ModuleServer implements AsyncDisposable {
   }
 }
 
+/** A module without a server. */
+export function dataUrl(source: string, type: string = "text/javascript"): string {
+  return `data:${type},${encodeURIComponent(source)}`;
+}
+
 /** The SHA-256 of a text in hexadecimal digits. */
 export async function digest(text: string): Promise<string> {
   const bytes = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));

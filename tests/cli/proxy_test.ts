@@ -1,12 +1,11 @@
 // A proxy in the environment is for what is elsewhere: what is on this machine is asked directly.
 import { assertEquals } from "@std/assert";
 import { directConnection } from "../../src/adapters/direct_connection.ts";
-import { startLocalStack } from "../../src/cli/local_stack.ts";
 import { CliProcess, sourceProgram } from "./cli_testing.ts";
+import { startStack } from "./worker_testing.ts";
 
 Deno.test("a local Kinesis is reached with a proxy in the environment, which sees nothing of it", async () => {
-  await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-  stack.createStream("S", 1);
+  await using stack = await startStack(1);
   let asked = 0;
   await using proxy = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, () => {
     asked += 1;

@@ -7,28 +7,26 @@ import { KinesisError } from "../../src/local/kinesis_error.ts";
 import type { Intercept } from "../../src/local/kinesis_protocol.ts";
 import type { FailedRecord } from "../../src/ports.ts";
 import { CliProcess, fakeTerminal } from "./cli_testing.ts";
+import { failedRecord } from "../failed_record.ts";
 import { FailureStack } from "./failures_testing.ts";
 
 const NOON = Date.parse("2026-01-31T12:00:00Z");
 
 /** A failure of the record with this number; its payload and its key are the number too. */
 function failure(number: number, fields: Partial<FailedRecord> = {}): string {
-  return formatFailure({
+  return formatFailure(failedRecord({
     appName: "A",
     streamName: "S",
-    shardId: "shardId-000000000000",
     sequenceNumber: String(1_000 + number),
-    subSequenceNumber: undefined,
     partitionKey: `key-${number}`,
     data: new Uint8Array([number, 255]),
-    approximateArrivalTimestamp: new Date(0),
     error: new TypeError(`broken ${number}`),
     attempts: 1,
     mode: retryAndSkip(0),
     workerId: "W",
     time: new Date(NOON + number),
     ...fields,
-  });
+  }));
 }
 
 interface Call {

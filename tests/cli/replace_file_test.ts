@@ -1,15 +1,7 @@
 // Owns: that a file is replaced as a whole, where a link leads, or not at all.
 import { assertEquals, assertRejects } from "@std/assert";
 import { replaceFile } from "../../src/cli/load_processor/replace_file.ts";
-
-async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await use(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
+import { withFolder } from "./temporary_folder.ts";
 
 const BYTES = new TextEncoder().encode("new");
 

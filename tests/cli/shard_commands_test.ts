@@ -2,6 +2,7 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { type LocalStack, startLocalStack } from "../../src/cli/local_stack.ts";
 import { CliProcess } from "./cli_testing.ts";
+import { runWorker, startStack, type WorkerProcess } from "./worker_testing.ts";
 
 const QUICK = [
   "--heartbeat=300ms",
@@ -12,12 +13,8 @@ const QUICK = [
 ];
 const PROCESSOR = "data:text/javascript,export default { process() {} };";
 
-function worker(stack: LocalStack, workerId: string): CliProcess {
-  return new CliProcess([
-    ...["run", "--app=A", "--stream=S", `--worker-id=${workerId}`, "--log=json"],
-    ...[`--processor=${PROCESSOR}`, `--kinesis-endpoint=${stack.kinesisEndpoint}`],
-    ...[`--dynamodb-endpoint=${stack.dynamoDBEndpoint}`, ...QUICK],
-  ]);
+function worker(stack: LocalStack, workerId: string): WorkerProcess {
+  return runWorker(stack, PROCESSOR, [`--worker-id=${workerId}`, ...QUICK]);
 }
 
 async function shard(
@@ -42,15 +39,13 @@ async function result(
 }
 
 Deno.test("shard commands: the cluster does what it is told, and what cannot be is refused", async () => {
-  await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-  stack.createStream("S", 4);
+  await using stack = await startStack(4);
   await using w1 = worker(stack, "w1");
-  const claimed = (process: CliProcess): readonly string[] =>
-    process.stdout.map((line) => JSON.parse(line))
-      .filter(({ type }) => type === "shard_claimed").map(({ shardId }) => shardId);
-  await w1.until(() => claimed(w1).length === 4);
+  const claimed = (worker: WorkerProcess): readonly string[] =>
+    worker.told("shard_claimed").map(({ shardId }) => shardId);
+  await w1.untilTold("shard_claimed", 4);
   await using w2 = worker(stack, "w2");
-  await w2.until(() => claimed(w2).length === 2);
+  await w2.untilTold("shard_claimed", 2);
 
   // One that w1 has kept. By itself, w2 would not ask for it: then it had two more than w1.
   const kept = claimed(w1).find((shardId) => !claimed(w2).includes(shardId)) ?? "";

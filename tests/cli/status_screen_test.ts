@@ -1,10 +1,10 @@
 // Owns: the live table of kinesix status --watch: what comes first, what fits, what it knows from two looks, and the terminal.
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Ansis } from "ansis";
-import { startLocalStack } from "../../src/cli/local_stack.ts";
 import { Looks, nextOrder, screenLines, type ShardOrder } from "../../src/cli/status_screen.ts";
 import type { ClusterStatus, ShardStatus, WorkerStatus } from "../../src/core/status.ts";
 import { CliProcess, commandLine } from "./cli_testing.ts";
+import { startStack } from "./worker_testing.ts";
 
 const NOW = Date.parse("2026-01-31T12:00:00Z");
 const iso = (ms: number): string => new Date(ms).toISOString();
@@ -37,7 +37,7 @@ function linesOf(
   const { rows = 24, columns = 100, order = "worst", problem } = options;
   const paint = new Ansis(0);
   const names = { appName: "A", streamName: "S" };
-  return screenLines(looks, { ...names, rows, columns, order, paint, now: NOW, problem });
+  return screenLines(looks, { ...names, rows, columns, order, paint, problem });
 }
 
 function looksOf(...looks: readonly ClusterStatus[]): Looks {
@@ -133,8 +133,7 @@ Deno.test({
     "status --watch: on a terminal it draws in place, sorts and quits at keys, and gives the terminal back",
   ignore: !hasScript(),
   fn: async () => {
-    await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-    stack.createStream("S", 3);
+    await using stack = await startStack(3);
     await using run = new CliProcess([
       ...["run", "--app=A", "--stream=S", "--worker-id=w1", "--log=json", "--heartbeat=300ms"],
       ...["--heartbeat-timeout=3s", `--kinesis-endpoint=${stack.kinesisEndpoint}`],

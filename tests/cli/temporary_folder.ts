@@ -1,10 +1,20 @@
 /**
- * Owns: a folder for the temporary files of this process alone.
+ * Owns: folders that are there for as long as a test needs them.
  * Must not: assert.
- * Called by: the tests of the loader that look at what is in it.
+ * Called by: tests that write files, or look at what is written.
  *
  * @module
  */
+
+/** Uses a folder, and removes it. */
+export async function withFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await Deno.realPath(await Deno.makeTempDir());
+  try {
+    return await use(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
 
 /** A folder that `Deno.makeTempDir` uses until it is disposed. */
 export interface TemporaryFolder extends AsyncDisposable {

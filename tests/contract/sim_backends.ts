@@ -6,7 +6,7 @@ import { resolveConfig } from "../../src/core/config.ts";
 import { NO_FAULTS } from "../sim/scenario.ts";
 import { SimNetwork } from "../sim/sim_network.ts";
 import { EPOCH_MS, type PortHost, SimClock } from "../sim/sim_clock.ts";
-import { type PortOptions, SimLeaseStore, SimStreamSource } from "../sim/sim_ports.ts";
+import { type PortOptions, SimLeaseStore, SimStreamSource, UNOBSERVED } from "../sim/sim_ports.ts";
 import { SimStream } from "../sim/sim_stream.ts";
 import { type SimSink, SimTable } from "../sim/sim_table.ts";
 import { World } from "../sim/world.ts";
@@ -49,14 +49,7 @@ class LivingWorld implements AsyncDisposable {
         outageUntil: () => 0,
         onFault: () => {},
       }),
-      observer: {
-        onFault: () => {},
-        onGetRecords: () => {},
-        onBatch: () => {},
-        onOpen: () => {},
-        onClose: () => {},
-        onTableRead: () => {},
-      },
+      observer: UNOBSERVED,
     };
     this.#living = this.#live();
   }

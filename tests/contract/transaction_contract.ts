@@ -18,7 +18,7 @@ export interface SinkTable {
 export const SINK_TABLE = "sink";
 
 /** Counts how often it is written. */
-export function counting(id: string): TransactionItem {
+function counting(id: string): TransactionItem {
   return {
     Update: {
       TableName: SINK_TABLE,
@@ -31,7 +31,7 @@ export function counting(id: string): TransactionItem {
 }
 
 /** Is refused if the item is there. */
-export function once(id: string): TransactionItem {
+function once(id: string): TransactionItem {
   return {
     Put: {
       TableName: SINK_TABLE,

@@ -15,7 +15,7 @@ import { Dashboard, type DashboardOptions } from "../../src/cli/dashboard/dashbo
 import { type HttpServer, serveHttp } from "../../src/cli/http/server.ts";
 
 /** What the tests leave for people to look at. */
-export const OUTPUT: URL = new URL("../output/", import.meta.url);
+const OUTPUT: URL = new URL("../output/", import.meta.url);
 
 export const TOKEN = "test-token";
 

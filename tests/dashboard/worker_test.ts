@@ -1,20 +1,18 @@
 // The dashboard of real workers on the local stack: a handover is seen in time, orders are obeyed, and looking costs next to nothing.
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { type LocalStack, startLocalStack } from "../../src/cli/local_stack.ts";
+import type { LocalStack } from "../../src/cli/local_stack.ts";
 import { RecordPutter } from "../../src/cli/record_putter.ts";
 import { connectAws } from "../../src/adapters/aws_calls.ts";
-import { CliProcess } from "../cli/cli_testing.ts";
+import type { CliProcess } from "../cli/cli_testing.ts";
+import { runWorker, startStack, type WorkerProcess } from "../cli/worker_testing.ts";
 import { CHROMIUM, keepPicture, sleep, TestBrowser, TOKEN } from "./dashboard_testing.ts";
 
 const PROCESSOR = "data:text/javascript,export default { process() {} };";
 
-function worker(stack: LocalStack, workerId: string, more: readonly string[] = []): CliProcess {
-  return new CliProcess([
-    ...["run", "--app=A", "--stream=S", `--worker-id=${workerId}`, "--log=json", ...more],
-    ...[`--processor=${PROCESSOR}`, `--kinesis-endpoint=${stack.kinesisEndpoint}`],
-    ...[`--dynamodb-endpoint=${stack.dynamoDBEndpoint}`, "--heartbeat=500ms"],
-    ...["--heartbeat-timeout=5s", "--empty-receive-delay=200ms"],
-  ], { env: { KINESIX_HTTP_TOKEN: TOKEN } });
+function worker(stack: LocalStack, workerId: string, more: readonly string[] = []): WorkerProcess {
+  const flags = ["--heartbeat=500ms", "--heartbeat-timeout=5s", "--empty-receive-delay=200ms"];
+  const env = { KINESIX_HTTP_TOKEN: TOKEN };
+  return runWorker(stack, PROCESSOR, [`--worker-id=${workerId}`, ...flags, ...more], { env });
 }
 
 async function urlOf(process: CliProcess): Promise<string> {
@@ -41,13 +39,10 @@ Deno.test({
   name: "worker: a handover that is ordered in the page is seen in it within 2 seconds",
   ignore: CHROMIUM === undefined,
   async fn() {
-    await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-    stack.createStream("S", 4);
+    await using stack = await startStack(4);
     await using first = worker(stack, "w1", ["--http=127.0.0.1:0"]);
     await using second = worker(stack, "w2");
-    const claims = (process: CliProcess) =>
-      process.stdout.filter((line) => line.includes('"shard_claimed"')).length;
-    await second.until(() => claims(second) === 2);
+    await second.untilTold("shard_claimed", 2);
     await using browser = await TestBrowser.open();
     const page = await browser.look(await urlOf(first));
     const own = `[data-key="worker w1"] button.tile`;
@@ -80,8 +75,7 @@ Deno.test({
     assertEquals(first.stderr.filter((line) => line.startsWith("ordered")), [audit]);
     assertEquals(browser.complaints, []);
     // The page does not hold up the end of the worker.
-    first.kill("SIGTERM");
-    assertEquals(await first.ended(), 0);
+    await first.stop();
     await page.waitForSelector("#connection[data-state=lost]");
   },
 });
@@ -90,8 +84,7 @@ Deno.test({
   name: "worker: an open page costs less than 2 % of a core",
   ignore: CHROMIUM === undefined || Deno.build.os !== "linux",
   async fn() {
-    await using stack = await startLocalStack({ kinesis: 0, dynamoDB: 0 });
-    stack.createStream("S", 4);
+    await using stack = await startStack(4);
     await using process = worker(stack, "w1", ["--http=127.0.0.1:0"]);
     const url = await urlOf(process);
     const stopping = new AbortController();

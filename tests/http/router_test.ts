@@ -103,7 +103,7 @@ Deno.test("http: a body is a JSON object of a modest size", async () => {
   assertEquals((await post(GOOD, `{"a":"${"x".repeat(20_000)}"}`)).status, 413);
 });
 
-Deno.test("http: addresses", () => {
+Deno.test("--http takes a port, or a host with one; what only this machine reaches is known", () => {
   assertEquals(parseAddress("8080"), { hostname: "127.0.0.1", port: 8080 });
   assertEquals(parseAddress("0.0.0.0:80"), { hostname: "0.0.0.0", port: 80 });
   assertEquals(parseAddress("[::1]:0"), { hostname: "::1", port: 0 });

@@ -96,7 +96,7 @@ async function startStack(
   };
 }
 
-Deno.test("an unknown stream", async () => {
+Deno.test("a stream that there is not is missing, by its name and endpoint", async () => {
   await using stack = await startStack();
   const error = await assertRejects(
     () => ReactoKinesixApp.createNew(stack.options({ streamName: "oders" })),
@@ -106,7 +106,7 @@ Deno.test("an unknown stream", async () => {
   for (const part of ['"oders"', stack.kinesis.url]) assertStringIncludes(error.message, part);
 });
 
-Deno.test("an endpoint where nobody listens", async () => {
+Deno.test("an endpoint where nobody listens is unavailable, by its URL", async () => {
   await using stack = await startStack();
   const nobody = "http://127.0.0.1:9";
   const store = await assertRejects(
@@ -123,7 +123,7 @@ Deno.test("an endpoint where nobody listens", async () => {
   assertStringIncludes(source.message, nobody);
 });
 
-Deno.test("credentials that are wrong, or lack a permission", async () => {
+Deno.test("credentials that are wrong, or lack a permission, are denied without telling them", async () => {
   for (const name of ["UnrecognizedClientException", "AccessDeniedException"]) {
     await using stack = await startStack({
       intercept: () => {
@@ -140,7 +140,7 @@ Deno.test("credentials that are wrong, or lack a permission", async () => {
   }
 });
 
-Deno.test("a table that is somebody else's", async () => {
+Deno.test("a table that is somebody else's is refused by its key", async () => {
   await using stack = await startStack();
   await stack.tables.send(
     new CreateTableCommand({
@@ -155,7 +155,7 @@ Deno.test("a table that is somebody else's", async () => {
   for (const part of [TABLE, "leaseKey", "Stream"]) assertStringIncludes(error.message, part);
 });
 
-Deno.test("no table, and none may be created", async () => {
+Deno.test("a table that there is not, and that may not be created, is missing by name", async () => {
   await using stack = await startStack();
   const error = await assertRejects(
     () => ReactoKinesixApp.createNew(stack.options({ config: { createTable: false } })),
@@ -205,7 +205,7 @@ Deno.test("the same worker id twice: the older process stops, the newer one goes
   assertEquals(older.shards(), []);
 });
 
-Deno.test("records that are empty, huge, or no text", async () => {
+Deno.test("records that are empty, huge, or no text are delivered, and only what they are not is refused", async () => {
   await using stack = await startStack({ limits: "off" });
   const huge = new Uint8Array(1024 * 1024 - 4).fill(7);
   stack.put("void", new Uint8Array());
@@ -226,7 +226,7 @@ Deno.test("records that are empty, huge, or no text", async () => {
   assertThrows(() => record("void").json(), SyntaxError, "as JSON");
 });
 
-Deno.test("the stream is deleted while a worker runs", async () => {
+Deno.test("a worker whose stream is deleted ends, and says so", async () => {
   await using stack = await startStack();
   const app = await ReactoKinesixApp.createNew(stack.options());
   stack.kinesis.engine.call("DeleteStream", { StreamName: STREAM });
@@ -234,7 +234,7 @@ Deno.test("the stream is deleted while a worker runs", async () => {
   assertEquals(error.kind, "missing");
 });
 
-Deno.test("the state table is deleted while a worker runs", async () => {
+Deno.test("a worker whose state table is deleted ends, and says so", async () => {
   await using stack = await startStack();
   const app = await ReactoKinesixApp.createNew(stack.options());
   const failed = app.finished.then(() => undefined, (error) => error);

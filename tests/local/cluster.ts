@@ -4,6 +4,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import { delay } from "@std/async/delay";
 import { TextLineStream } from "../text_lines.ts";
 import { type AppEvent, type ClusterStatus, ReactoKinesixApp } from "../../mod.ts";
 import { startLocalDynamoDB } from "../../src/local/dynamodb_server.ts";
@@ -240,11 +241,32 @@ export class Cluster implements AsyncDisposable {
       });
       for (let waiting = records; waiting.length > 0;) {
         const refused = this.#tryToPut(waiting);
-        if (refused.length > 0) await new Promise((resolve) => setTimeout(resolve, 100));
+        if (refused.length > 0) await delay(100);
         waiting = refused;
       }
       this.#put += records.length;
     }
+  }
+
+  /** Puts records for some seconds, while shard 0 is split, and its second half is merged with shard 1. */
+  async reshardUnderLoad(): Promise<void> {
+    const call = (operation: string, input: object): unknown =>
+      this.kinesis.engine.call(operation, { StreamName: STREAM, ...input });
+    const loading = (async () => {
+      for (let i = 0; i < 40; i++) {
+        await this.putRecords(200, 50);
+        await delay(100);
+      }
+    })();
+    await delay(1_000);
+    const half = (1n << 126n).toString();
+    call("SplitShard", { ShardToSplit: "shardId-000000000000", NewStartingHashKey: half });
+    await delay(1_500);
+    call("MergeShards", {
+      ShardToMerge: "shardId-000000000003",
+      AdjacentShardToMerge: "shardId-000000000001",
+    });
+    await loading;
   }
 
   /** Puts records, and gives those back that were refused. */
@@ -275,6 +297,11 @@ export class Cluster implements AsyncDisposable {
     if (open.some((shard) => shard.state !== "processing")) return undefined;
     return [...Map.groupBy(open, (shard) => shard.owner).values()].map((own) => own.length)
       .sort((a, b) => b - a);
+  }
+
+  /** Waits until each worker has so many shards, as in `3,3,2`; gives how long that took. */
+  async untilShares(shares: string, within: number): Promise<number> {
+    return await waitFor(async () => `${await this.shares()}` === shares, { what: shares, within });
   }
 
   /** What was processed so far, in that order. */
@@ -331,7 +358,7 @@ export async function waitFor(
       performance.now() - start < options.within,
       `waited ${options.within} ms in vain for ${options.what}`,
     );
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await delay(50);
   }
   return performance.now() - start;
 }

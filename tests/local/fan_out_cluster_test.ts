@@ -1,6 +1,6 @@
 // Whole workers, as processes, on the local stack, by enhanced fan-out.
 import { assert, assertEquals } from "@std/assert";
-import { Cluster, SETTINGS, tell, waitFor } from "./cluster.ts";
+import { Cluster, SETTINGS, tell } from "./cluster.ts";
 
 const FAN_OUT = { retrieval: "fan-out" } as const;
 /** A shard can be subscribed to again 5 seconds after the last time. */
@@ -18,23 +18,7 @@ function consumersOf(cluster: Cluster): readonly string[] {
 Deno.test("fan-out: split and merge under load: the order of each key is kept, nothing is lost or comes twice", async () => {
   await using cluster = await Cluster.start({ shards: 2 });
   const workers = [await cluster.worker("alice", FAN_OUT), await cluster.worker("bob", FAN_OUT)];
-  const loading = (async () => {
-    for (let i = 0; i < 40; i++) {
-      await cluster.putRecords(200, 50);
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-  })();
-  const call = (operation: string, input: object): unknown =>
-    cluster.kinesis.engine.call(operation, { StreamName: "ClusterStream", ...input });
-  await new Promise((resolve) => setTimeout(resolve, 1_000));
-  const half = (1n << 126n).toString();
-  call("SplitShard", { ShardToSplit: "shardId-000000000000", NewStartingHashKey: half });
-  await new Promise((resolve) => setTimeout(resolve, 1_500));
-  call("MergeShards", {
-    ShardToMerge: "shardId-000000000003",
-    AdjacentShardToMerge: "shardId-000000000001",
-  });
-  await loading;
+  await cluster.reshardUnderLoad();
   const { repeated } = await cluster.settle(20_000);
   assertEquals(repeated, []);
   const events = workers.flatMap((worker) => worker.events);
@@ -54,7 +38,7 @@ Deno.test("fan-out: workers hand over, stop and die: nothing comes twice but aft
   await t.step("a second worker gets its share of what is under way", async () => {
     await cluster.worker("bob", FAN_OUT);
     const within = SETTINGS.loadBalanceFrequency + SETTINGS.heartbeat + SLACK;
-    await waitFor(async () => `${await cluster.shares()}` === "2,2", { what: "2 and 2", within });
+    await cluster.untilShares("2,2", within);
     await cluster.putRecords(1_000, 100);
     const { repeated } = await cluster.settle(IN_USE_MS + 10_000);
     assertEquals(repeated, []);
@@ -73,10 +57,7 @@ Deno.test("fan-out: workers hand over, stop and die: nothing comes twice but aft
 
   await t.step("kill -9: a subscription that nobody ended keeps nobody out", async () => {
     const carol = await cluster.worker("carol", FAN_OUT);
-    await waitFor(async () => `${await cluster.shares()}` === "2,2", {
-      what: "2 and 2",
-      within: SETTINGS.loadBalanceFrequency + SETTINGS.heartbeat + SLACK,
-    });
+    await cluster.untilShares("2,2", SETTINGS.loadBalanceFrequency + SETTINGS.heartbeat + SLACK);
     carol.kill("SIGKILL");
     await cluster.putRecords(1_000, 100);
     const start = performance.now();

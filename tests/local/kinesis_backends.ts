@@ -1,6 +1,6 @@
-// Owns: the Kinesis services that the contract suite talks to, each behind a client of the AWS SDK.
-// Must not: assert anything.
-// Called by: kinesis_api_contract_test.ts.
+// Owns: the Kinesis services that the contract suites talk to, each behind a client of the AWS SDK, and trying claims on each.
+// Must not: know what is claimed.
+// Called by: kinesis_api_contract_test.ts, fan_out_api_contract_test.ts.
 import {
   KinesisClient,
   type KinesisClientConfig,
@@ -11,8 +11,35 @@ import { createInMemoryKinesis } from "../kinesis_in_memory.ts";
 import { serveLocalKinesis } from "../../src/local/kinesis_server.ts";
 
 /** A service that is up. */
-export interface Backend extends AsyncDisposable {
+interface Backend extends AsyncDisposable {
   readonly client: KinesisClient;
+}
+
+/** Something that holds of a service, tried with a stream of this name, which is not there yet. */
+export interface Claim {
+  readonly claim: string;
+  readonly holds: (client: KinesisClient, streamName: string) => Promise<void>;
+}
+
+/** Makes a test of each service; kinesis-local is not held to `exactClaims`, which AWS and we keep. */
+export function proveContract(
+  contract: string,
+  claims: readonly Claim[],
+  exactClaims: readonly Claim[],
+): void {
+  const services = [
+    ["the local Kinesis over HTTP", startOverHttp, [...claims, ...exactClaims]],
+    ["the local Kinesis in memory", startInMemory, [...claims, ...exactClaims]],
+    ["kinesis-local", startKinesisLocal, claims],
+  ] as const;
+  for (const [service, start, claims] of services) {
+    Deno.test(`${service} keeps the contract of ${contract}`, async (t) => {
+      await using backend = await start();
+      for (const [index, { claim, holds }] of claims.entries()) {
+        await t.step(claim, () => holds(backend.client, `stream-${index}`));
+      }
+    });
+  }
 }
 
 export function makeClient(config: KinesisClientConfig): KinesisClient {
@@ -25,7 +52,7 @@ export function makeClient(config: KinesisClientConfig): KinesisClient {
 }
 
 /** Ours, over HTTP. */
-export function startOverHttp(): Promise<Backend> {
+function startOverHttp(): Promise<Backend> {
   const server = serveLocalKinesis({ port: 0 });
   const client = makeClient({ endpoint: server.url, requestHandler: new NodeHttpHandler() });
   return Promise.resolve({
@@ -38,7 +65,7 @@ export function startOverHttp(): Promise<Backend> {
 }
 
 /** Ours, in memory. */
-export function startInMemory(): Promise<Backend> {
+function startInMemory(): Promise<Backend> {
   const client = makeClient({ requestHandler: createInMemoryKinesis() });
   return Promise.resolve({
     client,
@@ -50,7 +77,7 @@ export function startInMemory(): Promise<Backend> {
 }
 
 /** kinesis-local, which others wrote, in a process of its own that only this machine can reach. */
-export async function startKinesisLocal(): Promise<Backend> {
+async function startKinesisLocal(): Promise<Backend> {
   const program = import.meta.resolve("kinesis-local");
   const port = freePort();
   const child = new Deno.Command(Deno.execPath(), {

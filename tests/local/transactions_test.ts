@@ -125,7 +125,7 @@ Deno.test("local transactions: a write that does not fit the item is a reason, o
   });
 });
 
-Deno.test("local transactions: limits", async () => {
+Deno.test("local transactions: what DynamoDB would not take is refused, and nothing of it is written", async () => {
   await local(async ({ send, read }) => {
     const items = Array.from({ length: 100 }, (_, i) => add(`i${i}`));
     await send(items);

@@ -55,9 +55,3 @@ export async function coresUsedBy(pid: number, ms: number): Promise<number> {
   await new Promise((resolve) => setTimeout(resolve, ms));
   return (ticks() - before) * 10 / (performance.now() - startedAt);
 }
-
-/** The memory that a process has in use, in MB. */
-export function residentMb(pid: number): number {
-  const status = Deno.readTextFileSync(`/proc/${pid}/status`);
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1_024;
-}

@@ -45,7 +45,6 @@ export interface ScaleResult {
   readonly crash: Convergence;
   readonly stop: Convergence;
   readonly troubles: readonly string[];
-  readonly events: number;
 }
 
 const MINUTE = 60_000;
@@ -94,7 +93,7 @@ async function runAll(world: World, options: ScaleOptions): Promise<ScaleResult>
   const stop = await settle("a tenth stops");
   const { troubles } = fleet;
   const failures = world.failure === undefined ? troubles : [world.failure.message, ...troubles];
-  return { workers, shards, start, rest, crash, stop, troubles: failures, events: world.events };
+  return { workers, shards, start, rest, crash, stop, troubles: failures };
 }
 
 /** Runs until all is balanced, or for as long as anybody would wait. */
@@ -152,7 +151,7 @@ const HEADINGS = [
 ];
 
 /** The figures as a row of a markdown table. */
-export function formatRow(result: ScaleResult, realMs: number): string {
+function formatRow(result: ScaleResult, realMs: number): string {
   const { workers, shards, start, rest, crash, stop } = result;
   const cells = [
     `${count(workers)} x ${count(shards)}`,

@@ -14,7 +14,7 @@ import { Worker } from "../../src/runtime/worker.ts";
 import { NO_FAULTS } from "./scenario.ts";
 import { SimNetwork } from "./sim_network.ts";
 import { type PortHost, SimClock, SimRandom } from "./sim_clock.ts";
-import { SimLeaseStore } from "./sim_ports.ts";
+import { SimLeaseStore, UNOBSERVED } from "./sim_ports.ts";
 import { SimTable, type TableWrite } from "./sim_table.ts";
 import type { Prng, World } from "./world.ts";
 
@@ -218,21 +218,13 @@ export class ScaleFleet {
     this.#members.set(name, member);
     const clock = new SimClock(this.#world, member, { rate: 1, offsetMs: 0 });
     const network = this.#network;
-    const observer = {
-      onFault: () => {},
-      onGetRecords: () => {},
-      onBatch: () => {},
-      onOpen: () => {},
-      onClose: () => {},
-      onTableRead: () => {},
-    };
     const ports = {
       world: this.#world,
       host: member,
       clock,
       config,
       random: random.fork(),
-      observer,
+      observer: UNOBSERVED,
     };
     const worker = new Worker({
       workerId: name,

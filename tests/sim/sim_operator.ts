@@ -8,7 +8,7 @@
 
 import { ClusterControl } from "../../src/runtime/cluster_control.ts";
 import { type PortHost, SimClock, SimRandom } from "./sim_clock.ts";
-import { type PortOptions, SimLeaseStore } from "./sim_ports.ts";
+import { type PortOptions, SimLeaseStore, UNOBSERVED } from "./sim_ports.ts";
 import type { SimTable } from "./sim_table.ts";
 
 const NAME = "operator";
@@ -28,20 +28,12 @@ export function simOperator(
     pendingSleeps: 0,
   };
   const clock = new SimClock(options.world, host, { rate: 1, offsetMs: 0 });
-  const ignore = (): void => {};
-  const observer = {
-    onFault,
-    onGetRecords: ignore,
-    onBatch: ignore,
-    onOpen: ignore,
-    onClose: ignore,
-    onTableRead: ignore,
-  };
+  const observer = { ...UNOBSERVED, onFault };
   const store = new SimLeaseStore(
     { ...options, host, clock, observer },
     table,
     { isTorn: () => false, readyAt: 0 },
   );
   const random = new SimRandom(options.random.fork(), NAME);
-  return new ClusterControl({ store, clock, random, emit: ignore }, ignore);
+  return new ClusterControl({ store, clock, random, emit: () => {} }, () => {});
 }

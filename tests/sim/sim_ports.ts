@@ -44,6 +44,16 @@ export interface PortObserver {
   onTableRead(kind: Row["kind"], isList: boolean): void;
 }
 
+/** Sees nothing. */
+export const UNOBSERVED: PortObserver = {
+  onFault: () => {},
+  onGetRecords: () => {},
+  onBatch: () => {},
+  onOpen: () => {},
+  onClose: () => {},
+  onTableRead: () => {},
+};
+
 /** What the ports of a process stand on. */
 export interface PortOptions {
   readonly world: World;

@@ -96,7 +96,6 @@ export type StageOptions =
 /** Something that a worker told, and when. */
 export interface Told {
   readonly at: number;
-  readonly process: SimProcess;
   readonly fact: AppFact;
 }
 
@@ -148,7 +147,7 @@ export class Stage {
         this.writes.push({ ...write, at: this.now });
         this.onWrite?.(write);
       },
-      onFact: (process, fact) => void this.told.push({ at: this.now, process, fact }),
+      onFact: (_process, fact) => void this.told.push({ at: this.now, fact }),
       onDelivery: (delivery) => void this.deliveries.push({ ...delivery, at: this.now }),
     };
     this.#simulation = new Simulation(scenario, JOURNAL_LINES, {

@@ -1,15 +1,7 @@
 // Owns: lines that are appended are whole, and there, whoever else appends, and whatever was left off before.
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { AppendFile } from "../../src/adapters/append_file.ts";
-
-async function withFolder(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir({ prefix: "append-" });
-  try {
-    await work(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
+import { withFolder } from "../cli/temporary_folder.ts";
 
 const linesOf = async (path: string): Promise<readonly string[]> =>
   (await Deno.readTextFile(path)).split("\n").slice(0, -1);

@@ -1,7 +1,12 @@
 import { DynamoDBClient, ListTablesCommand } from "@aws-sdk/client-dynamodb";
 import { KinesisClient, ListStreamsCommand } from "@aws-sdk/client-kinesis";
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
-import { connectAws, describeFailure, retryCall } from "../../src/adapters/aws_calls.ts";
+import {
+  type AwsOptions,
+  connectAws,
+  describeFailure,
+  retryCall,
+} from "../../src/adapters/aws_calls.ts";
 
 const AWS = {
   region: "us-east-1",
@@ -77,62 +82,29 @@ Deno.test("a refused connection is told with its address", async () => {
   const closed = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const dynamoDBEndpoint = `http://127.0.0.1:${closed.addr.port}`;
   closed.close();
-  const clients = connectAws({ ...AWS, dynamoDBEndpoint });
-  const error = await assertRejects(async () =>
-    (await clients.dynamoDB()).send(new ListTablesCommand())
-  );
-  const call = {
-    client: await clients.dynamoDB(),
-    service: "DynamoDB",
-    task: "t",
-    action: "a",
-  } as const;
-  assertEquals(await describeFailure(error, call), {
+  assertEquals(await failureOf("DynamoDB", { dynamoDBEndpoint }), {
     kind: "unavailable",
     maybeApplied: false,
     message:
       `Cannot reach DynamoDB at ${dynamoDBEndpoint}: connection refused; check the endpoint and the network`,
   });
-  clients.close();
 });
 
 Deno.test("an answer that is no answer of AWS is unavailable, and told without its body", async () => {
   await using server = serve(() => new Response("<html>proxy secret</html>", { status: 502 }));
-  const clients = connectAws({ ...AWS, kinesisEndpoint: server.url });
-  const error = await assertRejects(async () =>
-    (await clients.kinesis()).send(new ListStreamsCommand())
-  );
-  const call = {
-    client: await clients.kinesis(),
-    service: "Kinesis",
-    task: "t",
-    action: "a",
-  } as const;
-  const failure = await describeFailure(error, call);
+  const failure = await failureOf("Kinesis", { kinesisEndpoint: server.url });
   assertEquals([failure.kind, failure.maybeApplied], ["unavailable", true]);
   assert(!failure.message.includes("secret"), failure.message);
-  clients.close();
 });
 
 Deno.test("a name that cannot be resolved was never reached", async () => {
   const kinesisEndpoint = "http://no-such-host.invalid";
-  const clients = connectAws({ ...AWS, kinesisEndpoint });
-  const error = await assertRejects(async () =>
-    (await clients.kinesis()).send(new ListStreamsCommand())
-  );
-  const call = {
-    client: await clients.kinesis(),
-    service: "Kinesis",
-    task: "t",
-    action: "a",
-  } as const;
-  assertEquals(await describeFailure(error, call), {
+  assertEquals(await failureOf("Kinesis", { kinesisEndpoint }), {
     kind: "unavailable",
     maybeApplied: false,
     message:
       `Cannot reach Kinesis at ${kinesisEndpoint}: its name cannot be resolved; check the endpoint and the network`,
   });
-  clients.close();
 });
 
 Deno.test("a call is made again as often as allowed, if that can help", async () => {
@@ -191,6 +163,21 @@ Deno.test("an abort ends the wait for the next attempt", async () => {
   const call = retryCall(failing, { retries: 100, signal: controller.signal });
   await assertRejects(() => call, RangeError, "enough");
 });
+
+/** How a call of a service fails, which our client makes. */
+async function failureOf(
+  service: "Kinesis" | "DynamoDB",
+  endpoints: AwsOptions,
+): ReturnType<typeof describeFailure> {
+  const clients = connectAws({ ...AWS, ...endpoints });
+  const [kinesis, dynamoDB] = [await clients.kinesis(), await clients.dynamoDB()];
+  const [client, call] = service === "Kinesis"
+    ? [kinesis, kinesis.send(new ListStreamsCommand())]
+    : [dynamoDB, dynamoDB.send(new ListTablesCommand())];
+  const error = await assertRejects(() => call);
+  clients.close();
+  return await describeFailure(error, { client, service, task: "t", action: "a" });
+}
 
 function serviceError(name: string): Error {
   const httpStatusCode = name.startsWith("Internal") ? 500 : 400;

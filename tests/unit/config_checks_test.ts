@@ -1,17 +1,8 @@
 // Owns: settings that contradict each other.
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { type ReactoKinesixConfig, resolveConfig } from "../../src/core/config.ts";
-
-function failureOf(config: unknown): Error {
-  try {
-    resolveConfig(config as ReactoKinesixConfig);
-  } catch (error) {
-    assert(error instanceof RangeError || error instanceof TypeError, String(error));
-    return error;
-  }
-  throw new Error("it was accepted");
-}
+import { resolveConfig } from "../../src/core/config.ts";
+import { failureOf } from "./config_testing.ts";
 
 Deno.test("config: settings that contradict each other are refused", () => {
   const short = failureOf({ heartbeat: 1_000, heartbeatTimeout: 1_999 });

@@ -8,6 +8,7 @@ import {
   startingCheckpoint,
 } from "../../src/core/config.ts";
 import type { Setting } from "../../src/core/setting.ts";
+import { failureOf } from "./config_testing.ts";
 
 const NUMERIC = SETTINGS.flatMap((setting) =>
   setting.type.kind === "duration" || setting.type.kind === "count"
@@ -30,16 +31,6 @@ function around(name: string, value: unknown): ReactoKinesixConfig {
     checkPendingHandoverRequestFrequency: 100,
     [name]: value,
   };
-}
-
-function failureOf(config: unknown): Error {
-  try {
-    resolveConfig(config as ReactoKinesixConfig);
-  } catch (error) {
-    assert(error instanceof RangeError || error instanceof TypeError, String(error));
-    return error;
-  }
-  throw new Error("it was accepted");
 }
 
 Deno.test("config: without settings, every default holds", () => {

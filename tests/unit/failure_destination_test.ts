@@ -13,27 +13,9 @@ import { ReactoKinesixApp } from "../../src/app.ts";
 import { MemoryLeaseStore, MemoryStream } from "../../src/adapters/memory.ts";
 import { retryAndSkip } from "../../src/core/policy.ts";
 import { SourceError } from "../../src/errors.ts";
-import type { FailedRecord } from "../../src/ports.ts";
+import { failedRecord } from "../failed_record.ts";
 
 const { signal } = new AbortController();
-
-function failureOf(bytes: number): FailedRecord {
-  return {
-    appName: "billing",
-    streamName: "orders",
-    shardId: "shardId-000000000000",
-    sequenceNumber: "4957",
-    subSequenceNumber: undefined,
-    partitionKey: "customer-1",
-    data: new Uint8Array(bytes).fill(255),
-    approximateArrivalTimestamp: new Date(0),
-    error: new TypeError("broken"),
-    attempts: 3,
-    mode: retryAndSkip(2),
-    workerId: "A",
-    time: new Date(0),
-  };
-}
 
 function clientOf(): KinesisClient {
   const credentials = { accessKeyId: "x", secretAccessKey: "x" };
@@ -92,7 +74,7 @@ Deno.test("failure destination: a stream gets the failure record under the key o
   mock.on(PutRecordCommand).resolves({});
   const place = checkOnFailure("kinesis:failed", "orders");
   const { destination } = await openFailureDestination(place, options);
-  const failure = failureOf(1_000);
+  const failure = failedRecord({ data: new Uint8Array(1_000).fill(255) });
   await destination?.put(failure, signal);
   const [call] = mock.commandCalls(PutRecordCommand);
   const { StreamName, PartitionKey, Data } = call?.args[0].input ?? {};
@@ -112,7 +94,7 @@ Deno.test("failure destination: a stream that does not take it fails, and says w
   const place = checkOnFailure("kinesis:failed", "orders");
   const { destination } = await openFailureDestination(place, options);
   const put = async (bytes: number): Promise<void> => {
-    await destination?.put(failureOf(bytes), signal);
+    await destination?.put(failedRecord({ data: new Uint8Array(bytes).fill(255) }), signal);
   };
   await assertRejects(() => put(1), SourceError, "asks to slow down (kinesis:PutRecord)");
   await assertRejects(() => put(800_000), SourceError, "aws kinesis update-max-record-size");

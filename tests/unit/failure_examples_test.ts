@@ -8,23 +8,15 @@ import { CannedAws, sns, sqs, sqsReceipt } from "../docs/canned_aws.ts";
 import { type FailedRecord, formatFailure, retryAndSkip } from "../../mod.ts";
 import { MemoryLeaseStore, MemoryStream } from "../../src/adapters/memory.ts";
 import { ReactoKinesixApp } from "../../src/app.ts";
+import { failedRecord } from "../failed_record.ts";
 
+/** One whose text takes more bytes than characters. */
 function failureOf(bytes: number): FailedRecord {
-  return {
-    appName: "billing",
-    streamName: "orders",
-    shardId: "shardId-000000000000",
-    sequenceNumber: "4957",
-    subSequenceNumber: undefined,
+  return failedRecord({
     partitionKey: "kündin\ufffe",
     data: new Uint8Array(bytes).fill(255),
-    approximateArrivalTimestamp: new Date(0),
     error: new TypeError("bröken"),
-    attempts: 3,
-    mode: retryAndSkip(2),
-    workerId: "A",
-    time: new Date(0),
-  };
+  });
 }
 
 const { signal } = new AbortController();

@@ -2,32 +2,12 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { formatFailure, parseFailure } from "../../src/adapters/failure_format.ts";
-import { retryAndSkip } from "../../src/core/policy.ts";
-import type { FailedRecord } from "../../src/ports.ts";
-
-function failureOf(fields: Partial<FailedRecord> = {}): FailedRecord {
-  return {
-    appName: "billing",
-    streamName: "orders",
-    shardId: "shardId-000000000000",
-    sequenceNumber: "4957",
-    subSequenceNumber: undefined,
-    partitionKey: "customer-1",
-    data: new Uint8Array([0, 255, 10]),
-    approximateArrivalTimestamp: new Date(1_700_000_000_000),
-    error: new TypeError("broken"),
-    attempts: 3,
-    mode: retryAndSkip(2),
-    workerId: "A",
-    time: new Date(1_700_000_001_000),
-    ...fields,
-  };
-}
+import { failedRecord } from "../failed_record.ts";
 
 Deno.test("failure format: these are the fields, in this order, and no more", () => {
   const error = Object.assign(new TypeError("broken"), { stack: "TypeError: broken\n    at x" });
   assertEquals(
-    formatFailure(failureOf({ error, subSequenceNumber: 0 })),
+    formatFailure(failedRecord({ error, subSequenceNumber: 0 })),
     '{"kinesixFailure":1,"appName":"billing","streamName":"orders","shardId":"shardId-000000000000",' +
       '"sequenceNumber":"4957","subSequenceNumber":0,"partitionKey":"customer-1",' +
       '"approximateArrivalTimestamp":"2023-11-14T22:13:20.000Z",' +
@@ -35,7 +15,7 @@ Deno.test("failure format: these are the fields, in this order, and no more", ()
       '"attempts":3,"mode":{"kind":"retryAndSkip","retries":2},"workerId":"A",' +
       '"time":"2023-11-14T22:13:21.000Z","data":"AP8K"}',
   );
-  assert(!("subSequenceNumber" in JSON.parse(formatFailure(failureOf()))));
+  assert(!("subSequenceNumber" in JSON.parse(formatFailure(failedRecord()))));
 });
 
 Deno.test("failure format: whatever the record is, it is one line of ASCII, and comes back", () => {
@@ -48,7 +28,7 @@ Deno.test("failure format: whatever the record is, it is one line of ASCII, and 
   });
   fc.assert(fc.property(record, ({ partitionKey, data, sub: subSequenceNumber, message }) => {
     const error = new RangeError(message);
-    const failure = failureOf({ partitionKey, data, subSequenceNumber, error });
+    const failure = failedRecord({ partitionKey, data, subSequenceNumber, error });
     const line = formatFailure(failure);
     assertMatch(line, /^[\x20-\x7e]+$/);
     const { appName, streamName, shardId, sequenceNumber, time } = failure;
@@ -62,12 +42,12 @@ Deno.test("failure format: whatever the record is, it is one line of ASCII, and 
 Deno.test("failure format: a large record with a chatty error grows by a third and 70 KB at most", () => {
   const error = Object.assign(new Error("ä".repeat(1_000_000)), { name: "ü".repeat(10_000) });
   const data = new Uint8Array(1_000_000).fill(7);
-  const line = formatFailure(failureOf({ data, error }));
+  const line = formatFailure(failedRecord({ data, error }));
   assert(line.length > 4 / 3 * data.length);
   assert(line.length < 4 / 3 * data.length + 70_000, `${line.length}`);
   assertEquals(JSON.parse(line).error.message.length, 2_000);
   const plain = Object.assign(new Error("m".repeat(9_000)), { stack: "s".repeat(90_000) });
-  assertEquals(formatFailure(failureOf({ error: plain })).length < 11_000, true);
+  assertEquals(formatFailure(failedRecord({ error: plain })).length < 11_000, true);
 });
 
 Deno.test("failure format: anything can be thrown", () => {
@@ -95,14 +75,14 @@ Deno.test("failure format: anything can be thrown", () => {
     [Object.assign(new Error("m"), { stack: 7 }), /^m$/],
   ];
   for (const [error, message] of cases) {
-    const parsed = parseFailure(formatFailure(failureOf({ error })));
+    const parsed = parseFailure(formatFailure(failedRecord({ error })));
     assert(typeof parsed === "object");
     assertMatch(parsed.error.message, message);
   }
 });
 
 Deno.test("failure format: what is no failure record is told, and why", () => {
-  const line = formatFailure(failureOf());
+  const line = formatFailure(failedRecord());
   const without = (field: string): string => JSON.stringify({ ...JSON.parse(line), [field]: 7 });
   const cases: readonly (readonly [line: string, why: RegExp])[] = [
     ["", /not one object/],
@@ -131,6 +111,6 @@ Deno.test("failure format: what is no failure record is told, and why", () => {
 });
 
 Deno.test("failure format: a later format is refused, not passed over", () => {
-  const line = formatFailure(failureOf()).replace(":1,", ":2,");
+  const line = formatFailure(failedRecord()).replace(":1,", ":2,");
   assertThrows(() => parseFailure(line), RangeError, "of format 2: this version knows 1");
 });

@@ -1,7 +1,8 @@
 // Proves that an app has one registered consumer: found again, registered when there is none, waited for, never left over.
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { SourceError } from "../../src/errors.ts";
-import { CONSUMER, setUp, SHARD, STREAM } from "./fan_out_testing.ts";
+import { CONSUMER, setUp } from "./fan_out_testing.ts";
+import { SHARD, STREAM } from "./source_testing.ts";
 
 Deno.test("all shards of a worker share one consumer and one search for it", async () => {
   await using test = await setUp();

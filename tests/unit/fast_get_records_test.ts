@@ -102,7 +102,7 @@ Deno.test("any odd answer is what it is to the SDK, errors included", async () =
   );
 });
 
-Deno.test("odd answers, by name", async () => {
+Deno.test("an answer that is odd is read, or refused, as the SDK does", async () => {
   const bodies = [
     "",
     "{",

@@ -137,10 +137,7 @@ Deno.test("heartbeat: an answer that never comes does not stop the next beat", a
   const started = build();
   const { bench, bench: { clock, store }, stop, fence } = started;
   await run(started);
-  store.fate = () => {
-    store.fate = () => "made";
-    return new Promise(() => {});
-  };
+  store.holdNext();
   await clock.advance(3 * HEARTBEAT);
   assertEquals(bench.told("heartbeat_failed").length, 1);
   assert((clock.monotonic() + fence.leftMs) > 2 * HEARTBEAT + TIMEOUT * 0.9);

@@ -218,25 +218,22 @@ Deno.test("lease keeper: waiting for a checkpoint ends when it is written, or wh
   await assertRejects(() => lease.checkpointed(), LeaseLostError);
 });
 
-Deno.test("lease keeper: who waits for a checkpoint is told when the shard is given up with it", async () => {
-  const { lease } = await holding();
-  lease.finished(at(1), 0);
-  await settled();
-  lease.finished(at(2), 0);
-  const waiting = lease.checkpointed();
-  assertEquals(await lease.release(), "done");
-  await waiting;
-});
+const PARTINGS: Readonly<Record<string, (lease: Lease) => Promise<unknown>>> = {
+  "is given up with it": (lease) => lease.release(),
+  "ends, which is beyond it": (lease) => lease.end([], false),
+};
 
-Deno.test("lease keeper: who waits for a checkpoint is told when the shard ends, which is beyond it", async () => {
-  const { lease } = await holding();
-  lease.finished(at(1), 0);
-  await settled();
-  lease.finished(at(2), 0);
-  const waiting = lease.checkpointed();
-  assertEquals(await lease.end([], false), "done");
-  await waiting;
-});
+for (const [how, part] of Object.entries(PARTINGS)) {
+  Deno.test(`lease keeper: who waits for a checkpoint is told when the shard ${how}`, async () => {
+    const { lease } = await holding();
+    lease.finished(at(1), 0);
+    await settled();
+    lease.finished(at(2), 0);
+    const waiting = lease.checkpointed();
+    assertEquals(await part(lease), "done");
+    await waiting;
+  });
+}
 
 Deno.test("lease keeper: a request that came in between does not hinder a checkpoint, and is noticed", async () => {
   let requests = 0;
@@ -310,11 +307,7 @@ Deno.test("lease keeper: a state that cannot be written is not tried again and a
 
 Deno.test("lease keeper: the writes of a turn never overtake each other", async () => {
   const { bench: { clock, store }, lease } = await holding();
-  const gate = Promise.withResolvers<Fate>();
-  store.fate = () => {
-    store.fate = () => "made";
-    return gate.promise;
-  };
+  const gate = store.holdNext();
   lease.finished(at(5), 0);
   await settled();
   lease.finished(at(6), 0);

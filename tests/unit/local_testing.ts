@@ -4,7 +4,7 @@
 import { KinesisEngine, type KinesisEngineOptions } from "../../src/local/kinesis_engine.ts";
 import { KinesisError } from "../../src/local/kinesis_error.ts";
 
-export const STREAM = "orders";
+const STREAM = "orders";
 export const HASH_KEY_HALF: string = (2n ** 127n).toString();
 export const HOUR_MS = 3_600_000;
 

@@ -1,16 +1,12 @@
 // Owns: a polling reader asks for room before it reads, reads no more than there is room for, and gives room back when it waits.
-import { CreateStreamCommand, KinesisClient, PutRecordCommand } from "@aws-sdk/client-kinesis";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { KinesisPollingSource } from "../../src/adapters/kinesis_polling.ts";
 import { type Checkpoint, TRIM_HORIZON } from "../../src/core/checkpoint.ts";
 import { resolveConfig } from "../../src/core/config.ts";
 import { KinesisError } from "../../src/local/kinesis_error.ts";
-import { createInMemoryKinesis } from "../kinesis_in_memory.ts";
 import type { Batch, ReadBudget } from "../../src/ports.ts";
 import { LeapingClock } from "../leaping_clock.ts";
-
-const STREAM = "orders";
-const SHARD = "shardId-000000000000";
+import { SHARD, SourceTest } from "./source_testing.ts";
 
 /** Gives what the test says, and notes what it is asked for. */
 class NotedBudget implements ReadBudget {
@@ -36,39 +32,29 @@ class NotedBudget implements ReadBudget {
 }
 
 async function setUp({ startInMs }: { readonly startInMs?: number } = {}) {
-  const clock = new LeapingClock();
-  const limits: number[] = [];
+  const limits: unknown[] = [];
   const errors: string[] = [];
   const budget = new NotedBudget();
-  const requestHandler = createInMemoryKinesis({
-    now: () => clock.now(),
-    intercept: ({ operation, input }, proceed) => {
-      if (operation !== "GetRecords" && operation !== "GetShardIterator") return proceed();
-      budget.log.push(operation === "GetRecords" ? "read" : "iterator");
-      if (operation === "GetRecords") limits.push((input as { Limit: number }).Limit);
+  const stream = await SourceTest.start(
+    new LeapingClock(),
+    (deps) => new KinesisPollingSource({ ...deps, config: resolveConfig() }),
+  );
+  for (
+    const [operation, word] of [["GetRecords", "read"], ["GetShardIterator", "iterator"]] as const
+  ) {
+    stream.answers(operation, (proceed, { input }) => {
+      budget.log.push(word);
+      if (operation === "GetRecords") limits.push(input["Limit"]);
       const error = errors.shift();
       if (error !== undefined) throw new KinesisError(error, "said Kinesis", 400);
       return proceed();
-    },
-  });
-  const client = new KinesisClient({
-    region: "us-east-1",
-    credentials: { accessKeyId: "test", secretAccessKey: "test" },
-    requestHandler,
-  });
-  await client.send(new CreateStreamCommand({ StreamName: STREAM, ShardCount: 1 }));
-  const source = new KinesisPollingSource({
-    client,
-    streamName: STREAM,
-    config: resolveConfig(),
-    clock,
-    emit: () => {},
-  });
+    });
+  }
   const until = new AbortController();
   const after: Checkpoint = startInMs === undefined
     ? TRIM_HORIZON
-    : { kind: "timestamp", timestamp: clock.now() + startInMs };
-  const batches = source.open(SHARD, after, until.signal, budget)[Symbol.asyncIterator]();
+    : { kind: "timestamp", timestamp: stream.clock.now() + startInMs };
+  const batches = stream.source.open(SHARD, after, until.signal, budget)[Symbol.asyncIterator]();
   return {
     budget,
     limits,
@@ -76,11 +62,7 @@ async function setUp({ startInMs }: { readonly startInMs?: number } = {}) {
     until,
     next: async (): Promise<Batch> => (await batches.next()).value as Batch,
     async put(records: number, bytes: number) {
-      for (let i = 0; i < records; i++) {
-        clock.leap(Math.ceil(bytes / 1_000));
-        const Data = new Uint8Array(bytes);
-        await client.send(new PutRecordCommand({ StreamName: STREAM, PartitionKey: "key", Data }));
-      }
+      for (let i = 0; i < records; i++) await stream.putData(new Uint8Array(bytes));
     },
   };
 }

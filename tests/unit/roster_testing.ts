@@ -4,11 +4,9 @@
 import { assert } from "@std/assert";
 import { MemoryStream } from "../../src/adapters/memory.ts";
 import { requestHandover, type ShardRow } from "../../src/core/lease.ts";
-import { BufferBudget } from "../../src/runtime/buffer_budget.ts";
 import { Processors } from "../../src/runtime/processors.ts";
 import { type RosterDeps, ShardRoster } from "../../src/runtime/shard_roster.ts";
-import { Breather } from "../../src/runtime/tasks.ts";
-import { Bench } from "./runtime_testing.ts";
+import { Bench, recordDeps } from "./runtime_testing.ts";
 
 export const SHARD = "shardId-000000000000";
 
@@ -30,7 +28,7 @@ export async function build(
   changes: Partial<RosterDeps> = {},
 ): Promise<Started> {
   const bench = new Bench();
-  const { clock, random, emit } = bench;
+  const { clock, emit } = bench;
   const stream = new MemoryStream({ shards: 1, clock });
   const row = await bench.addShard(SHARD);
   const seen: string[] = [];
@@ -43,24 +41,9 @@ export async function build(
   }, { clock, emit, processTimeout: 0 });
   const roster = new ShardRoster({
     ...bench.deps({ checkpointFrequency: 0 }),
-    random,
+    ...recordDeps(bench),
     source: stream,
     processors,
-    workerId: "A",
-    streamName: "orders",
-    appName: "Test",
-    checkpointMode: "auto",
-    processTimeout: 0,
-    maxRecordAge: 0,
-    bisectBatchOnError: false,
-    batchSize: 10_000,
-    batchWindow: 0,
-    breather: new Breather(clock),
-    concurrency: 1,
-    orderBy: "partitionKey",
-    maxBatchSize: 10_000,
-    deaggregate: true,
-    budget: new BufferBudget(2 ** 26),
     unreadableAfter: 60_000,
     goneAfter: 30_000,
     coolOff: 60_000,

@@ -6,14 +6,13 @@ import { type Checkpoint, TRIM_HORIZON } from "../../src/core/checkpoint.ts";
 import type { ShardRow } from "../../src/core/lease.ts";
 import type { Batch } from "../../src/ports.ts";
 import type { KinesisRecord, ProcessorSource, RecordProcessor } from "../../src/processor.ts";
-import { BufferBudget } from "../../src/runtime/buffer_budget.ts";
 import { Lease } from "../../src/runtime/lease_keeper.ts";
 import { takeShard } from "../../src/runtime/take_shard.ts";
 import { Processors } from "../../src/runtime/processors.ts";
 import { RecordRunner, type RecordRunnerDeps } from "../../src/runtime/record_runner.ts";
 import { settled, type VirtualClock } from "../virtual_clock.ts";
-import { Breather, Scope } from "../../src/runtime/tasks.ts";
-import { Bench } from "./runtime_testing.ts";
+import { Scope } from "../../src/runtime/tasks.ts";
+import { Bench, recordDeps } from "./runtime_testing.ts";
 
 /** What a test of the runner holds in its hands. */
 export interface Running {
@@ -35,29 +34,7 @@ export async function running(
   const lease = await takeShard(row, bench.deps({ checkpointFrequency: 0 }), bench.signal);
   assert(lease instanceof Lease);
   const drain = new AbortController();
-  const { clock, random, emit } = bench;
-  const deps: RecordRunnerDeps = {
-    clock,
-    random,
-    emit,
-    workerId: "A",
-    streamName: "orders",
-    appName: "Test",
-    checkpointMode: "auto",
-    processTimeout: 0,
-    maxRecordAge: 0,
-    breather: new Breather(clock),
-    concurrency: 1,
-    orderBy: "partitionKey",
-    bisectBatchOnError: false,
-    batchSize: 10_000,
-    batchWindow: 0,
-    maxBatchSize: 10_000,
-    deaggregate: true,
-    ...changes,
-    budget: new BufferBudget(2 ** 26),
-    ...options,
-  };
+  const deps = { ...recordDeps(bench), ...changes };
   const processors = new Processors(source, deps);
   const runner = new RecordRunner(deps, lease, processors.open("s"), drain.signal);
   return { bench, lease, runner, drain, processors };

@@ -9,7 +9,9 @@ import type { AppFact } from "../../src/events.ts";
 import type { LeaseStore, RowKinds, RowListing, WriteResult } from "../../src/ports.ts";
 import { Fence } from "../../src/runtime/heartbeat.ts";
 import type { LeaseDeps } from "../../src/runtime/lease_keeper.ts";
-import { TaskGroup } from "../../src/runtime/tasks.ts";
+import { BufferBudget } from "../../src/runtime/buffer_budget.ts";
+import type { RecordRunnerDeps } from "../../src/runtime/record_runner.ts";
+import { Breather, TaskGroup } from "../../src/runtime/tasks.ts";
 import { SeededRandom, VirtualClock } from "../virtual_clock.ts";
 import { shardRow } from "./arbitraries.ts";
 
@@ -60,6 +62,16 @@ export class FaultyStore implements LeaseStore {
   willBe(kind: Row["kind"], ...fates: readonly Fate[]): void {
     const queue = [...fates];
     this.fate = (change) => change.kind === kind ? queue.shift() ?? "made" : "made";
+  }
+
+  /** Holds the next write back until its fate is told; all later ones are made. */
+  holdNext(): PromiseWithResolvers<Fate> {
+    const gate = Promise.withResolvers<Fate>();
+    this.fate = () => {
+      this.fate = () => "made";
+      return gate.promise;
+    };
+    return gate;
   }
 
   /** The row of a shard as it stands. */
@@ -113,6 +125,30 @@ export class Bench {
   told<T extends AppFact["type"]>(type: T): readonly Extract<AppFact, { type: T }>[] {
     return this.facts.filter((fact): fact is Extract<AppFact, { type: T }> => fact.type === type);
   }
+}
+
+/** How a worker has the records of a shard processed, as far as a test does not say otherwise. */
+export function recordDeps({ clock, random, emit }: Bench): RecordRunnerDeps {
+  return {
+    clock,
+    random,
+    emit,
+    workerId: "A",
+    streamName: "orders",
+    appName: "Test",
+    checkpointMode: "auto",
+    processTimeout: 0,
+    maxRecordAge: 0,
+    breather: new Breather(clock),
+    concurrency: 1,
+    orderBy: "partitionKey",
+    bisectBatchOnError: false,
+    batchSize: 10_000,
+    batchWindow: 0,
+    maxBatchSize: 10_000,
+    deaggregate: true,
+    budget: new BufferBudget(2 ** 26),
+  };
 }
 
 export function claimantOf(workerId: string): Claimant {

@@ -8,12 +8,7 @@ import { settled, VirtualClock } from "../virtual_clock.ts";
 import { build, put, SHARD } from "./roster_testing.ts";
 
 Deno.test("B12: a shard that cannot be read for long is left to others, and taken again after a while", async () => {
-  const broken: StreamSource = {
-    listShards: () => Promise.resolve([]),
-    open: () => {
-      throw new SourceError("Cannot read: no answer", { kind: "unavailable" });
-    },
-  };
+  const broken = { listShards: () => Promise.resolve([]), open: failing("unavailable") };
   const { bench, bench: { clock }, roster, row } = await build(() => {}, { source: broken });
   await roster.take(row, bench.signal);
   await clock.advance(59_000);
@@ -28,12 +23,7 @@ Deno.test("B12: a shard that cannot be read for long is left to others, and take
 });
 
 Deno.test("roster: a shard that has left the stream is finished", async () => {
-  const gone: StreamSource = {
-    listShards: () => Promise.resolve([]),
-    open: () => {
-      throw new SourceError("Cannot read: no such shard", { kind: "missing" });
-    },
-  };
+  const gone = { listShards: () => Promise.resolve([]), open: failing("missing") };
   const { bench, bench: { clock }, roster, row } = await build(() => {}, { source: gone });
   await roster.take(row, bench.signal);
   await clock.advance(1_000);
@@ -105,7 +95,7 @@ function thenAfterTwo(makeNext: () => Batch): StreamSource {
   };
 }
 
-function failing(kind: FailureKind): () => Batch {
+function failing(kind: FailureKind): () => never {
   return () => {
     throw new SourceError("Cannot read: a test", { kind });
   };

@@ -2,7 +2,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { clearHandover } from "../../src/core/lease.ts";
 import { settled } from "../virtual_clock.ts";
-import type { Fate } from "./runtime_testing.ts";
 import { asked, build, put, SHARD } from "./roster_testing.ts";
 
 Deno.test("B21: a shard that is asked for is given after the record in hand, with its checkpoint", async () => {
@@ -83,16 +82,12 @@ Deno.test("roster: after a request that was taken back, checkpoints keep to chec
 });
 
 Deno.test("roster: a stop that comes while a request is being answered counts, also when it is taken back", async () => {
-  const gate = Promise.withResolvers<Fate>();
   const started = await build();
   const { bench, bench: { clock, store }, stream, roster, row, seen } = started;
   await roster.take(row, bench.signal);
   await settled();
   // The answer to the request is on its way to the table when the request is taken back, and the stop comes.
-  store.fate = () => {
-    store.fate = () => "made";
-    return gate.promise;
-  };
+  const gate = store.holdNext();
   const request = await asked(started);
   await settled();
   await store.table.write(clearHandover(request), bench.signal);
@@ -107,13 +102,9 @@ Deno.test("roster: a stop that comes while a request is being answered counts, a
 });
 
 Deno.test("roster: a stop that comes while the shard is being taken counts", async () => {
-  const gate = Promise.withResolvers<Fate>();
   const { bench, bench: { clock, store }, stream, roster, row, seen } = await build();
   put(stream, "1");
-  store.fate = () => {
-    store.fate = () => "made";
-    return gate.promise;
-  };
+  const gate = store.holdNext();
   const taking = roster.take(row, bench.signal);
   await settled();
   let isStopped = false;
@@ -130,13 +121,9 @@ Deno.test("roster: a stop that comes while the shard is being taken counts", asy
 });
 
 Deno.test("roster: nothing is taken after the end has begun, also what was on its way", async () => {
-  const gate = Promise.withResolvers<Fate>();
   const { bench, bench: { clock, store }, stream, roster, row, seen } = await build();
   put(stream, "1");
-  store.fate = () => {
-    store.fate = () => "made";
-    return gate.promise;
-  };
+  const gate = store.holdNext();
   const taking = roster.take(row, bench.signal);
   await settled();
   let isDrained = false;

@@ -1,5 +1,5 @@
 // Owns: what the inside of a thread does with what the outside says, without a thread.
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import type { SourceRecord } from "../../src/ports.ts";
 import type { ProcessorSource, RecordProcessor } from "../../src/processor.ts";
 import { DeliveredRecord } from "../../src/runtime/delivered_record.ts";
@@ -11,11 +11,13 @@ import { dynamoSink } from "../../src/sink/dynamo_sink.ts";
 import { tumblingWindows } from "../../src/windows/tumbling_windows.ts";
 import { settled, VirtualClock } from "../virtual_clock.ts";
 
-/** The inside of a thread with a processor, by hand, that runs records; and what it says. */
-function running(
-  process: NonNullable<RecordProcessor["process"]>,
-  places: readonly Partial<SourceRecord>[],
-): { readonly side: ThreadSide; readonly posted: FromThread[] } {
+/** The inside of a thread with a processor, by hand; and what it says. */
+interface Started {
+  readonly side: ThreadSide;
+  readonly posted: FromThread[];
+}
+
+function start(source: ProcessorSource): Started {
   const posted: FromThread[] = [];
   const side = new ThreadSide({
     settings: {
@@ -25,9 +27,18 @@ function running(
       running: new SharedArrayBuffer(4),
     },
     clock: new VirtualClock(),
-    source: { process },
+    source,
     post: (message) => void posted.push(message),
   });
+  return { side, posted };
+}
+
+/** One that runs records. */
+function running(
+  process: NonNullable<RecordProcessor["process"]>,
+  places: readonly Partial<SourceRecord>[],
+): Started {
+  const { side, posted } = start({ process });
   const records = places.map((place) =>
     new DeliveredRecord("s", {
       sequenceNumber: "1",
@@ -75,47 +86,34 @@ Deno.test("thread: a checkpoint within an aggregate names the record in it, at i
   ]);
 });
 
-Deno.test("thread: a processor that writes with the checkpoint is refused when it is loaded, or made", async () => {
-  const posted: FromThread[] = [];
-  const sink = dynamoSink({ items: () => [] });
-  const start = (source: ProcessorSource): ThreadSide =>
-    new ThreadSide({
-      settings: {
-        ...{ processTimeout: 0, checkpointMode: "auto", isSandboxed: false },
-        running: new SharedArrayBuffer(4),
-      },
-      clock: new VirtualClock(),
-      source,
-      post: (message) => void posted.push(message),
-    });
-  assertThrows(() => start(sink), TypeError, "run it without --threads and --sandbox");
-  const work = { kind: "make", shardId: "s" } as const;
-  start(() => sink).receive({ kind: "call", id: 1, processor: 1, work });
-  await settled();
-  const [reply] = posted.filter((message) => message.kind === "reply");
-  assertEquals(Object(reply?.error).name, "TypeError");
-});
+/** What runs in no thread, and what is to be done instead. */
+const REFUSED: readonly (readonly [string, ProcessorSource, string])[] = [
+  [
+    "a processor that writes with the checkpoint",
+    dynamoSink({ items: () => [] }),
+    "run it without --threads and --sandbox",
+  ],
+  [
+    "a processor of windows",
+    tumblingWindows({ size: "1m", initial: () => 0, add: (n) => n + 1, close() {} }),
+    "leave out --threads and --sandbox",
+  ],
+];
 
-Deno.test("thread: windows are refused when they are loaded, or made", async () => {
-  const posted: FromThread[] = [];
-  const windows = tumblingWindows({ size: "1m", initial: () => 0, add: (n) => n + 1, close() {} });
-  const start = (source: ProcessorSource): ThreadSide =>
-    new ThreadSide({
-      settings: {
-        ...{ processTimeout: 0, checkpointMode: "auto", isSandboxed: false },
-        running: new SharedArrayBuffer(4),
-      },
-      clock: new VirtualClock(),
-      source,
-      post: (message) => void posted.push(message),
-    });
-  assertThrows(() => start(windows), TypeError, "leave out --threads and --sandbox");
-  const work = { kind: "make", shardId: "s" } as const;
-  start((shardId) => windows(shardId)).receive({ kind: "call", id: 1, processor: 1, work });
-  await settled();
-  const [reply] = posted.filter((message) => message.kind === "reply");
-  assertEquals(Object(reply?.error).name, "TypeError");
-});
+for (const [what, source, remedy] of REFUSED) {
+  Deno.test(`thread: ${what} is refused when it is loaded, or made`, async () => {
+    assertThrows(() => start(source), TypeError, remedy);
+    const { side, posted } = start((shardId) =>
+      typeof source === "function" ? source(shardId) : source
+    );
+    side.receive({ kind: "call", id: 1, processor: 1, work: { kind: "make", shardId: "s" } });
+    await settled();
+    const [reply] = posted.filter((message) => message.kind === "reply");
+    const { name, message } = Object(reply?.error);
+    assertEquals(name, "TypeError");
+    assertStringIncludes(message, remedy);
+  });
+}
 
 Deno.test("thread: items that are written with the checkpoint fail their record by name", async () => {
   const { posted } = running((_record, { transact }) => transact([]), [{}]);

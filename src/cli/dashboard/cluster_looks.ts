@@ -40,7 +40,7 @@ export interface ClusterLooksOptions {
 }
 
 /** Nor is there a reason to look again sooner than this, be it an order. */
-export const LOOK_MS_MIN = 1_000;
+const LOOK_MS_MIN = 1_000;
 const LOOK_MS_MAX = 30_000;
 /** A row takes about half a kilobyte and the read is consistent: at this pace the looks take about 5 read units a second. */
 const LOOK_MS_PER_ROW = 25;
