@@ -79,6 +79,20 @@ Deno.test("a request that was refused for the machine's clock is made again", ()
   assertEquals(classify(error), { kind: "unavailable", maybeApplied: false });
 });
 
+Deno.test("so is one that was signed by a correction of the clock that has been set right since", () => {
+  const times = "20261123T150000Z is now earlier than 20261123T155500Z";
+  for (const words of [`Signature expired: ${times}`, `Signature not yet current: ${times}`]) {
+    const error = Object.assign(serviceError("InvalidSignatureException", 400), { message: words });
+    assertEquals(classify(error), { kind: "unavailable", maybeApplied: false });
+    assertEquals(
+      explain(error, CALL),
+      `Cannot read stream "orders": Kinesis in region eu-west-1 failed: ${words}`,
+    );
+  }
+  const skewed = serviceError("RequestTimeTooSkewed", 403);
+  assertEquals(classify(skewed), { kind: "unavailable", maybeApplied: false });
+});
+
 const MESSAGES: readonly (readonly [error: Error, message: string])[] = [
   [
     serviceError("ResourceNotFoundException", 400),
