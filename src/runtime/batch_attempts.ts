@@ -11,7 +11,7 @@
  */
 
 import { decide, type ErrorHandlingMode } from "../core/policy.ts";
-import { toEventError } from "../errors.ts";
+import { toUserError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
 import type {
   BrokeredProcessor,
@@ -130,7 +130,7 @@ class BatchAttempts {
     const second = this.#run.records[indexes[middle] ?? NaN];
     if (second === undefined) return;
     const records = indexes.length;
-    const told = toEventError(error);
+    const told = toUserError(error);
     const type = "batch_bisected";
     this.#emit({ type, ...placeOf(second), records, attempt, error: told });
     this.#groups.push(

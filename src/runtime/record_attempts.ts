@@ -7,7 +7,7 @@
  */
 
 import type { ErrorHandlingMode } from "../core/policy.ts";
-import { NoFaultOfRecordError, toEventError } from "../errors.ts";
+import { NoFaultOfRecordError, toUserError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
 import type { KinesisRecord } from "../processor.ts";
 import { placeOf } from "./delivered_record.ts";
@@ -97,6 +97,6 @@ export function tellRecordFailed(
   record: KinesisRecord,
   failure: { readonly attempt: number; readonly error: unknown },
 ): void {
-  const error = toEventError(failure.error);
+  const error = toUserError(failure.error);
   emit({ type: "record_failed", ...placeOf(record), attempt: failure.attempt, error });
 }

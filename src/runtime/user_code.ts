@@ -9,7 +9,7 @@
 import type { TransactionItem } from "../transaction_item.ts";
 import { compareCheckpoints } from "../core/checkpoint.ts";
 import { decide, DEFAULT_MODE, type ErrorHandlingMode } from "../core/policy.ts";
-import { LeaseLostError, ProcessTimeoutError, RecordTooOldError, toEventError } from "../errors.ts";
+import { LeaseLostError, ProcessTimeoutError, RecordTooOldError, toUserError } from "../errors.ts";
 import type { AppFact, EventSink } from "../events.ts";
 import type { Clock, FailureDestination, Random } from "../ports.ts";
 import type { KinesisRecord, ProcessContext, RecordProcessor } from "../processor.ts";
@@ -217,7 +217,7 @@ export class UserCode {
     error: unknown,
   ): void {
     const { shardId } = this.#lease;
-    this.#deps.emit({ type: "processor_failed", shardId, operation, error: toEventError(error) });
+    this.#deps.emit({ type: "processor_failed", shardId, operation, error: toUserError(error) });
   }
 
   /** This moment, for {@linkcode Lease.isHeldAt} and {@linkcode letOthersRun}. */
