@@ -241,6 +241,35 @@ Deno.test("sink: in the manual mode records without items are checkpointed too, 
   assertEquals([written(), await checkpoint(), lease.isAllFinished], [[], at(5), true]);
 });
 
+Deno.test("sink: in the manual mode a record that is given up is passed, so that the shard can end", async () => {
+  for (const isHookBroken of [false, true]) {
+    const { bench, runner, written, checkpoint, lease } = await sinking({
+      items: byText,
+      getErrorHandlingMode: () => retryAndSkip(0),
+      onMaxRetryExceeded() {
+        if (isHookBroken) throw new Error("hook");
+      },
+    }, {
+      checkpointMode: "manual",
+      refuse: (ids) =>
+        ids.includes("5") ? [{ index: ids.indexOf("5"), code: "x", message: "" }] : [],
+    });
+    assertEquals(await bench.clock.until(runner.run(batch(1, 5))), "done");
+    assertEquals([written(), lease.isAllFinished], [[range(1, 4)], true]);
+    await bench.clock.advance(60_000);
+    assertEquals(await checkpoint(), at(5));
+  }
+});
+
+Deno.test("sink: a record that stops its shard is not passed in the manual mode", async () => {
+  const { bench, runner, lease } = await sinking({
+    items: byText,
+    getErrorHandlingMode: () => retryAndStop(0),
+  }, { checkpointMode: "manual", refuse: () => [{ index: 0, code: "x", message: "" }] });
+  assertEquals(await bench.clock.until(runner.run(batch(1, 1))), "recordFailed");
+  assertEquals(lease.isAllFinished, false);
+});
+
 Deno.test("sink: what it takes is checked", () => {
   const none = {} as DynamoSinkOptions;
   assertThrows(() => dynamoSink(none), TypeError, '"items" must be a function');
