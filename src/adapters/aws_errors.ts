@@ -93,6 +93,10 @@ const MISSING = new Set(["ResourceNotFoundException", "TableNotFoundException"])
 /** Refused because another transaction or region holds the item: nothing is wrong with the request. */
 const CONTENDED = new Set(["ReplicatedWriteConflictException", "TransactionConflictException"]);
 
+/** AWS, or who is in between, waited too long for the request, or for what it was about. */
+const LATE = new Set(["RequestTimeout", "RequestTimeoutException"]);
+const LATE_STATUS = 408;
+
 /** The connection was never there, so that the request was not sent. */
 const NEVER_SENT: ReadonlyMap<string, string> = new Map([
   ["EAI_AGAIN", "its name cannot be resolved"],
@@ -124,6 +128,7 @@ export function classify(error: unknown): Failure {
   if (CONTENDED.has(name)) return { kind: "unavailable", maybeApplied: false };
   // The same transaction, sent before, is still under way.
   if (name === "TransactionInProgressException") return { kind: "unavailable", maybeApplied: true };
+  if (LATE.has(name) || status === LATE_STATUS) return { kind: "unavailable", maybeApplied: true };
   if (NEVER_SENT.has(code)) return { kind: "unavailable", maybeApplied: false };
   if (isRegionMissing(error)) return { kind: "invalid", maybeApplied: false };
   if (status === 401 || status === 403) return { kind: "denied", maybeApplied: false };

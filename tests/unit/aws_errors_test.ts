@@ -41,8 +41,16 @@ for (const [name, status, kind] of SERVICE_ERRORS) {
   });
 }
 
-for (const [name, status] of [["InternalServerError", 500], ["ServiceUnavailable", 503]] as const) {
-  Deno.test(`${name} is unavailable, and may have been applied`, () => {
+const UNKNOWN_END = [
+  ["InternalServerError", 500],
+  ["ServiceUnavailable", 503],
+  ["RequestTimeout", 400],
+  ["RequestTimeoutException", 408],
+  ["Whatever", 408],
+] as const;
+
+for (const [name, status] of UNKNOWN_END) {
+  Deno.test(`${name} with status ${status} is unavailable, and may have been applied`, () => {
     assertEquals(classify(serviceError(name, status)), { kind: "unavailable", maybeApplied: true });
   });
 }
