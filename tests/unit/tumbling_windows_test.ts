@@ -64,7 +64,7 @@ async function closedBy(reads: Reads): Promise<readonly string[]> {
 Deno.test("windows: where a read ends does not decide which record is late, also when others are filtered out", async () => {
   // The arrivals of a shard are not in order.
   const whole = await closedBy([[-61, 59], [200]]);
-  assertEquals(whole, ["shard/1970-01-01T00:00:00.000Z has 1"]);
+  assertEquals(whole, ["shard/1970-01-01T00:00:00.000Z/1m has 1"]);
   assertEquals(await closedBy([[-61], [59], [200]]), whole);
   // What is open is over as soon as a record that is filtered out says so.
   assertEquals(await closedBy([[30], [-61]]), whole);
