@@ -115,12 +115,13 @@ class BatchAttempts {
       );
       if (isBrokered(processor) && isLeftOff(returned)) return { kind: "leftOff" };
       const failed = failedOf(records, returned);
+      if (failed.length > 0 && user.isLeftOff) return { kind: "leftOff" };
       return {
         kind: "returned",
         failed: failed.map(({ index, error }) => ({ index: indexes[index] ?? index, error })),
       };
     } catch (error) {
-      return { kind: "threw", error };
+      return user.isLeftOff ? { kind: "leftOff" } : { kind: "threw", error };
     }
   }
 
