@@ -149,8 +149,10 @@ function environment(allowed: readonly string[]): Record<string, string> {
     allowed.some((one) => one.endsWith("*") ? name.startsWith(one.slice(0, -1)) : name === one);
   const all = may() ? Object.keys(Deno.env.toObject()) : allowed;
   const names = [...RUNTIME_VARIABLES, ...all.filter(isWanted)].filter(may);
-  return Object.fromEntries(names.flatMap((name) => {
+  const found = names.flatMap((name) => {
     const value = Deno.env.get(name);
-    return value === undefined ? [] : [[name, value]];
-  }));
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  // Deno would ask dl.deno.land whether there is a newer one, from where there is to be no network.
+  return { ...Object.fromEntries(found), DENO_NO_UPDATE_CHECK: "1" };
 }

@@ -9,6 +9,7 @@ import { resolveConfig } from "../../src/core/config.ts";
 import { startLocalDynamoDB } from "../../src/local/dynamodb_server.ts";
 import { serveLocalKinesis } from "../../src/local/kinesis_server.ts";
 import { CliProcess, fakeTerminal } from "./cli_testing.ts";
+import { codeIn } from "../docs/markdown.ts";
 
 async function cli(...args: readonly string[]) {
   const terminal = fakeTerminal();
@@ -116,14 +117,8 @@ Deno.test("iam print: every purpose has a policy without repetitions, and a tail
   }
 });
 
-/** The first block of a language after a heading of the guide to security. */
-async function guideBlock(heading: string, language: string): Promise<string> {
-  const text = await Deno.readTextFile(new URL("../../docs/security.md", import.meta.url));
-  const section = text.slice(text.indexOf(`\n## ${heading}\n`));
-  return new RegExp(`\`\`\`${language}\n([^]*?)\`\`\``).exec(section)?.[1] ?? "";
-}
-
 Deno.test("iam print: the policy in docs/security.md is the one that it prints", async () => {
+  const { text } = await codeIn("docs/security.md", "dynamodb:CreateTable");
   const place = {
     region: "REGION",
     account: "ACCOUNT",
@@ -131,7 +126,7 @@ Deno.test("iam print: the policy in docs/security.md is the one that it prints",
     tableName: `APP${resolveConfig().dynamoDBTableSuffix}`,
   };
   const needs: Needs = { purpose: "run", isFanOut: false, createsTable: true };
-  assertEquals(JSON.parse(await guideBlock("Permissions", "json")), policyFor(needs, place));
+  assertEquals(JSON.parse(text), policyFor(needs, place));
 });
 
 Deno.test("iam print: a worker's policy has every operation that a worker uses, with polling and fan-out", async () => {

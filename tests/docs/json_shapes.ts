@@ -8,7 +8,7 @@
 
 import { assertEquals } from "@std/assert";
 import { describedEvents } from "../../.ci/events_doc.ts";
-import { codeBlocks, readText } from "./markdown.ts";
+import { allCodeIn, readText } from "./markdown.ts";
 
 /** A field in a table. */
 export interface Field {
@@ -30,13 +30,15 @@ export interface Shape {
 /** Everything that the document says. */
 export async function readShapes(): Promise<readonly Shape[]> {
   const text = await readText("docs/json.md");
+  const blocks = await allCodeIn("docs/json.md");
   return text.split(/^## /m).slice(1).map((section) => {
     const [heading = ""] = section.split("\n");
     return {
       commands: Array.from(heading.matchAll(/`([^`]+)`/g), ([, name = ""]) => name),
       fields: new Map(fieldsOf(section).map((field) => [field.path, field])),
-      examples: codeBlocks({ path: "docs/json.md", text: section })
-        .filter(({ info }) => info === "json").map(({ text }) => JSON.parse(text)),
+      examples: blocks.filter(({ text }) => section.includes(text)).map(({ text }) =>
+        JSON.parse(text)
+      ),
     };
   });
 }

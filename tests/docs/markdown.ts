@@ -62,6 +62,22 @@ export function codeBlocks({ path, text }: Document): readonly CodeBlock[] {
   });
 }
 
+/**
+ * The only code in a document that has these words. Whoever calls it runs what it gives: `blocks_test.ts` reads the calls, and
+ * fails for code that nobody asks for.
+ */
+export async function codeIn(path: string, words: string): Promise<CodeBlock> {
+  const found = (await allCodeIn(path)).filter(({ text }) => text.includes(words));
+  const [block] = found;
+  if (block !== undefined && found.length === 1) return block;
+  throw new Error(`${path} has "${words}" in ${found.length} pieces of code, not in one`);
+}
+
+/** All code in a document, likewise. */
+export async function allCodeIn(path: string): Promise<readonly CodeBlock[]> {
+  return codeBlocks({ path, text: await readText(path) });
+}
+
 /** A document without the code in it. */
 export function proseOf({ text }: Document): string {
   return text.replaceAll(/^( *)```.*\n[\s\S]*?^\1```$/gm, "");

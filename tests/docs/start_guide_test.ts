@@ -1,71 +1,55 @@
 // That the guide for newcomers can be walked from an empty folder, as it stands there, beside a clone.
-import { fileURLToPath } from "node:url";
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { CliProcess } from "../cli/cli_testing.ts";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { eventually } from "../telemetry/stack.ts";
-import { codeBlocks, isThere, readText } from "./markdown.ts";
+import { codeIn, isThere, readText } from "./markdown.ts";
+import { ROOT, Stage } from "./stage.ts";
 
-const GUIDE = "docs/start.md";
-const CLONE = fileURLToPath(new URL("../../", import.meta.url));
-/** What is installed, with no more permissions than the guide gives it; no two tests may want the same ports. */
-const commandWith = (permissions: string): string =>
-  `#!/bin/sh
-[ "$1" = local ] && set -- "$@" --kinesis-port 0 --dynamodb-port 0
-exec deno run --no-prompt ${permissions} ../kinesix/cli.ts "$@"
-`;
 const WAIT_MAX_MS = 60_000;
 
 /** Windows has no bash, and no signals that a worker could stop cleanly on. */
 const ignore = Deno.build.os === "windows";
 
 Deno.test("the guide for newcomers can be walked from an empty folder", { ignore }, async () => {
-  const blocks = codeBlocks({ path: GUIDE, text: await readText(GUIDE) });
-  const blockWith = (text: string): string => {
-    const found = blocks.find((block) => block.text.includes(text));
-    assert(found, `the guide has no code with ${text}`);
-    return found.text;
-  };
   await using disposables = new AsyncDisposableStack();
-  const folder = await Deno.makeTempDir({ prefix: "kinesix-newcomer-" });
-  disposables.defer(() => Deno.remove(folder, { recursive: true }));
-  const home = `${folder}/consumer`;
+  const stage = disposables.use(await Stage.build({ MORE_PERMISSIONS: "" }));
+  const home = `${stage.folder}/consumer`;
   await Deno.mkdir(home);
-  await Deno.mkdir(`${folder}/bin`);
-  await Deno.symlink(CLONE, `${folder}/kinesix`);
-
-  const [permissions = ""] = /(--allow-\S+ )+/.exec(blockWith("deno install --global")) ?? [];
-  await Deno.writeTextFile(`${folder}/bin/kinesix`, commandWith(permissions), { mode: 0o755 });
+  await Deno.symlink(ROOT, `${stage.folder}/kinesix`);
 
   // 1. A processor, and its test.
-  const processor = blockWith("const processor: RecordProcessor");
   const files = {
-    "deno.json": await withoutStandIns(blockWith('"links"')),
+    "deno.json": await withoutStandIns((await codeIn("docs/start.md", '"links"')).text),
     // The versions that are there already: nothing is asked of a registry.
     "deno.lock": await readText("deno.lock"),
-    "processor.ts": processor,
-    "processor_test.ts": blockWith("./processor.ts"),
+    "processor.ts": (await codeIn("docs/start.md", "const processor: RecordProcessor")).text,
+    "processor_test.ts": (await codeIn("docs/start.md", 'from "./processor.ts"')).text,
   };
   for (const [name, text] of Object.entries(files)) {
     await Deno.writeTextFile(`${home}/${name}`, text);
   }
-  const run = (script: string): CliProcess => {
-    const program = { command: "bash", args: ["-euc", script] };
-    const PATH = `${folder}/bin:${Deno.env.get("PATH")}`;
-    return disposables.use(
-      new CliProcess([], { program, cwd: home, env: { PATH, NO_COLOR: "1" } }),
-    );
-  };
-  const tests = run(blockWith("deno test\n"));
+  const start = (script: string) => disposables.use(stage.start(script, { cwd: home }));
+  const tests = start((await codeIn("docs/start.md", "deno test")).text);
   assertEquals(await tests.ended(), 0, tests.stdout.join("\n"));
   assertStringIncludes(tests.stdout.join("\n"), "1 passed");
 
   // 2. On your machine.
-  const local = run(blockWith("kinesix local"));
+  const install = (await codeIn("docs/start.md", "deno install")).text;
+  const version = start(
+    `shopt -s expand_aliases\n${install}\nkinesix --version; \\kinesix --version`,
+  );
+  assertEquals(await version.ended(), 0, version.stderr.join("\n"));
+  assertEquals(version.stdout.map((line) => line.slice(0, 8)), ["kinesix ", "kinesix "]);
+  const stack = (await codeIn("docs/start.md", "kinesix local")).text.trimEnd();
+  const local = start(`exec ${stack} --kinesis-port 0 --dynamodb-port 0`);
   await local.until((lines) => lines.some((line) => line.startsWith("Everything is in memory")));
   const exports = local.stdout.filter((line) => line.startsWith("  export ")).join("\n");
   assertEquals(exports.split("\n").length, 3);
-  const workers = blockWith("kinesix run").replace("--http 8080", "--http 0");
-  const all = run(`${exports}\ntrap 'kill $(jobs -p); wait; exit' TERM\n${workers}\nwait`);
+  const workers = (await codeIn("docs/start.md", "kinesix put")).text;
+  const all = start(
+    `${exports}\ntrap 'kill $(jobs -p); wait; exit' TERM\n${
+      workers.replace("--http 8080", "--http 0")
+    }\nwait`,
+  );
   // Its workers would outlive it if it were killed.
   disposables.defer(async () => {
     if (!hasStopped) all.kill("SIGTERM");
@@ -77,7 +61,7 @@ Deno.test("the guide for newcomers can be walked from an empty folder", { ignore
   const lines = await eventually(told, isBilled, WAIT_MAX_MS);
   const [, url = ""] = /listening on (\S+):/.exec(lines.join("\n")) ?? [];
   assertStringIncludes(await (await fetch(url)).text(), "<!doctype html>");
-  const status = run(`${exports}\n${blockWith("kinesix status")}`);
+  const status = start(`${exports}\n${(await codeIn("docs/start.md", "kinesix status")).text}`);
   assertEquals(await status.ended(), 0, status.stdout.join("\n"));
   assertStringIncludes(status.stdout.join("\n"), "2 live workers, 4 shards");
   assertMatch(status.stdout.at(-1) ?? "", /^all \d+ checks are well$/);
