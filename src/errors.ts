@@ -210,6 +210,8 @@ export interface EventError {
   readonly name: string;
   /** Its message. */
   readonly message: string;
+  /** Where in the user's code it comes from: `file:///app/processor.ts:12:5`. Of errors of that code, and only if the error tells. */
+  readonly at?: string;
 }
 
 /** An error as an event tells it; anything can be thrown. */
@@ -218,6 +220,33 @@ export function toEventError(error: unknown): EventError {
     name: textOf(() => error instanceof Error ? error.name : "Error"),
     message: messageOf(error),
   };
+}
+
+/** As {@linkcode toEventError}, with the place in the user's code. */
+export function toUserError(error: unknown): EventError {
+  const at = placeInUserCode(error);
+  return { ...toEventError(error), ...at !== undefined && { at } };
+}
+
+const OWN_CODE = new URL("./", import.meta.url).href;
+/** What is loaded from a registry is not what the user looks at first. */
+const DEPENDENCY = /\/node_modules\/|\/npm\/registry\.npmjs\.org\/|^https:\/\/jsr\.io\//;
+const FRAME = /^\s+at (?:.*\()?((?:file|https?):[^\n]+:\d+:\d+)\)?$/gm;
+/** An error may be about another one. */
+const CAUSES_MAX = 4;
+
+/** The first place in a stack that is neither of this software nor of a package. */
+function placeInUserCode(error: unknown, causes = CAUSES_MAX): string | undefined {
+  try {
+    if (!(error instanceof Error)) return undefined;
+    for (const [, place = ""] of String(error.stack ?? "").matchAll(FRAME)) {
+      if (!place.startsWith(OWN_CODE) && !DEPENDENCY.test(place)) return place;
+    }
+    return causes === 0 ? undefined : placeInUserCode(error.cause, causes - 1);
+  } catch {
+    // A getter or a proxy may throw at anything.
+    return undefined;
+  }
 }
 
 /** The message of anything that was thrown, whether it is an `Error` or not. */

@@ -53,6 +53,9 @@ const UNKNOWN_CREDENTIALS = new Set([
   "SignatureDoesNotMatch",
   "UnrecognizedClientException",
 ]);
+/** The SDK takes the right time from every answer. Of one that says these it does not tell when the clock has just been set right. */
+const WRONG_TIME = new Set(["RequestInTheFuture", "RequestTimeTooSkewed"]);
+const WRONG_TIME_WORDS = /^Signature (expired|not yet current)/;
 const NO_CREDENTIALS = new Set([
   "CredentialsProviderError",
   "MissingAuthenticationToken",
@@ -90,6 +93,10 @@ const MISSING = new Set(["ResourceNotFoundException", "TableNotFoundException"])
 /** Refused because another transaction or region holds the item: nothing is wrong with the request. */
 const CONTENDED = new Set(["ReplicatedWriteConflictException", "TransactionConflictException"]);
 
+/** AWS, or who is in between, waited too long for the request, or for what it was about. */
+const LATE = new Set(["RequestTimeout", "RequestTimeoutException"]);
+const LATE_STATUS = 408;
+
 /** The connection was never there, so that the request was not sent. */
 const NEVER_SENT: ReadonlyMap<string, string> = new Map([
   ["EAI_AGAIN", "its name cannot be resolved"],
@@ -113,14 +120,15 @@ const DETAIL_LENGTH_MAX = 300;
  * nothing may be concluded from it.
  */
 export function classify(error: unknown): Failure {
-  const { name, code, status, isSkewCorrected } = facts(error);
-  if (isSkewCorrected) return { kind: "unavailable", maybeApplied: false };
+  const { name, code, status, isOfWrongTime } = facts(error);
+  if (isOfWrongTime) return { kind: "unavailable", maybeApplied: false };
   if (THROTTLED.has(name) || status === 429) return { kind: "throttled", maybeApplied: false };
   if (DENIED.some((names) => names.has(name))) return { kind: "denied", maybeApplied: false };
   if (MISSING.has(name)) return { kind: "missing", maybeApplied: false };
   if (CONTENDED.has(name)) return { kind: "unavailable", maybeApplied: false };
   // The same transaction, sent before, is still under way.
   if (name === "TransactionInProgressException") return { kind: "unavailable", maybeApplied: true };
+  if (LATE.has(name) || status === LATE_STATUS) return { kind: "unavailable", maybeApplied: true };
   if (NEVER_SENT.has(code)) return { kind: "unavailable", maybeApplied: false };
   if (isRegionMissing(error)) return { kind: "invalid", maybeApplied: false };
   if (status === 401 || status === 403) return { kind: "denied", maybeApplied: false };
@@ -229,23 +237,27 @@ interface ErrorFacts {
   readonly code: string;
   /** The HTTP status of the answer; 0 if there was none. */
   readonly status: number;
-  /** The SDK learnt from the answer that this machine's clock is wrong, and signs the next request right. */
-  readonly isSkewCorrected: boolean;
+  /** It was signed for a wrong time; the SDK learnt the right one from the answer, and signs the next request for it. */
+  readonly isOfWrongTime: boolean;
 }
 
 function facts(error: unknown): ErrorFacts {
-  const { name, code, $metadata } = Object(error) as {
+  const { name: given, code, message, $metadata } = Object(error) as {
     readonly name?: unknown;
+    readonly message?: unknown;
     readonly code?: unknown;
     readonly $metadata?: {
       readonly httpStatusCode?: number;
       readonly clockSkewCorrected?: boolean;
     };
   };
+  const name = typeof given === "string" ? given : "Error";
+  const words = UNKNOWN_CREDENTIALS.has(name) && typeof message === "string" ? message : "";
   return {
-    name: typeof name === "string" ? name : "Error",
+    name,
     code: typeof code === "string" ? code : "",
     status: $metadata?.httpStatusCode ?? 0,
-    isSkewCorrected: $metadata?.clockSkewCorrected ?? false,
+    isOfWrongTime: $metadata?.clockSkewCorrected === true || WRONG_TIME.has(name) ||
+      WRONG_TIME_WORDS.test(words),
   };
 }

@@ -24,6 +24,8 @@ interface KnownCall {
 /** What the SDK signs with; its type is not exported, and nothing of it is sure. */
 interface Signer {
   sign(request: HttpRequest, identity: unknown, properties: object): Promise<HttpRequest>;
+  /** Learns from an answer how far the clock of this machine is off. */
+  successHandler?(response: HttpResponse, properties: object): void;
 }
 
 /** What the middlewares of the SDK tell each other. */
@@ -68,9 +70,14 @@ export function callGetRecordsLean(client: KinesisClient): void {
     // Shards that begin together would else all have their first answer, the largest one, read by the SDK.
     await learned.promise;
     if (known === undefined) return await sendBySdk(command, ...rest);
-    const request = await signed(client, known, command);
+    // The signer notes in the properties what belongs to one call.
+    const properties = { ...known.signingProperties };
+    const request = await signed(client, { ...known, signingProperties: properties }, command);
     const { response } = await client.config.requestHandler.handle(request, options as never);
-    return readAnswer(response, decoder) ?? await readBySdk(client, command, response);
+    const answer = readAnswer(response, decoder);
+    if (answer === undefined) return await readBySdk(client, command, response);
+    known.signer.successHandler?.(response, properties);
+    return answer;
   };
   client.send = send as KinesisClient["send"];
 }
@@ -96,10 +103,11 @@ async function signed(
   // An iterator is ASCII.
   const headers = { ...request.headers, "content-length": String(body.length) };
   const identity = await client.config.credentials();
-  // The signer notes in the properties what belongs to one call.
-  return await signer.sign(new HttpRequest({ ...request, headers, body }), identity, {
-    ...signingProperties,
-  });
+  return await signer.sign(
+    new HttpRequest({ ...request, headers, body }),
+    identity,
+    signingProperties,
+  );
 }
 
 /** Has the SDK read an answer that came: it takes it for that of its own call. */

@@ -140,7 +140,10 @@ export class ShardReader {
       return await this.#retried(async () => {
         const Limit = this.#limit ??= await this.#takeRoom();
         const command = withoutRetries(new GetRecordsCommand({ ShardIterator: iterator, Limit }));
-        return await client.send(command, { abortSignal: signal });
+        const reply = await client.send(command, { abortSignal: signal });
+        // What says nothing at all, of whoever is in between, is no end of the shard: that would be written down for good.
+        required(reply.NextShardIterator ?? reply.Records, "Records");
+        return reply;
       }, "GetRecords");
     } catch (error) {
       if (isNamed(error, "ExpiredIteratorException")) return "expired";

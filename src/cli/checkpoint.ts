@@ -234,14 +234,14 @@ async function take(
     : await set(values, tools, new Map(others.map(({ id, checkpoint }) => [id, checkpoint])));
   if (!isDryRun && created.length > 0) {
     if (signal.aborted && changes.length === 0) throw signal.reason;
-    const late = await control.create(cluster.streamName, created);
-    if (late.length > 0) {
-      throw new Error(
-        `Cannot import ${count(late.length, "shard")}: a worker has begun with ${
-          late[0]
-        } meanwhile; ` +
-          "import once more, with --stop-first",
-      );
+    try {
+      await createRows(control, cluster.streamName, created);
+    } catch (error) {
+      if (changes.length === 0) throw error;
+      const set = `${count(changes.length, "checkpoint")} of shards with a row`;
+      throw new Error(`${messageOf(error)}; what was set before stays set: ${set}`, {
+        cause: error,
+      });
     }
   }
   await tell(values, terminal, {
@@ -254,6 +254,20 @@ async function take(
     fresh,
   });
   return 0;
+}
+
+async function createRows(
+  control: Control,
+  streamName: string,
+  shards: Parameters<Control["create"]>[1],
+): Promise<void> {
+  const late = await control.create(streamName, shards);
+  if (late.length === 0) return;
+  throw new Error(
+    `Cannot import ${count(late.length, "shard")}: a worker has begun with ${
+      late[0]
+    } meanwhile; import once more, with --stop-first`,
+  );
 }
 
 /** Undefined when the state table does not exist yet. */

@@ -7,6 +7,7 @@
  */
 
 import { formatDuration, roundDuration } from "../core/duration.ts";
+import type { EventError } from "../errors.ts";
 import type { AppEvent, StopReason } from "../events.ts";
 import { shorten } from "./flags.ts";
 
@@ -383,6 +384,8 @@ export function count(amount: number, noun: string): string {
 }
 
 /** An error as a person reads it. */
-export function errorText(error: { readonly name: string; readonly message: string }): string {
-  return error.name === "Error" ? error.message : `${error.name}: ${error.message}`;
+export function errorText({ name, message, at }: EventError): string {
+  // Of the place no more than the file: the folder is the same all the time.
+  const place = at === undefined ? "" : ` (${at.slice(at.lastIndexOf("/") + 1)})`;
+  return `${name === "Error" ? message : `${name}: ${message}`}${place}`;
 }

@@ -26,11 +26,12 @@ export async function put(values: Values, terminal: Terminal): Promise<number> {
   const streamName = values.need("stream");
   using signals = listenForStop();
   const clients = connectAws(connection(values, terminal, ["kinesis"]));
+  const kinesis = await clients.kinesis();
   const board = await openProgress(terminal, { isHidden: isJson });
   const progress = board.add("put");
   // It is not given the signal: a signal ends the reading, the records in hand are still put.
   const putter = new RecordPutter({
-    kinesis: await clients.kinesis(),
+    kinesis,
     streamName,
     onProgress: (records) => progress.update(records),
   });

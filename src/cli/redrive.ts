@@ -61,7 +61,10 @@ export async function redrive(values: Values, terminal: Terminal): Promise<numbe
   const [isJson, isDryRun] = [values.isOn("json"), values.isOn("dry-run")];
   using signals = listenForStop();
   const { signal } = signals;
-  const marks = await RedriveMarks.open(values.text("marks") ?? marksPath(place), streamName);
+  await using marks = await RedriveMarks.open(
+    values.text("marks") ?? marksPath(place),
+    streamName,
+  );
   const clients = connectAws(connection(values, terminal, ["kinesis"]));
   const kinesis = await clients.kinesis();
   const board = await openProgress(terminal, { isHidden: isJson });

@@ -9,7 +9,7 @@
 import { type AppOptions, ReactoKinesixApp } from "../app.ts";
 import { checkOnFailure, type OnFailure } from "../adapters/failure_destination.ts";
 import type { ReactoKinesixConfig } from "../core/config.ts";
-import { messageOf, toEventError } from "../errors.ts";
+import { messageOf, toUserError } from "../errors.ts";
 import type { AppFact } from "../events.ts";
 import { connection } from "./connection.ts";
 import { type EventLog, openJsonLog, openPrettyLog } from "./event_log.ts";
@@ -194,7 +194,7 @@ async function runWorker(
     server?.onEvent(event);
   };
   processing.tellStray = (error) => {
-    const told = toEventError(error);
+    const told = toUserError(error);
     tell({ type: "processor_failed", shardId: null, operation: "background", error: told });
   };
   await using watch = watchUnlessNever(app, processing, tell);

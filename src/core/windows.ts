@@ -10,6 +10,7 @@
  */
 
 import { compareSequenceNumbers } from "./checkpoint.ts";
+import { formatDuration } from "./duration.ts";
 
 /** How windows are cut, in milliseconds. */
 export interface WindowSizes {
@@ -150,10 +151,11 @@ export class ShardWindows<S> {
   windowOf(arrival: number, { sequenceNumber, subSequenceNumber }: RecordPlace): OpenWindow<S> {
     const { size, grace } = this.#sizes;
     const start = Math.floor(arrival / size) * size;
-    const found = this.#open.findLast((window) => window.start === start && !isLate(window)) ??
-      this.#open.find((window) => window.start === start);
-    if (found !== undefined) return found;
     const [shardId, end, part] = [this.#shardId, start + size, 0];
+    // Those that an earlier version of the processor opened may be of another size.
+    const same = this.#open.filter((window) => window.start === start && window.end === end);
+    const found = same.findLast((window) => !isLate(window)) ?? same[0];
+    if (found !== undefined) return found;
     const time = this.#time ?? arrival;
     const isOver = end + grace <= time;
     const opened: OpenWindow<S> = isOver
@@ -210,11 +212,11 @@ export class ShardWindows<S> {
     });
   }
 
-  /** Makes one window of all that begin at the same time, those that are late by themselves. */
+  /** Makes one window of all that are of the same time, those that are late by themselves. */
   #mergeSame(merge: NonNullable<Reshard<S>["merge"]>): void {
     const merged = new Map<string, OpenWindow<S>>();
     for (const window of this.#open) {
-      const key = `${window.start} ${isLate(window)}`;
+      const key = `${window.start} ${window.end} ${isLate(window)}`;
       const other = merged.get(key);
       if (other?.state === undefined || window.state === undefined) {
         // Of one that was closed early and had no record since, only its number of parts is left.
@@ -238,11 +240,13 @@ export function isLate(window: OpenWindow<unknown>): boolean {
   return window.lateWith !== undefined;
 }
 
-/** The name of a window, or of a part of it: the same one however often it is closed, and no other window has it. */
-export function windowId({ shardId, start, lateWith, part }: OpenWindow<unknown>): string {
+/** The name of a window, or of a part of it: the same one however often it is closed, and no other window has it, of whatever size. */
+export function windowId({ shardId, start, end, lateWith, part }: OpenWindow<unknown>): string {
   const late = lateWith === undefined ? "" : `/late-${lateWith}`;
   const again = part === 0 ? "" : `/part-${part + 1}`;
-  return `${shardId}/${new Date(start).toISOString()}${late}${again}`;
+  return `${shardId}/${new Date(start).toISOString()}/${
+    formatDuration(end - start)
+  }${late}${again}`;
 }
 
 /** A shard reads in steps: for so long a record may have arrived that a read did not bring yet. */

@@ -11,7 +11,7 @@
  */
 
 import { decide, type ErrorHandlingMode } from "../core/policy.ts";
-import { toEventError } from "../errors.ts";
+import { toUserError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
 import type {
   BrokeredProcessor,
@@ -115,12 +115,13 @@ class BatchAttempts {
       );
       if (isBrokered(processor) && isLeftOff(returned)) return { kind: "leftOff" };
       const failed = failedOf(records, returned);
+      if (failed.length > 0 && user.isLeftOff) return { kind: "leftOff" };
       return {
         kind: "returned",
         failed: failed.map(({ index, error }) => ({ index: indexes[index] ?? index, error })),
       };
     } catch (error) {
-      return { kind: "threw", error };
+      return user.isLeftOff ? { kind: "leftOff" } : { kind: "threw", error };
     }
   }
 
@@ -130,7 +131,7 @@ class BatchAttempts {
     const second = this.#run.records[indexes[middle] ?? NaN];
     if (second === undefined) return;
     const records = indexes.length;
-    const told = toEventError(error);
+    const told = toUserError(error);
     const type = "batch_bisected";
     this.#emit({ type, ...placeOf(second), records, attempt, error: told });
     this.#groups.push(

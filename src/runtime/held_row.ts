@@ -74,8 +74,8 @@ export class HeldRow {
   }
 
   /**
-   * Writes items together with a change, all or nothing. It is withdrawn when `options.until` aborts and nothing of it can have been
-   * done; when `options.signal` does, nobody knows.
+   * Writes items together with a change, all or nothing. It is withdrawn when nothing of it can have been done and `options.until`
+   * aborts, or `options.patience` once a try has failed; when `options.signal` does, nobody knows.
    *
    * @returns The reasons, if DynamoDB refused items.
    * @throws {StoreError} If the items can never be written as they are.
@@ -83,7 +83,7 @@ export class HeldRow {
   async transact(
     makeChange: (row: ShardRow) => LeaseChange,
     items: Transaction["items"],
-    { signal, until }: { readonly signal: AbortSignal; readonly until: AbortSignal },
+    { signal, until, patience }: Required<Omit<Sending, "send">>,
   ): Promise<"written" | "lost" | "withdrawn" | readonly RefusedItem[]> {
     const { deps: { store, random }, lose } = this.#options;
     const transact = store.transact?.bind(store);
@@ -101,8 +101,7 @@ export class HeldRow {
     let invalid: StoreError | undefined;
     const isAsBefore = (row: ShardRow): boolean => compareCheckpoints(row.checkpoint, from) === 0;
     const outcome = await this.#untilCertain((row) => isAsBefore(row) ? change : null, {
-      signal,
-      until,
+      ...{ signal, until, patience },
       send: async (change) => {
         try {
           const result = await transact(change, { items, token }, signal);
@@ -130,7 +129,7 @@ export class HeldRow {
 
   async #untilCertain(
     makeChange: (row: ShardRow) => LeaseChange | null,
-    { signal, until = signal, send }: Sending,
+    { signal, until = signal, patience = until, send }: Sending,
   ): Promise<"written" | "lost" | "withdrawn"> {
     const { deps, lose } = this.#options;
     const { random, fence } = deps;
@@ -138,9 +137,8 @@ export class HeldRow {
     let failures = 0;
     for (let conflicts = 0; conflicts < CONFLICTS_MAX;) {
       if (signal.aborted) return "lost";
-      const change: LeaseChange | null = until.aborted && inDoubt === null
-        ? null
-        : makeChange(this.#row);
+      const isOver = until.aborted || failures > 0 && patience.aborted;
+      const change: LeaseChange | null = isOver && inDoubt === null ? null : makeChange(this.#row);
       if (change === null) return "withdrawn";
       if (!fence.isUp) return lose("no heartbeat was acknowledged in time");
       try {
@@ -172,7 +170,8 @@ export class HeldRow {
         const retryInMs = backoffMs(failures, WRITE_BACKOFF, random.next());
         tellWriteFailure(deps, change, error, retryInMs);
         // What is in doubt is not withdrawn, so there is something to wait for.
-        await this.#pause(retryInMs, signal, inDoubt === null ? until : signal);
+        using either = new Scope(until, patience);
+        await this.#pause(retryInMs, signal, inDoubt === null ? either.signal : signal);
       }
     }
     return lose(`its row changed ${CONFLICTS_MAX} times while it was written`);
@@ -195,6 +194,8 @@ interface Sending {
   readonly signal: AbortSignal;
   /** Aborts when what was not done yet is not to be done any more. */
   readonly until?: AbortSignal;
+  /** Aborts when what has failed is not tried again. */
+  readonly patience?: AbortSignal;
   readonly send: (change: LeaseChange) => Promise<WriteResult<ShardRow> | TransactionResult>;
 }
 

@@ -209,7 +209,7 @@ export class Lease {
    * Writes items together with the checkpoint after a position, all or nothing; nothing if that is done already. What is before the
    * position has to be finished.
    *
-   * @throws {LeaseLostError} If the turn ended before, or `until` aborted before DynamoDB took them.
+   * @throws {LeaseLostError} If the turn ended before, `until` aborted before DynamoDB took them, or `patience` when a try had failed.
    * @throws {TransactionRefusedError} If DynamoDB refused items.
    * @throws {StoreError} If the items can never be written as they are.
    * @throws {RangeError} If the checkpoint passed the position without them.
@@ -218,6 +218,7 @@ export class Lease {
     items: Transaction["items"],
     at: { readonly position: Checkpoint; readonly millisBehindLatest: number },
     until: AbortSignal,
+    patience: AbortSignal = until,
   ): Promise<void> {
     return this.#queue.run(async () => {
       const { shardId, signal } = this;
@@ -236,8 +237,7 @@ export class Lease {
       const old = this.row.state !== null && { state: null };
       const progress = { checkpoint: position, checkpointAt, millisBehindLatest, ...old };
       const outcome = await this.#row.transact((row) => advance(row, progress), items, {
-        signal,
-        until,
+        ...{ signal, until, patience },
       });
       if (typeof outcome !== "string") throw new TransactionRefusedError(outcome, items);
       if (outcome !== "written") {

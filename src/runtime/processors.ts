@@ -7,7 +7,7 @@
  */
 
 import type { ResolvedConfig } from "../core/config.ts";
-import { toEventError } from "../errors.ts";
+import { toUserError } from "../errors.ts";
 import type { ProcessorSource, RecordProcessor, RecordProcessorFactory } from "../processor.ts";
 import { cannotTransact, type UserCodeDeps, withinProcessTimeout } from "./user_code.ts";
 
@@ -299,7 +299,7 @@ async function dispose(
   try {
     await withinProcessTimeout(deps, signal, work);
   } catch (error) {
-    const told = toEventError(error);
+    const told = toUserError(error);
     deps.emit({ type: "processor_failed", shardId, operation: "dispose", error: told });
   }
 }

@@ -7,7 +7,7 @@
  */
 
 import type { ErrorHandlingMode } from "../core/policy.ts";
-import { NoFaultOfRecordError, toEventError } from "../errors.ts";
+import { NoFaultOfRecordError, toUserError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
 import type { KinesisRecord } from "../processor.ts";
 import { placeOf } from "./delivered_record.ts";
@@ -43,6 +43,7 @@ export async function processRecords(run: Run, emit: EventSink): Promise<Process
   onFinished(finished);
   if (!lease.isHeld) return { finished, outcome: "lost" };
   if (finished === records.length) return { finished, outcome: "done" };
+  if (user.isLeftOff) return { finished, outcome: "drained" };
   if (!("error" in result)) return { finished, outcome: until.aborted ? "drained" : "done" };
   const failed = records.slice(finished, finished + 1);
   const outcome = await tryAgain({ ...run, records: failed, onFinished: () => {} }, {
@@ -83,7 +84,7 @@ async function tryAgain(
     const result = await runRecords({ ...run, attempt: attempt + 1, retired: NEVER });
     if (!lease.isHeld) return "lost";
     if (result.finished === records.length) return "done";
-    if (!("error" in result)) return "drained";
+    if (!("error" in result) || user.isLeftOff) return "drained";
     const before = error;
     error = result.error;
     // The policy is about the one or the other.
@@ -97,6 +98,6 @@ export function tellRecordFailed(
   record: KinesisRecord,
   failure: { readonly attempt: number; readonly error: unknown },
 ): void {
-  const error = toEventError(failure.error);
+  const error = toUserError(failure.error);
   emit({ type: "record_failed", ...placeOf(record), attempt: failure.attempt, error });
 }

@@ -11,7 +11,7 @@ import { heldBytesOf } from "../core/byte_size.ts";
 import { type Backoff, backoffMs } from "../core/policy.ts";
 import { messageOf, SourceError, toEventError } from "../errors.ts";
 import type { StopReason } from "../events.ts";
-import type { Batch, ShardInfo, StreamSource } from "../ports.ts";
+import type { Batch, Clock, ShardInfo, StreamSource } from "../ports.ts";
 import { FinishedReads, type TimedBatch } from "./finished_read.ts";
 import type { Lease } from "./lease_keeper.ts";
 import type { Processors } from "./processors.ts";
@@ -93,12 +93,13 @@ async function readToTheEnd(
       if (!(error instanceof SourceError)) throw error;
       failures += 1;
       emit({ type: "read_failed", shardId: lease.shardId, error: toEventError(error) });
-      if (error.kind === "missing" && await isUnlisted(deps, lease.shardId, records.until)) {
+      const heirs = error.kind === "missing"
+        ? await heirsIfUnlisted(deps, lease.shardId, records.until)
+        : undefined;
+      if (heirs !== undefined) {
         unlistedSince ??= clock.monotonic();
         if (clock.monotonic() - unlistedSince >= deps.goneAfter) {
-          const outcome = await records.settled();
-          if (outcome !== "done") return toRunOutcome(outcome);
-          return { kind: "ended", children: [], wasTrimmed: true };
+          return await endTrimmed(clock, heirs, turn);
         }
       } else {
         unlistedSince = undefined;
@@ -132,6 +133,22 @@ async function processBatch(
     }
   }
   return outcome === "done" ? "read on" : toRunOutcome(outcome);
+}
+
+/** What the processor keeps goes to the children, if the stream still has them. */
+async function endTrimmed(
+  clock: Clock,
+  children: readonly ShardInfo[],
+  { records, reads }: Turn,
+): Promise<RunOutcome> {
+  let outcome = await records.settled();
+  if (outcome === "done" && reads.areWanted) {
+    const now = clock.monotonic();
+    const batch: Batch = { records: [], millisBehindLatest: 0, end: { children } };
+    outcome = await reads.tell({ batch, askedAt: now, arrivedAt: now });
+  }
+  if (outcome !== "done") return toRunOutcome(outcome);
+  return { kind: "ended", children: [], wasTrimmed: true };
 }
 
 function toRunOutcome(outcome: Exclude<BatchOutcome, "done">): RunOutcome {
@@ -201,17 +218,21 @@ async function asSourceError<T>(call: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Whether the stream is there, but does not list the shard, whose records may be older than the stream's retention. */
-async function isUnlisted(
+/**
+ * The children of a shard that the stream does not list, since its records may be older than the stream's retention. Undefined if it
+ * does, or if the stream is not there.
+ */
+async function heirsIfUnlisted(
   deps: ShardRunnerDeps,
   shardId: string,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<readonly ShardInfo[] | undefined> {
   try {
     const shards = await deps.source.listShards(signal);
-    return !shards.some((shard) => shard.id === shardId);
+    if (shards.some((shard) => shard.id === shardId)) return undefined;
+    return shards.filter(({ parents }) => parents.includes(shardId));
   } catch {
     // If the stream itself is missing the worker's own look at the stream says so; here the read is tried again.
-    return false;
+    return undefined;
   }
 }

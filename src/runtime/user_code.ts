@@ -9,14 +9,14 @@
 import type { TransactionItem } from "../transaction_item.ts";
 import { compareCheckpoints } from "../core/checkpoint.ts";
 import { decide, DEFAULT_MODE, type ErrorHandlingMode } from "../core/policy.ts";
-import { LeaseLostError, ProcessTimeoutError, RecordTooOldError, toEventError } from "../errors.ts";
+import { LeaseLostError, ProcessTimeoutError, RecordTooOldError, toUserError } from "../errors.ts";
 import type { AppFact, EventSink } from "../events.ts";
 import type { Clock, FailureDestination, Random } from "../ports.ts";
 import type { KinesisRecord, ProcessContext, RecordProcessor } from "../processor.ts";
 import { placeOf, positionAfter } from "./delivered_record.ts";
 import type { Lease } from "./lease_keeper.ts";
 import { putAside } from "./put_aside.ts";
-import { type Breather, Scope, withTimeout } from "./tasks.ts";
+import { type Breather, withTimeout } from "./tasks.ts";
 
 /** What calling the user's code needs of the worker. */
 export interface UserCodeDeps {
@@ -60,6 +60,7 @@ export class UserCode {
   readonly #deps: UserCodeDeps;
   readonly #lease: Lease;
   readonly #until: AbortSignal;
+  #isLeftOff = false;
 
   /** @param until Aborts when no further attempt is to be started. */
   constructor(deps: UserCodeDeps, lease: Lease, until: AbortSignal) {
@@ -97,6 +98,11 @@ export class UserCode {
       checkpoint: (record) => this.#checkpoint(record ?? last, millisBehindLatest),
       transact: (items, record) => withLossKnown(this.#transact(items, record, inHand, signal)),
     };
+  }
+
+  /** Whether a transaction was withdrawn because the shard is given up: what fails then is no failure, but for the next owner. */
+  get isLeftOff(): boolean {
+    return this.#isLeftOff;
   }
 
   /** What to do with a record whose first attempt failed. */
@@ -217,7 +223,7 @@ export class UserCode {
     error: unknown,
   ): void {
     const { shardId } = this.#lease;
-    this.#deps.emit({ type: "processor_failed", shardId, operation, error: toEventError(error) });
+    this.#deps.emit({ type: "processor_failed", shardId, operation, error: toUserError(error) });
   }
 
   /** This moment, for {@linkcode Lease.isHeldAt} and {@linkcode letOthersRun}. */
@@ -260,9 +266,14 @@ export class UserCode {
     }
     if (record === undefined) throw new TypeError(CANNOT_TRANSACT_AT_END);
     const position = positionAfter(record);
-    // After its time an attempt must not write what the next one may write otherwise.
-    using until = new Scope(signal, this.#until);
-    await this.#lease.transact(items, { position, millisBehindLatest }, until.signal);
+    try {
+      // After its time an attempt must not write what the next one may write otherwise. What is in hand when the shard is to be given
+      // up is finished, if nothing is in the way.
+      await this.#lease.transact(items, { position, millisBehindLatest }, signal, this.#until);
+    } catch (error) {
+      this.#isLeftOff ||= error instanceof LeaseLostError && this.#until.aborted;
+      throw error;
+    }
     const isNews = compareCheckpoints(position, this.#lease.position) > 0;
     if (isManual && isNews) this.#lease.finished(position, millisBehindLatest);
   }

@@ -76,7 +76,14 @@ export function dynamoSink(options: DynamoSinkOptions): RecordProcessor {
   const sink: RunProcessor & TransactingProcessor = {
     isTransacting: true,
     ...getErrorHandlingMode && { getErrorHandlingMode: getErrorHandlingMode.bind(options) },
-    ...onMaxRetryExceeded && { onMaxRetryExceeded: onMaxRetryExceeded.bind(options) },
+    async onMaxRetryExceeded(record, mode, error, context) {
+      try {
+        await onMaxRetryExceeded?.call(options, record, mode, error, context);
+      } finally {
+        // In the manual mode nobody else passes a record that is skipped: after the last one the shard would never end.
+        if (mode.kind === "retryAndSkip") pass(record, context);
+      }
+    },
     ...shardEnded && { shardEnded: shardEnded.bind(options) },
     ...dispose && { [Symbol.asyncDispose]: dispose },
     async process(record, context) {
@@ -86,6 +93,13 @@ export function dynamoSink(options: DynamoSinkOptions): RecordProcessor {
       new SinkRun(items.bind(options), context, run).through(records),
   };
   return sink;
+}
+
+/** Has a record finished in the manual mode, without a wait for the checkpoint; in the mode `auto` it is when it is skipped. */
+function pass(record: KinesisRecord, context: ProcessContext): void {
+  context.transact([], record).catch(() => {
+    // The shard is lost, and whoever has it next gives the record up again.
+  });
 }
 
 /** One run of records: packs of them, each written together. */

@@ -225,12 +225,13 @@ class TumblingWindows<S> implements StatefulProcessor {
     const { latestArrival, askedAt, arrivedAt, isAtTip, isLast } = read;
     // Of what was written down earlier it is known only that it is not later than this read.
     if (this.#windows.time !== undefined) this.#quiet.saw(this.#windows.time, arrivedAt);
-    if (latestArrival !== undefined) {
-      this.#quiet.saw(latestArrival, arrivedAt);
-      this.#move(latestArrival);
+    if (latestArrival !== undefined) this.#quiet.saw(latestArrival, arrivedAt);
+    const time = isAtTip ? this.#quiet.at(askedAt) : latestArrival;
+    // Where a read ends is chance: time goes on with it only if that closes a window, which is written down.
+    if (time !== undefined && this.#windows.hasDueAt(time)) {
+      this.#windows.moveOn(time);
+      this.#written = undefined;
     }
-    const quietUntil = isAtTip ? this.#quiet.at(askedAt) : undefined;
-    if (quietUntil !== undefined && this.#windows.hasDueAt(quietUntil)) this.#move(quietUntil);
     const isTooLarge = byteLength(this.snapshot()) > STATE_BYTES_MAX;
     if (this.#windows.due === undefined && !isTooLarge && !isLast) return false;
     return this.#closeAfterRead(read, context);
@@ -253,11 +254,6 @@ class TumblingWindows<S> implements StatefulProcessor {
     ...args: Parameters<NonNullable<RecordProcessor["onMaxRetryExceeded"]>>
   ): void | Promise<void> {
     return this.#options.onMaxRetryExceeded?.(...args);
-  }
-
-  #move(time: number): void {
-    this.#windows.moveOn(time);
-    this.#written = undefined;
   }
 
   async #closeAndAdd(record: KinesisRecord, context: ProcessContext): Promise<void> {

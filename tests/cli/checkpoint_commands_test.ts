@@ -224,6 +224,44 @@ Deno.test("checkpoint: an export is imported into another app's empty table, whi
   });
 });
 
+Deno.test("checkpoint: an import that is cut off says what it has set", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    await using stack = await Stack.start(2);
+    const path = `${folder}/checkpoints.json`;
+    const write = (...numbers: readonly number[]): Promise<void> => {
+      const shards = numbers.map((number) => ({
+        ...{ shardId: `shardId-00000000000${number}`, checkpoint: "TRIM_HORIZON" },
+      }));
+      const about = { format: "kinesix-checkpoints/1", streamName: "S" };
+      return Deno.writeTextFile(path, JSON.stringify({ ...about, shards }));
+    };
+    await write(0);
+    await stack.report("import", path);
+    await write(0, 1);
+    // From now on nobody may make the row of the other shard.
+    await using refusing = Deno.serve({ port: 0, onListen() {} }, async (request) => {
+      const body = await request.text();
+      if (body.includes("attribute_not_exists(#row)") && body.includes("shardId-000000000001")) {
+        return Response.json({ __type: "AccessDeniedException" }, { status: 400 });
+      }
+      return await fetch(stack.dynamoDBUrl, { method: "POST", headers: request.headers, body });
+    });
+    await using call = new CliProcess([
+      ...["checkpoint", "import", path, "--app=A", "--stream=S"],
+      `--dynamodb-endpoint=http://127.0.0.1:${refusing.addr.port}`,
+      `--kinesis-endpoint=${stack.kinesis.url}`,
+    ]);
+    assertEquals(await call.ended(), 1);
+    assertStringIncludes(
+      call.stderr.join("\n"),
+      "lack dynamodb:UpdateItem; what was set before stays set: 1 checkpoint of shards with a row",
+    );
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 Deno.test("checkpoint: a KCL table is imported, and the app goes on exactly after its checkpoints", async () => {
   await using stack = await Stack.start(1);
   const sequenceNumbers = stack.put("1", "2", "3");

@@ -131,7 +131,14 @@ Deno.test("what a person must act on is loud", () => {
   );
   assertEquals(eventText({ type: "worker_stopped", ...STAMP })?.tone, "good");
   const failed = { shardId: "s", sequenceNumber: "1", attempt: 2, error };
-  assertEquals(eventText({ type: "record_failed", ...failed, ...STAMP })?.tone, "warning");
+  const told = eventText({ type: "record_failed", ...failed, ...STAMP });
+  assertEquals(told, {
+    tone: "warning",
+    text: "attempt 2 failed for record 1 of s: TypeError: no",
+  });
+  const at = { ...error, at: "file:///app/processor.ts:12:5" };
+  const placed = eventText({ type: "record_failed", ...failed, error: at, ...STAMP });
+  assertEquals(placed?.text, `${told?.text} (processor.ts:12:5)`);
 });
 
 Deno.test("lines wait for a slow reader, in order, and none is lost", async () => {

@@ -245,3 +245,26 @@ Deno.test("redrive: what cannot be right is refused by name", async () => {
   assertEquals([call.code, await numbersIn(stack)], [1, []]);
   assertMatch(call.stderr, /Cannot note in --marks/);
 });
+
+Deno.test("redrive: a call that puts nothing back leaves no file behind", async () => {
+  await using stack = await FailureStack.start({ S: 1 });
+  const marks = `${stack.folder}/marks`;
+  const call = (from: string): Promise<Call> =>
+    redrive(stack, [`--from=${from}`, `--marks=${marks}`]);
+  const isThere = (): boolean =>
+    [...Deno.readDirSync(stack.folder)].some(({ name }) => name === "marks");
+  const missing = await call("kinesis:gone");
+  assertEquals(missing.code, 1);
+  assertStringIncludes(missing.stderr, '"gone"');
+  assert(!isThere());
+  await write(stack, [failure(0, { streamName: "T" })]);
+  assertEquals((await call(`file:${path(stack)}`)).code, 0);
+  assert(!isThere());
+  await write(stack, [failure(0)]);
+  assertEquals((await call(`file:${path(stack)}`)).code, 0);
+  assert(isThere());
+  // One that was there stays, whatever is in it.
+  await Deno.truncate(marks);
+  await call("kinesis:gone");
+  assert(isThere());
+});

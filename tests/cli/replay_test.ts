@@ -147,6 +147,30 @@ Deno.test("replay: what fails is retried and given up as in a worker, put aside,
   assertEquals(failure?.partitionKey, "key-3");
 });
 
+Deno.test("replay: a failed attempt says in which line of the source, also of TypeScript in a thread or a process", async () => {
+  await using stack = await FailureStack.start({ S: 1 });
+  put(stack, 0, 1);
+  const lines = ["interface Text { text(): string }", "", "export default {"];
+  const body = [
+    "  process(record: Text): void {",
+    "    JSON.parse(`{${record.text()}`);",
+    "  },",
+    "};",
+  ];
+  await Deno.writeTextFile(`${stack.folder}/p.ts`, [...lines, ...body].join("\n"));
+  for (const threads of [[], ["--threads=2"], ["--sandbox"]]) {
+    await using process = new CliProcess(
+      ["replay", "--stream=S", "--from=1h", "--processor=p.ts", ...stack.flags, ...threads],
+      { cwd: stack.folder },
+    );
+    assertEquals(await process.ended(), 1);
+    assertMatch(
+      process.stderr.join("\n"),
+      /attempt 1 failed for .*: SyntaxError: .* \(p\.ts:5:10\)/,
+    );
+  }
+});
+
 Deno.test("replay: a record that stops its shard leaves its children out, and the rest is done", async () => {
   await using stack = await FailureStack.start({ S: 2 });
   put(stack, 0, 70);

@@ -58,7 +58,10 @@ Deno.test("set checkpoints: what failed first is told, and after it what could n
   );
   const mended = cluster({ setCheckpoint: "a" });
   const alone = await assertRejects(() => set(mended.control), Error);
-  assertEquals(alone.message, "Cannot setCheckpoint a: busy");
+  assertEquals(
+    alone.message,
+    "Cannot setCheckpoint a: busy; what was stopped for it is started again",
+  );
   assertEquals(mended.done.slice(-3), ["start a", "start b", "start c"]);
 });
 
@@ -84,11 +87,28 @@ Deno.test("set checkpoints: a signal is heeded between two writes, and what was 
     );
     assertEquals(
       error.message,
-      `Cannot set the checkpoints of 3 shards: stopped by SIGINT; ${told}`,
+      `Cannot set the checkpoints of 3 shards: stopped by SIGINT; ${told}; ` +
+        "what was stopped for it is started again",
     );
     assertEquals(done.filter((write) => write.startsWith("set")).length, after);
     const stops = done.filter((write) => write.startsWith("stop")).length;
     assertEquals(stops, after > 0 ? 3 : 1);
     assertEquals(done.filter((write) => write.startsWith("start")).length, stops);
   }
+});
+
+Deno.test("set checkpoints: a worker that gives nothing up in time is told, and what runs because of it", async () => {
+  const [a, b, c] = rows;
+  if (a === undefined || b === undefined || c === undefined) throw new Error("three rows");
+  const held = [{ ...a, owner: "w", holder: "1" }, { ...b, stoppedBy: ["v"] }, c];
+  const { control, done } = cluster();
+  const busy = Object.assign(control, { shards: () => Promise.resolve(held) });
+  const error = await assertRejects(() => set(busy, { alive: new Set(["w"]) }), Error);
+  assertEquals(
+    error.message,
+    'Cannot set the checkpoints of 3 shards: worker "w" did not give up shard "a" within 0 ms; ' +
+      "nothing was set. If that worker is dead use --force; what was stopped for it is started " +
+      'again, also shard "b", which worker "v" had stopped before (see kinesix shard stop)',
+  );
+  assertEquals(done.slice(-3), ["start a", "start b", "start c"]);
 });

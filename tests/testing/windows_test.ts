@@ -58,7 +58,7 @@ Deno.test("windows: one is closed by the first record after it, or when nothing 
   kit.put("c", "");
   await kit.runUntilIdle();
   assertEquals(closed, [{
-    id: `${SHARD}/2026-01-01T00:00:00.000Z`,
+    id: `${SHARD}/2026-01-01T00:00:00.000Z/1m`,
     start: new Date("2026-01-01T00:00:00Z"),
     end: new Date("2026-01-01T00:01:00Z"),
     state: { a: 2, b: 1 },
@@ -93,7 +93,7 @@ Deno.test("windows: a shard where nothing comes after a split or a merge closes 
   await kit.runUntilIdle();
   const child = kit.stream.merge(left, right);
   await kit.advance(5 * MINUTE);
-  assertEquals(closed.map(({ id }) => id), [`${child}/2026-01-01T00:00:00.000Z`]);
+  assertEquals(closed.map(({ id }) => id), [`${child}/2026-01-01T00:00:00.000Z/1m`]);
   assertEquals(statesOf(closed), [{ a: 2, b: 2, c: 2, d: 2 }]);
   const left_ = kit.store.rows("shard").filter(({ state }) => state !== null).map(({ id }) => id);
   assertEquals(left_, [child], "what was taken up is dropped");
@@ -312,8 +312,8 @@ Deno.test("windows: setting a checkpoint drops those that are open; what comes a
   await kit.addWorker();
   await kit.advance(5 * MINUTE);
   assertEquals(closed.map(({ id }) => id).sort(), [
-    `${left}/2026-01-01T00:00:00.000Z`,
-    `${right}/2026-01-01T00:00:00.000Z`,
+    `${left}/2026-01-01T00:00:00.000Z/1m`,
+    `${right}/2026-01-01T00:00:00.000Z/1m`,
   ]);
   assertEquals(Object.assign({}, ...statesOf(closed)), { a: 1, b: 1, c: 1, d: 1 });
 });

@@ -41,8 +41,16 @@ for (const [name, status, kind] of SERVICE_ERRORS) {
   });
 }
 
-for (const [name, status] of [["InternalServerError", 500], ["ServiceUnavailable", 503]] as const) {
-  Deno.test(`${name} is unavailable, and may have been applied`, () => {
+const UNKNOWN_END = [
+  ["InternalServerError", 500],
+  ["ServiceUnavailable", 503],
+  ["RequestTimeout", 400],
+  ["RequestTimeoutException", 408],
+  ["Whatever", 408],
+] as const;
+
+for (const [name, status] of UNKNOWN_END) {
+  Deno.test(`${name} with status ${status} is unavailable, and may have been applied`, () => {
     assertEquals(classify(serviceError(name, status)), { kind: "unavailable", maybeApplied: true });
   });
 }
@@ -77,6 +85,20 @@ Deno.test("what nobody knows may have been applied", () => {
 Deno.test("a request that was refused for the machine's clock is made again", () => {
   const error = serviceError("InvalidSignatureException", 400, { clockSkewCorrected: true });
   assertEquals(classify(error), { kind: "unavailable", maybeApplied: false });
+});
+
+Deno.test("so is one that was signed by a correction of the clock that has been set right since", () => {
+  const times = "20261123T150000Z is now earlier than 20261123T155500Z";
+  for (const words of [`Signature expired: ${times}`, `Signature not yet current: ${times}`]) {
+    const error = Object.assign(serviceError("InvalidSignatureException", 400), { message: words });
+    assertEquals(classify(error), { kind: "unavailable", maybeApplied: false });
+    assertEquals(
+      explain(error, CALL),
+      `Cannot read stream "orders": Kinesis in region eu-west-1 failed: ${words}`,
+    );
+  }
+  const skewed = serviceError("RequestTimeTooSkewed", 403);
+  assertEquals(classify(skewed), { kind: "unavailable", maybeApplied: false });
 });
 
 const MESSAGES: readonly (readonly [error: Error, message: string])[] = [

@@ -179,7 +179,7 @@ Deno.test("sink: items that hang are ended by processTimeout; a transaction that
   assertEquals(bench.told("record_failed").map(({ error }) => error.name), ["ProcessTimeoutError"]);
 });
 
-Deno.test("sink: a stop ends a run after the transaction in hand; nothing has failed", async () => {
+Deno.test("sink: a stop ends a run after the records in hand; nothing has failed", async () => {
   const asked: string[] = [];
   const { bench, runner, drain, written, checkpoint } = await sinking({
     items: (record) => {
@@ -189,8 +189,8 @@ Deno.test("sink: a stop ends a run after the transaction in hand; nothing has fa
     },
   });
   assertEquals(await bench.clock.until(runner.run(batch(1, 250))), "drained");
-  assertEquals(written(), [range(1, 99)]);
-  assertEquals([asked.length, await checkpoint()], [150, at(99)]);
+  assertEquals(written(), [range(1, 99), range(100, 150)]);
+  assertEquals([asked.length, await checkpoint()], [150, at(150)]);
   assertEquals(bench.told("record_failed"), []);
 });
 
@@ -239,6 +239,35 @@ Deno.test("sink: in the manual mode records without items are checkpointed too, 
   });
   assertEquals(await bench.clock.until(runner.run(batch(1, 5))), "done");
   assertEquals([written(), await checkpoint(), lease.isAllFinished], [[], at(5), true]);
+});
+
+Deno.test("sink: in the manual mode a record that is given up is passed, so that the shard can end", async () => {
+  for (const isHookBroken of [false, true]) {
+    const { bench, runner, written, checkpoint, lease } = await sinking({
+      items: byText,
+      getErrorHandlingMode: () => retryAndSkip(0),
+      onMaxRetryExceeded() {
+        if (isHookBroken) throw new Error("hook");
+      },
+    }, {
+      checkpointMode: "manual",
+      refuse: (ids) =>
+        ids.includes("5") ? [{ index: ids.indexOf("5"), code: "x", message: "" }] : [],
+    });
+    assertEquals(await bench.clock.until(runner.run(batch(1, 5))), "done");
+    assertEquals([written(), lease.isAllFinished], [[range(1, 4)], true]);
+    await bench.clock.advance(60_000);
+    assertEquals(await checkpoint(), at(5));
+  }
+});
+
+Deno.test("sink: a record that stops its shard is not passed in the manual mode", async () => {
+  const { bench, runner, lease } = await sinking({
+    items: byText,
+    getErrorHandlingMode: () => retryAndStop(0),
+  }, { checkpointMode: "manual", refuse: () => [{ index: 0, code: "x", message: "" }] });
+  assertEquals(await bench.clock.until(runner.run(batch(1, 1))), "recordFailed");
+  assertEquals(lease.isAllFinished, false);
 });
 
 Deno.test("sink: what it takes is checked", () => {

@@ -126,6 +126,17 @@ Deno.test("failures that repeating does not help are told at once", async () => 
   }
 });
 
+Deno.test("an answer that says nothing is no end of the shard: the read is made again", async () => {
+  await using test = await setUp({ maxKinesisRetries: 2 });
+  await test.put(1);
+  let empty = 2;
+  test.answers("GetRecords", (proceed) => empty-- > 0 ? {} : proceed());
+  const batches = test.open();
+  assertEquals(await test.take(batches, 1), ["record 0"]);
+  empty = 100;
+  await assertRejects(() => batches.next(), SourceError, "it has no Records");
+});
+
 Deno.test("a reader who opens anew after an error goes on where it was", async () => {
   await using test = await setUp({ maxKinesisRetries: 0 });
   await test.put(2);

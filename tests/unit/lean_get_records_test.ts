@@ -9,6 +9,7 @@ import {
 import { HttpRequest, HttpResponse } from "@smithy/core/protocols";
 import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { connectAws, withoutRetries } from "../../src/adapters/aws_calls.ts";
+import { classify } from "../../src/adapters/aws_errors.ts";
 import { ReadRecord } from "../../src/adapters/fast_get_records.ts";
 import { callGetRecordsLean } from "../../src/adapters/lean_get_records.ts";
 
@@ -158,6 +159,33 @@ Deno.test("an error is that of the SDK, and a wrong clock is corrected for the n
   const [, , { request } = { request: new HttpRequest({}) }] = sent;
   const ahead = dateOf(request).getTime() - Date.now();
   assert(Math.abs(ahead - HOUR_MS) < 60_000, `signed for ${ahead} ms ahead`);
+});
+
+Deno.test("an answer without an error corrects the clock too, before it is so wrong that calls fail", async () => {
+  const { sent, server, ask } = open();
+  await learn(ask);
+  const date = new Date(Date.now() + HOUR_MS).toUTCString();
+  server.reply = () => ({ statusCode: 200, headers: { date }, body: ANSWER });
+  assert(isLean(await ask()));
+  await ask();
+  const last = sent.at(-1)?.request;
+  assert(last !== undefined);
+  const ahead = dateOf(last).getTime() - Date.now();
+  assert(Math.abs(ahead - HOUR_MS) < 60_000, `signed for ${ahead} ms ahead`);
+});
+
+Deno.test("a clock that is set right costs one call that is made again, and none that is denied", async () => {
+  const { server, ask } = open();
+  await learn(ask);
+  const date = new Date(Date.now() + HOUR_MS).toUTCString();
+  server.reply = () => ({ statusCode: 200, headers: { date }, body: ANSWER });
+  await ask();
+  // The correction of an hour is wrong from now on.
+  const body = '{"__type":"InvalidSignatureException","message":"Signature not yet current: 1"}';
+  const now = new Date().toUTCString();
+  server.reply = () => ({ statusCode: 400, headers: { date: now }, body });
+  const error = await assertRejects(() => ask());
+  assertEquals(classify(error), { kind: "unavailable", maybeApplied: false });
 });
 
 Deno.test("the end of a shard and whatever else is unusual is read by the SDK", async () => {

@@ -4,8 +4,10 @@ import { retryAndStop } from "../../src/core/policy.ts";
 import { type FailureKind, SourceError } from "../../src/errors.ts";
 import type { Batch, StreamSource } from "../../src/ports.ts";
 import { Processors } from "../../src/runtime/processors.ts";
+import { tumblingWindows } from "../../src/windows/tumbling_windows.ts";
 import { settled, VirtualClock } from "../virtual_clock.ts";
 import { build, put, SHARD } from "./roster_testing.ts";
+import { Bench } from "./runtime_testing.ts";
 
 Deno.test("B12: a shard that cannot be read for long is left to others, and taken again after a while", async () => {
   const broken = { listShards: () => Promise.resolve([]), open: failing("unavailable") };
@@ -36,6 +38,57 @@ Deno.test("roster: a shard that has left the stream is finished", async () => {
   assertEquals((await bench.store.shard(SHARD)).checkpoint, { kind: "shardEnd" });
   assertEquals(bench.told("shard_ended").map(({ wasTrimmed }) => wasTrimmed), [true]);
 });
+
+Deno.test("roster: what is open of a shard that has left the stream is closed, unless a child takes it up", async () => {
+  for (const children of [[], ["child"]]) {
+    const { bench, closed } = await windowed(children);
+    await bench.clock.advance(90_000);
+    assertEquals(bench.told("shard_ended").map(({ wasTrimmed }) => wasTrimmed), [true]);
+    const { state } = await bench.store.shard(SHARD);
+    const open = JSON.parse(state ?? "{}").open.map((window: { state?: number }) => window.state);
+    assertEquals([closed, open], children.length === 0 ? [[1], [undefined]] : [[], [1]]);
+  }
+});
+
+Deno.test("roster: a window of a shard that has left the stream and that cannot be closed is left to others", async () => {
+  const { bench } = await windowed([], () => {
+    throw new Error("down");
+  });
+  await bench.clock.advance(300_000);
+  assertEquals(bench.told("shard_ended"), []);
+  assertEquals(bench.told("shard_stopped")[0]?.reason, "processorFailed");
+});
+
+/** A worker that counts in windows of a day: one record, after which its shard leaves the stream. */
+async function windowed(children: readonly string[], fail: () => void = () => {}) {
+  const closed: number[] = [];
+  const record = {
+    ...{ sequenceNumber: "1", partitionKey: "key", data: new Uint8Array() },
+    approximateArrivalTimestamp: Date.UTC(2026, 0, 1),
+  };
+  const source: StreamSource = {
+    listShards: () =>
+      Promise.resolve(
+        children.map((id) => ({ id, parents: [SHARD], hashKeyRange: null, isClosed: false })),
+      ),
+    async *open(_, { kind }) {
+      if (kind === "trimHorizon") yield { records: [record], millisBehindLatest: 0 };
+      throw new SourceError("Cannot read: no such shard", { kind: "missing" });
+    },
+  };
+  const windows = tumblingWindows({
+    ...{ size: "1d", initial: () => 0, add: (count: number) => count + 1 },
+    close({ state }) {
+      fail();
+      closed.push(state);
+    },
+  });
+  const { clock, emit } = new Bench();
+  const processors = new Processors(windows, { clock, emit, processTimeout: 0 });
+  const { bench, roster, row } = await build(() => {}, { source, processors });
+  await roster.take(row, bench.signal);
+  return { bench, closed };
+}
 
 Deno.test("B7: a reader that fails again and again goes on after the last finished record", async () => {
   const started = await build(() => {}, {});

@@ -1,6 +1,7 @@
-// Proves that windows begin only where it is known whose they are.
+// Proves that windows begin only where it is known whose they are, and that where a read ends decides nothing about them.
 import { assertEquals, assertThrows } from "@std/assert";
 import type { HashKeyRange, ShardBeginning, StatefulProcessor } from "../../src/processor.ts";
+import { processContext, record } from "../../src/testing/records.ts";
 import { tumblingWindows } from "../../src/windows/tumbling_windows.ts";
 
 const factory = tumblingWindows({ size: "1m", initial: () => 0, add: (n) => n + 1, close() {} });
@@ -27,4 +28,67 @@ Deno.test("windows: of a shard that was split they are refused by a child whose 
     made().begin(beginning(child, parent, true));
   }
   made().begin(beginning({ start: "0", end: "4" }, whole));
+});
+
+/** Reads of a shard, each with the seconds at which its records arrived; those below zero are filtered out. */
+type Reads = readonly (readonly number[])[];
+
+/** The windows that are closed when a shard is read so. */
+async function closedBy(reads: Reads): Promise<readonly string[]> {
+  const closed: string[] = [];
+  const processor = tumblingWindows({
+    size: "1m",
+    initial: () => 0,
+    add: (count) => count + 1,
+    close: ({ id, state }) => void closed.push(`${id} has ${state}`),
+  })("shard") as StatefulProcessor;
+  processor.begin({
+    ...{ shardId: "shard", hashKeyRange: null, state: null, parents: [], isMerged: false },
+  });
+  const context = processContext();
+  let number = 0;
+  for (const [index, read] of reads.entries()) {
+    for (const second of read) {
+      const sequenceNumber = String(++number);
+      if (second < 0) continue;
+      const approximateArrivalTimestamp = new Date(second * 1_000);
+      await processor.process?.(record({ sequenceNumber, approximateArrivalTimestamp }), context);
+    }
+    const latestArrival = Math.max(...read.map(Math.abs)) * 1_000;
+    const at = { askedAt: index * 100, arrivedAt: index * 100 };
+    await processor.finishedRead({ latestArrival, ...at, isAtTip: false, isLast: false }, context);
+  }
+  return closed;
+}
+
+Deno.test("windows: where a read ends does not decide which record is late, also when others are filtered out", async () => {
+  // The arrivals of a shard are not in order.
+  const whole = await closedBy([[-61, 59], [200]]);
+  assertEquals(whole, ["shard/1970-01-01T00:00:00.000Z/1m has 1"]);
+  assertEquals(await closedBy([[-61], [59], [200]]), whole);
+  // What is open is over as soon as a record that is filtered out says so.
+  assertEquals(await closedBy([[30], [-61]]), whole);
+});
+
+Deno.test("windows: a read that changes nothing is not written down again", async () => {
+  const processor = made();
+  processor.begin(beginning(null, null, true));
+  await processor.process?.(record(), processContext());
+  const stringify = JSON.stringify;
+  let written = 0;
+  JSON.stringify = (...args: readonly unknown[]): string => {
+    written += 1;
+    return stringify(...args as Parameters<typeof stringify>);
+  };
+  try {
+    const { approximateArrivalTimestamp } = record();
+    const latestArrival = approximateArrivalTimestamp.getTime() + 1;
+    for (let at = 0; at < 5; at++) {
+      const read = { latestArrival, askedAt: at, arrivedAt: at, isAtTip: false, isLast: false };
+      assertEquals(await processor.finishedRead(read, processContext()), false);
+    }
+    assertEquals(written, 1);
+  } finally {
+    JSON.stringify = stringify;
+  }
 });

@@ -40,7 +40,7 @@ Deno.test("windows: a record is in the window that its arrival is in, until its 
   put(windows, 1_050, 5); // Out of order.
   put(windows, 990, 6); // Within the grace.
   windows.moveOn(1_100);
-  assertEquals(close(windows), [["s/1970-01-01T00:00:00.000Z", 3]]);
+  assertEquals(close(windows), [["s/1970-01-01T00:00:00.000Z/1s", 3]]);
   assertEquals(windows.open.map(({ start, state }) => [start, state]), [[1_000, 3]]);
 });
 
@@ -54,8 +54,8 @@ Deno.test("windows: what comes late opens a window of its own, which is closed w
   assertEquals(close(windows), [], "what is late is collected");
   windows.moveOn(2_100);
   assertEquals(close(windows), [
-    ["s/1970-01-01T00:00:00.000Z/late-3", 2],
-    ["s/1970-01-01T00:00:01.000Z", 1],
+    ["s/1970-01-01T00:00:00.000Z/1s/late-3", 2],
+    ["s/1970-01-01T00:00:01.000Z/1s", 1],
   ]);
 });
 
@@ -63,12 +63,38 @@ Deno.test("windows: one that is closed before its end has parts with names of th
   const windows = open();
   put(windows, 500, 1);
   const [first] = windows.open;
-  assert(first !== undefined && windowId(first) === "s/1970-01-01T00:00:00.000Z");
+  assert(first !== undefined && windowId(first) === "s/1970-01-01T00:00:00.000Z/1s");
   windows.closed(first);
   put(windows, 600, 2);
   const again = copyOf(windows);
   again.moveOn(1_100);
-  assertEquals(close(again), [["s/1970-01-01T00:00:00.000Z/part-2", 1]]);
+  assertEquals(close(again), [["s/1970-01-01T00:00:00.000Z/1s/part-2", 1]]);
+});
+
+Deno.test("windows: those of another size, of a version before, go on beside the new ones, and are no others", () => {
+  const before = open();
+  put(before, 500, 1);
+  put(before, 1_200, 2);
+  assertEquals(close(before), [["s/1970-01-01T00:00:00.000Z/1s", 1]]);
+  const wide = ShardWindows.read<number>(
+    "s",
+    { size: 5_000, grace: 100 },
+    JSON.stringify(before.write()),
+  );
+  put(wide, 1_300, 3);
+  wide.moveOn(10_000);
+  assertEquals(close(wide), [
+    ["s/1970-01-01T00:00:00.000Z/5s", 1],
+    ["s/1970-01-01T00:00:01.000Z/1s", 1],
+  ]);
+  put(wide, 10_100, 4);
+  const both = ShardWindows.read<number>("s", SIZES, JSON.stringify(wide.write()));
+  put(both, 10_200, 5);
+  both.moveOn(20_000);
+  assertEquals(close(both), [
+    ["s/1970-01-01T00:00:10.000Z/5s", 1],
+    ["s/1970-01-01T00:00:10.000Z/1s", 1],
+  ]);
 });
 
 Deno.test("windows: a record is known that is in its window already, also within an aggregate", () => {
@@ -130,12 +156,12 @@ Deno.test("windows: a split shares them out, a merge makes one of those that beg
   );
   for (const half of halves) half.moveOn(10_000);
   assertEquals(merged.open.map((window) => [windowId(window), window.state]), [
-    ["m/1970-01-01T00:00:00.000Z", 4],
-    ["r/1970-01-01T00:00:01.000Z", 1],
+    ["m/1970-01-01T00:00:00.000Z/1s", 4],
+    ["r/1970-01-01T00:00:01.000Z/1s", 1],
   ]);
   assertEquals(halves.map(close), [
-    [["c2/1970-01-01T00:00:00.000Z", 2.5]],
-    [["c0/1970-01-01T00:00:00.000Z", 1.5]],
+    [["c2/1970-01-01T00:00:00.000Z/1s", 2.5]],
+    [["c0/1970-01-01T00:00:00.000Z/1s", 1.5]],
   ]);
 });
 
@@ -156,11 +182,11 @@ Deno.test("windows: without functions for it they go on whole, and are closed on
   const other = inherit("o", [[merged, "other"]]);
   put(other, 800, 4);
   for (const windows of [first, other]) windows.moveOn(5_000);
-  assertEquals(close(first), [["l/1970-01-01T00:00:00.000Z", 1], [
-    "r/1970-01-01T00:00:00.000Z",
+  assertEquals(close(first), [["l/1970-01-01T00:00:00.000Z/1s", 1], [
+    "r/1970-01-01T00:00:00.000Z/1s",
     2,
   ]]);
-  assertEquals(close(other), [["o/1970-01-01T00:00:00.000Z", 1]]);
+  assertEquals(close(other), [["o/1970-01-01T00:00:00.000Z/1s", 1]]);
 });
 
 Deno.test("windows: what was late stays apart from what was not when shards are merged", () => {

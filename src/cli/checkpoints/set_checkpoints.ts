@@ -73,9 +73,8 @@ export async function setCheckpoints(
     await setAll(control, targets, options);
   } catch (error) {
     const next = await startAgain(control, stopped).catch(messageOf);
-    throw next === undefined
-      ? error
-      : new Error(`${messageOf(error)}. Then also: ${next}`, { cause: error });
+    const told = next === undefined ? startedWords(rows, stopped) : `. Then also: ${next}`;
+    throw told === "" ? error : new Error(`${messageOf(error)}${told}`, { cause: error });
   }
   await startAgain(control, stopped);
   return changes;
@@ -122,6 +121,20 @@ async function startAgain(control: Control, stopped: readonly string[]): Promise
     `Cannot start what was stopped: ${names}: ${messageOf(first.error)}; use kinesix shard start`,
     { cause: first.error },
   );
+}
+
+/** Of a call that failed: that what it stopped goes on; and which shards go on that did not before, since a start is one for every worker. */
+function startedWords(rows: readonly ShardRow[], stopped: readonly string[]): string {
+  if (stopped.length === 0) return "";
+  const [also, ...more] = rows
+    .filter(({ id, stoppedBy }) => stoppedBy.length > 0 && stopped.includes(id));
+  return `; what was stopped for it is started again${
+    also === undefined
+      ? ""
+      : `, also shard "${also.id}"${
+        more.length > 0 ? ` and ${more.length} more` : ""
+      }, which worker "${also.stoppedBy[0]}" had stopped before (see kinesix shard stop)`
+  }`;
 }
 
 async function rowsOf(

@@ -1,0 +1,78 @@
+// Owns: a stop, or a handover, while a record is in hand whose processor writes items with the checkpoint.
+import { assertEquals } from "@std/assert";
+import { retryAndSkip } from "../../src/core/policy.ts";
+import { StoreError } from "../../src/errors.ts";
+import type { ProcessContext, RecordProcessor } from "../../src/processor.ts";
+import type { TransactionItem } from "../../src/transaction_item.ts";
+import type { MemoryLeaseStore } from "../../testing.ts";
+import { at, batch, running } from "./runner_testing.ts";
+
+const ITEMS: readonly TransactionItem[] = [{
+  Put: { TableName: "sink", Item: { id: { S: "1" } } },
+}];
+
+/** A record, or a batch, of which the processor learns that its shard is to be given up before it writes anything. */
+async function stopped(
+  kind: "process" | "processBatch",
+  work: (context: ProcessContext) => Promise<unknown>,
+  isDown: boolean,
+) {
+  const gate = Promise.withResolvers<void>();
+  const processor: RecordProcessor = {
+    getErrorHandlingMode: () => retryAndSkip(0),
+    ...kind === "process"
+      ? {
+        async process(_, context) {
+          await gate.promise;
+          await work(context);
+        },
+      }
+      : {
+        async processBatch(records, context) {
+          await gate.promise;
+          const isWritten = await work(context);
+          const failed = isWritten === false ? records : [];
+          return { failed: failed.map((record) => ({ record, error: "x" })) };
+        },
+      },
+  };
+  const { runner, drain, bench, lease } = await running(processor);
+  const { store } = bench;
+  Object.assign(store, {
+    transact: ((change, transaction, signal) => {
+      if (isDown) throw new StoreError("Cannot write: a test", { kind: "throttled" });
+      return store.table.transact(change, transaction, signal);
+    }) satisfies MemoryLeaseStore["transact"],
+  });
+  const run = runner.run(batch(1, 5));
+  await bench.clock.advance(10);
+  drain.abort();
+  gate.resolve();
+  const outcome = await bench.clock.until(run);
+  const told = [...bench.told("record_failed"), ...bench.told("record_skipped")].length;
+  return { outcome, position: lease.position, told, written: store.table.transacted.length };
+}
+
+Deno.test("transact: what is in hand when the shard is to be given up is written, and finished", async () => {
+  const transact = (context: ProcessContext) => context.transact(ITEMS);
+  assertEquals(await stopped("process", transact, false), {
+    ...{ outcome: "drained", position: at(1), told: 0, written: 1 },
+  });
+  assertEquals(await stopped("processBatch", transact, false), {
+    ...{ outcome: "done", position: at(5), told: 0, written: 1 },
+  });
+});
+
+Deno.test("transact: what cannot be written then is no failure of the record, and is left to the next owner", async () => {
+  const left = { outcome: "drained", position: { kind: "trimHorizon" }, told: 0, written: 0 };
+  const plain = (context: ProcessContext) => context.transact(ITEMS);
+  const wrapped = (context: ProcessContext) =>
+    context.transact(ITEMS).catch((cause) => Promise.reject(new Error("no", { cause })));
+  const returned = (context: ProcessContext) => context.transact(ITEMS).catch(() => false);
+  for (const work of [plain, wrapped]) {
+    for (const kind of ["process", "processBatch"] as const) {
+      assertEquals(await stopped(kind, work, true), left);
+    }
+  }
+  assertEquals(await stopped("processBatch", returned, true), left);
+});
