@@ -1,0 +1,369 @@
+// Owns: what holds over all turns on a shard, whatever the settings, the processor and the reads do: nothing lost, skipped, repeated
+// without need or out of order.
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import {
+  type Checkpoint,
+  compareCheckpoints,
+  isAfter,
+  TRIM_HORIZON,
+} from "../../src/core/checkpoint.ts";
+import { type ErrorHandlingMode, retryAndSkip, retryAndStop } from "../../src/core/policy.ts";
+import { SourceError } from "../../src/errors.ts";
+import type { Batch, FailedRecord, SourceRecord, StreamSource } from "../../src/ports.ts";
+import type { KinesisRecord, ProcessContext, RecordProcessor } from "../../src/processor.ts";
+import { BufferBudget } from "../../src/runtime/buffer_budget.ts";
+import { positionAfter } from "../../src/runtime/delivered_record.ts";
+import { Lease } from "../../src/runtime/lease_keeper.ts";
+import { Processors } from "../../src/runtime/processors.ts";
+import { type RunOutcome, runShard, type ShardRunnerDeps } from "../../src/runtime/shard_runner.ts";
+import { takeShard } from "../../src/runtime/take_shard.ts";
+import { aggregate } from "../kpl.ts";
+import { Bench, recordDeps } from "./runtime_testing.ts";
+
+const AGE_MS = 60_000;
+
+const RECORD = fc.record({
+  key: fc.nat(3),
+  /** Moments, or milliseconds. */
+  takes: fc.oneof(fc.nat(12), fc.constantFrom(-1, -30, -500)),
+  /** So many attempts of a turn fail. */
+  fails: fc.oneof({ weight: 5, arbitrary: fc.constant(0) }, fc.integer({ min: 1, max: 4 })),
+  throws: fc.boolean(),
+  mode: fc.constantFrom(retryAndSkip(0), retryAndSkip(1), retryAndSkip(9), retryAndStop(0), retryAndStop(1)),
+  isFiltered: fc.boolean(),
+  meanwhile: fc.option(fc.constantFrom("change", "drain", "lose"), { freq: 12, nil: undefined }),
+});
+
+const SETTINGS = fc.record({
+  concurrency: fc.constantFrom(1, 1, 2, 3, 16),
+  orderBy: fc.constantFrom("partitionKey" as const, "partitionKey" as const, "none" as const),
+  isManual: fc.boolean(),
+  kind: fc.constantFrom("record", "batch"),
+  isMade: fc.boolean(),
+  maxBatchSize: fc.constantFrom(1, 2, 3, 100),
+  batchSize: fc.constantFrom(1, 2, 5, 100),
+  batchWindow: fc.constantFrom(0, 0, 50, 5_000),
+  bisectBatchOnError: fc.boolean(),
+  hasAgeLimit: fc.boolean(),
+  hasFilter: fc.boolean(),
+  hasDestination: fc.boolean(),
+  bufferBytes: fc.constantFrom(2 ** 26, 1_000),
+});
+
+const CASE = fc.record({
+  settings: SETTINGS,
+  /** One is a record of the stream, or several in an aggregate. */
+  records: fc.array(
+    fc.record({ users: fc.array(RECORD, { minLength: 1, maxLength: 5 }), isPacked: fc.boolean(), isOld: fc.boolean() }),
+    { maxLength: 12 },
+  ),
+  reads: fc.array(
+    fc.record({ size: fc.nat(6), fails: fc.boolean(), waits: fc.constantFrom(0, 0, 1, 300) }),
+    { minLength: 1, maxLength: 8 },
+  ),
+  isEndAlone: fc.boolean(),
+});
+type Case = typeof CASE extends fc.Arbitrary<infer T> ? T : never;
+type User = Case["records"][number]["users"][number];
+
+interface Known extends User {
+  readonly position: Checkpoint;
+}
+
+async function pass(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await undefined;
+}
+
+class Play {
+  readonly #case: Case;
+  readonly #bench = new Bench();
+  readonly #known: Known[] = [];
+  readonly #stream: SourceRecord[] = [];
+  readonly #broken: string[] = [];
+  readonly #changes: Promise<void>[] = [];
+  /** Finished in any turn: processed, or given up for good. */
+  readonly #finished = new Set<number>();
+  /** Finished in turns that ended as they should. */
+  readonly #sure = new Set<number>();
+  readonly #aside = new Set<number>();
+  readonly #stopped = new Set<number>();
+  readonly #happened = new Set<number>();
+  /** Of this turn. */
+  #now = { attempts: new Map<number, number>(), finished: new Set<number>(), calls: 0, isOver: false, from: TRIM_HORIZON as Checkpoint };
+  #processors: Processors | undefined;
+  #drain = new AbortController();
+  #lease: Lease | undefined;
+  #reads = 0;
+  #puts = 0;
+
+  constructor(given: Case) {
+    this.#case = given;
+    const now = this.#bench.clock.now();
+    for (const [i, { users, isPacked, isOld }] of given.records.entries()) {
+      const isAggregate = isPacked || users.length > 1;
+      const sequenceNumber = String(100 + i);
+      const first = this.#known.length;
+      for (const [sub, user] of users.entries()) {
+        const isLast = !isAggregate || sub === users.length - 1;
+        const position = { kind: "sequence" as const, sequenceNumber };
+        this.#known.push({ ...user, position: isLast ? position : { ...position, subSequenceNumber: sub } });
+      }
+      const packed = users.map(({ key }, sub) => ({
+        partitionKey: `key ${key}`,
+        data: new TextEncoder().encode(String(first + sub)),
+      }));
+      this.#stream.push({
+        sequenceNumber,
+        partitionKey: packed[0]?.partitionKey ?? "",
+        data: isAggregate ? aggregate(packed) : packed[0]?.data as Uint8Array<ArrayBuffer>,
+        approximateArrivalTimestamp: isOld ? now - 2 * AGE_MS : now,
+      });
+    }
+  }
+
+  get #isManual(): boolean {
+    const { isManual, concurrency } = this.#case.settings;
+    return isManual && concurrency === 1;
+  }
+
+  async run(): Promise<void> {
+    await this.#bench.clock.until(this.#allTurns(), 1e9);
+    assertEquals(this.#broken, []);
+    assertEquals(this.#bench.failures, []);
+  }
+
+  async #allTurns(): Promise<void> {
+    const bench = this.#bench;
+    await bench.addShard("s", { checkpoint: TRIM_HORIZON });
+    bench.fence.raise({ at: 0, wallAt: bench.clock.now() }, 1e12);
+    for (let turn = 0;; turn++) {
+      assert(turn < 300, "turns come to an end");
+      const outcome = await this.#turn();
+      if (this.#broken.length > 0) return;
+      if (outcome.kind === "ended") break;
+    }
+    const wanted = this.#known.keys().filter((n) => !this.#isFiltered(n));
+    const lost = [...wanted].filter((n) => !this.#finished.has(n));
+    assertEquals(lost, [], "every record is finished");
+    await Promise.all(this.#changes);
+  }
+
+  async #turn(): Promise<RunOutcome> {
+    const bench = this.#bench;
+    const row = await bench.store.shard("s");
+    const deps = bench.deps({ checkpointFrequency: 0 });
+    const lease = await takeShard(row, deps, bench.signal);
+    assert(lease instanceof Lease);
+    this.#lease = lease;
+    this.#drain = new AbortController();
+    this.#now = { attempts: new Map(), finished: new Set(), calls: 0, isOver: false, from: lease.position };
+    const runnerDeps = this.#deps();
+    this.#processors = new Processors(this.#source(), runnerDeps);
+    const outcome = await runShard({ ...runnerDeps, processors: this.#processors }, lease, this.#drain.signal);
+    this.#check(this.#now.calls === 0, "a call outlives its turn");
+    for (const [n, { position }] of this.#known.entries()) {
+      if (compareCheckpoints(position, lease.position) > 0) break;
+      const isDone = this.#finished.has(n) || this.#isFiltered(n);
+      this.#check(isDone, `record ${n} is before the checkpoint, and not finished`);
+    }
+    if (outcome.kind === "lost") lease.lose("test");
+    else {
+      for (const n of this.#now.finished) this.#sure.add(n);
+      if (outcome.kind === "ended") {
+        await lease.end([], false);
+      } else await lease.release();
+    }
+    await this.#processors.close();
+    return outcome;
+  }
+
+  #deps(): Omit<ShardRunnerDeps, "processors"> {
+    const { settings } = this.#case;
+    const { hasAgeLimit, hasFilter, hasDestination, bufferBytes, kind, isMade, isManual: _, ...rest } = settings;
+    return {
+      ...recordDeps(this.#bench),
+      ...rest,
+      checkpointMode: this.#isManual ? "manual" : "auto",
+      batchWindow: kind === "batch" ? rest.batchWindow : 0,
+      maxRecordAge: hasAgeLimit ? AGE_MS : 0,
+      filter: hasFilter ? (record) => !this.#isFiltered(Number(record.text())) : undefined,
+      failureDestination: hasDestination
+        ? { name: "test", put: (failure) => this.#putAside(failure) }
+        : undefined,
+      budget: new BufferBudget(bufferBytes),
+      source: this.#streamSource(),
+      unreadableAfter: 1e9,
+      goneAfter: 1e9,
+    };
+  }
+
+  #isFiltered(n: number): boolean {
+    return this.#case.settings.hasFilter && this.#of(n).isFiltered;
+  }
+
+  #of(n: number): Known {
+    const known = this.#known[n];
+    assert(known !== undefined);
+    return known;
+  }
+
+  #streamSource(): StreamSource {
+    const open = this.#open.bind(this);
+    return {
+      listShards: () => Promise.resolve([{ id: "s", parents: [], hashKeyRange: null, isClosed: false }]),
+      open: (_, after, signal) => open(after, signal),
+    };
+  }
+
+  async *#open(after: Checkpoint, signal: AbortSignal): AsyncGenerator<Batch> {
+    let rest = this.#stream.filter((record) => isAfter(record, after));
+    const { reads, isEndAlone } = this.#case;
+    for (;;) {
+      const read = reads[this.#reads % reads.length];
+      const { fails = false, waits = 0 } = read ?? {};
+      // Not only empty ones.
+      const size = this.#reads % reads.length === 0 ? Math.max(1, read?.size ?? 1) : read?.size ?? 1;
+      this.#reads += 1;
+      if (waits > 0) await this.#bench.clock.sleep(waits, signal);
+      signal.throwIfAborted();
+      // Not for ever: each second read of a script that fails works.
+      if (fails && Math.floor(this.#reads / reads.length) % 2 === 0) {
+        throw new SourceError("no", { kind: "unavailable" });
+      }
+      const taken = Math.min(Math.max(1, size), this.#case.settings.maxBatchSize);
+      const records = size === 0 ? [] : rest.slice(0, taken);
+      rest = rest.slice(records.length);
+      const isEnd = rest.length === 0 && (!isEndAlone || records.length === 0);
+      yield { records, millisBehindLatest: rest.length, ...isEnd && { end: { children: [] } } };
+      if (isEnd) return;
+    }
+  }
+
+  #source(): RecordProcessor | (() => Promise<RecordProcessor>) {
+    const { kind, isMade } = this.#case.settings;
+    const processor: RecordProcessor = {
+      ...kind === "record"
+        ? { process: (record, context) => this.#process([record], context).then(() => {}) }
+        : { processBatch: (records, context) => this.#process(records, context) },
+      getErrorHandlingMode: (record) => this.#modeOf(Number(record.text())),
+      onMaxRetryExceeded: (record, mode) => this.#givenUp(Number(record.text()), mode),
+      shardEnded: async (context) => {
+        if (this.#isManual) await context.checkpoint();
+      },
+    };
+    return isMade ? () => pass(3).then(() => processor) : processor;
+  }
+
+  #modeOf(n: number): ErrorHandlingMode {
+    return this.#stopped.has(n) ? retryAndSkip(0) : this.#of(n).mode;
+  }
+
+  #givenUp(n: number, { kind }: ErrorHandlingMode): void {
+    if (kind === "retryAndStop") {
+      this.#stopped.add(n);
+      return;
+    }
+    const isSafe = !this.#case.settings.hasDestination || this.#aside.has(n);
+    this.#check(isSafe, `record ${n} is given up and not put aside`);
+    this.#noteFinished(n);
+  }
+
+  #noteFinished(n: number): void {
+    this.#check(!this.#now.finished.has(n), `record ${n} is finished twice`);
+    this.#now.finished.add(n);
+    this.#finished.add(n);
+  }
+
+  async #putAside({ data }: FailedRecord): Promise<void> {
+    this.#puts += 1;
+    await pass(this.#puts % 4);
+    if (this.#puts % 3 === 0) throw new Error("full");
+    this.#aside.add(Number(new TextDecoder().decode(data)));
+  }
+
+  #check(holds: boolean, what: string): void {
+    if (!holds) this.#broken.push(what);
+  }
+
+  async #process(
+    records: readonly KinesisRecord[],
+    context: ProcessContext,
+  ): Promise<{ failed: KinesisRecord[] }> {
+    const numbers = records.map((record) => Number(record.text()));
+    const { concurrency, batchSize } = this.#case.settings;
+    this.#check(records.length <= batchSize || this.#case.settings.kind === "record", "a batch is too large");
+    for (const [i, n] of numbers.entries()) this.#started(n, { record: records[i], context, together: numbers.slice(0, i) });
+    const now = this.#now;
+    now.calls += 1;
+    this.#check(now.calls <= concurrency, "more at once than allowed");
+    for (const n of numbers) await this.#work(n);
+    if (context.attempt === 1) for (const n of numbers) this.#happen(n);
+    now.calls -= 1;
+    const failing = numbers.filter((n) => !this.#stopped.has(n) && context.attempt <= this.#of(n).fails);
+    if (failing.some((n) => this.#of(n).throws || this.#case.settings.kind === "record")) {
+      throw new Error("broken");
+    }
+    if (now !== this.#now) return { failed: [] };
+    for (const n of numbers) if (!failing.includes(n)) this.#noteFinished(n);
+    if (this.#isManual && failing.length === 0) context.checkpoint().catch(() => {});
+    return { failed: records.filter((record) => failing.includes(Number(record.text()))) };
+  }
+
+  async #work(n: number): Promise<void> {
+    const { takes } = this.#of(n);
+    if (takes >= 0) await pass(takes);
+    else await this.#bench.clock.sleep(-takes, this.#bench.signal);
+  }
+
+  #started(
+    n: number,
+    { record, context: { attempt }, together }: {
+      readonly record: KinesisRecord | undefined;
+      readonly context: ProcessContext;
+      readonly together: readonly number[];
+    },
+  ): void {
+    const { attempts, finished, from, isOver } = this.#now;
+    const { position, key } = this.#of(n);
+    const { concurrency, orderBy, bisectBatchOnError, kind, hasFilter } = this.#case.settings;
+    assert(record !== undefined);
+    this.#check(compareCheckpoints(positionAfter(record), position) === 0, `record ${n} has another position`);
+    this.#check(compareCheckpoints(position, from) > 0, `record ${n} is before the turn`);
+    this.#check(!finished.has(n), `record ${n} comes twice in a turn`);
+    this.#check(!this.#isFiltered(n), `record ${n} is filtered`);
+    this.#check(!isOver || attempt > 1 || bisectBatchOnError, `record ${n} is started after the end`);
+    if (concurrency === 1 && !this.#isManual && kind === "record") {
+      this.#check(!this.#sure.has(n), `record ${n} is repeated without need`);
+    }
+    const before = attempts.get(n) ?? 0;
+    const isNext = attempt === before + 1 || bisectBatchOnError && attempt === before && kind === "batch";
+    this.#check(isNext, `record ${n}: attempt ${attempt} after ${before}`);
+    attempts.set(n, attempt);
+    if (before > 0) return;
+    for (let m = 0; m < n; m++) {
+      const mustWait = concurrency === 1 || orderBy === "partitionKey" && this.#of(m).key === key;
+      if (!mustWait || compareCheckpoints(this.#of(m).position, from) <= 0) continue;
+      const isDone = finished.has(m) || this.#isFiltered(m) || together.includes(m);
+      this.#check(isDone, `record ${n} overtakes ${m}`);
+    }
+    void hasFilter;
+  }
+
+  #happen(n: number): void {
+    const { meanwhile } = this.#of(n);
+    if (meanwhile === undefined || this.#happened.has(n)) return;
+    this.#happened.add(n);
+    if (meanwhile === "change") {
+      if (this.#processors !== undefined) this.#changes.push(this.#processors.change(this.#source()));
+      return;
+    }
+    this.#now.isOver = true;
+    if (meanwhile === "drain") this.#drain.abort();
+    else this.#lease?.lose("test");
+  }
+}
+
+Deno.test("turns: whatever the settings, the processor and the reads do, nothing is lost, repeated or out of order", async () => {
+  await fc.assert(fc.asyncProperty(CASE, async (given) => { if (Deno.env.get("V")) console.log(JSON.stringify(given)); const at = performance.now(); await new Play(given).run(); if (Deno.env.get("V")) console.log(Math.round(performance.now() - at)); }), { numRuns: Number(Deno.env.get("RUNS") ?? 300) });
+});
