@@ -70,7 +70,10 @@ class BatchAttempts {
     const { lease, until } = this.#run;
     for (let group = this.#groups.pop(); group !== undefined; group = this.#groups.pop()) {
       const fresh = await this.#withoutTooOld(group);
-      const outcome = typeof fresh === "string" ? fresh : await this.#try(fresh);
+      if (typeof fresh === "string") return fresh;
+      // To give up what is too old takes as long as the destination and the user's code do.
+      if (until.aborted && fresh.indexes.length > 0) return lease.isHeld ? "drained" : "lost";
+      const outcome = await this.#try(fresh);
       if (!lease.isHeld) return "lost";
       if (outcome !== "done") return outcome;
       if (until.aborted && this.#groups.length > 0) return "drained";

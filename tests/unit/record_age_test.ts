@@ -128,6 +128,22 @@ Deno.test("age: a batch of nothing but old records is not delivered", async () =
   assertEquals([lease.position, bench.told("record_failed")], [at(2), []]);
 });
 
+Deno.test("age: a shard that is to be given up while old records of a batch are starts no batch any more", async () => {
+  const log: string[] = [];
+  const { bench, runner, lease, drain } = await running({
+    processBatch: (records) => void log.push(records.map((record) => record.text()).join()),
+    async onMaxRetryExceeded(record) {
+      log.push(`gave up ${record.text()}`);
+      drain.abort();
+      await bench.clock.sleep(100, bench.signal);
+    },
+  }, DEPS);
+  const { clock } = bench;
+  assertEquals(await clock.until(runner.run(aged(clock, 5_000, 0, 0))), "drained");
+  assertEquals(log, ["gave up 1"]);
+  assertEquals(lease.position, at(1));
+});
+
 Deno.test("age: a record that is too old is put aside, whole, before the checkpoint passes it", async () => {
   for (const together of [false, true]) {
     const put: unknown[] = [];

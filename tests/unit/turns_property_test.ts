@@ -11,13 +11,29 @@ import {
 import { type ErrorHandlingMode, retryAndSkip, retryAndStop } from "../../src/core/policy.ts";
 import { SourceError } from "../../src/errors.ts";
 import type { Batch, FailedRecord, SourceRecord, StreamSource } from "../../src/ports.ts";
-import type { KinesisRecord, ProcessContext, RecordProcessor } from "../../src/processor.ts";
+import type {
+  KinesisRecord,
+  ProcessContext,
+  ProcessorSource,
+  RecordProcessor,
+} from "../../src/processor.ts";
+import {
+  batchPuller,
+  type PullDeps,
+  type ReaderHooks,
+  recordPuller,
+} from "../../src/pull/pull_processor.ts";
+import { Puller } from "../../src/pull/puller.ts";
 import { BufferBudget } from "../../src/runtime/buffer_budget.ts";
 import { positionAfter } from "../../src/runtime/delivered_record.ts";
 import { Lease } from "../../src/runtime/lease_keeper.ts";
 import { Processors } from "../../src/runtime/processors.ts";
 import { type RunOutcome, runShard, type ShardRunnerDeps } from "../../src/runtime/shard_runner.ts";
 import { takeShard } from "../../src/runtime/take_shard.ts";
+import { startProcessorThreads } from "../../src/sandbox/processor_threads.ts";
+import type { FromThread, ToThread } from "../../src/sandbox/protocol.ts";
+import type { ThreadListener } from "../../src/sandbox/thread_port.ts";
+import { ThreadSide } from "../../src/sandbox/thread_side.ts";
 import { aggregate } from "../kpl.ts";
 import { Bench, recordDeps } from "./runtime_testing.ts";
 
@@ -30,9 +46,18 @@ const RECORD = fc.record({
   /** So many attempts of a turn fail. */
   fails: fc.oneof({ weight: 5, arbitrary: fc.constant(0) }, fc.integer({ min: 1, max: 4 })),
   throws: fc.boolean(),
-  mode: fc.constantFrom(retryAndSkip(0), retryAndSkip(1), retryAndSkip(9), retryAndStop(0), retryAndStop(1)),
+  mode: fc.constantFrom(
+    retryAndSkip(0),
+    retryAndSkip(1),
+    retryAndSkip(9),
+    retryAndStop(0),
+    retryAndStop(1),
+  ),
   isFiltered: fc.boolean(),
-  meanwhile: fc.option(fc.constantFrom("change", "drain", "lose"), { freq: 12, nil: undefined }),
+  meanwhile: fc.option(fc.constantFrom("change", "drain", "lose", "die"), {
+    freq: 10,
+    nil: undefined,
+  }),
 });
 
 const SETTINGS = fc.record({
@@ -40,6 +65,10 @@ const SETTINGS = fc.record({
   orderBy: fc.constantFrom("partitionKey" as const, "partitionKey" as const, "none" as const),
   isManual: fc.boolean(),
   kind: fc.constantFrom("record", "batch"),
+  /** Where the processor is. */
+  place: fc.constantFrom("here", "loops", "threads"),
+  /** How many loops or threads. */
+  places: fc.integer({ min: 1, max: 3 }),
   isMade: fc.boolean(),
   maxBatchSize: fc.constantFrom(1, 2, 3, 100),
   batchSize: fc.constantFrom(1, 2, 5, 100),
@@ -55,7 +84,11 @@ const CASE = fc.record({
   settings: SETTINGS,
   /** One is a record of the stream, or several in an aggregate. */
   records: fc.array(
-    fc.record({ users: fc.array(RECORD, { minLength: 1, maxLength: 5 }), isPacked: fc.boolean(), isOld: fc.boolean() }),
+    fc.record({
+      users: fc.array(RECORD, { minLength: 1, maxLength: 5 }),
+      isPacked: fc.boolean(),
+      isOld: fc.boolean(),
+    }),
     { maxLength: 12 },
   ),
   reads: fc.array(
@@ -69,6 +102,18 @@ type User = Case["records"][number]["users"][number];
 
 interface Known extends User {
   readonly position: Checkpoint;
+}
+
+type Process = (
+  records: readonly KinesisRecord[],
+  context: ProcessContext,
+) => Promise<{ failed: KinesisRecord[] }>;
+
+/** Where a processor is that may die. */
+interface Thread {
+  isDead: boolean;
+  calls: number;
+  readonly listener?: ThreadListener;
 }
 
 async function pass(count: number): Promise<void> {
@@ -90,12 +135,21 @@ class Play {
   readonly #stopped = new Set<number>();
   readonly #happened = new Set<number>();
   /** Of this turn. */
-  #now = { attempts: new Map<number, number>(), finished: new Set<number>(), calls: 0, isOver: false, from: TRIM_HORIZON as Checkpoint };
+  #now = {
+    attempts: new Map<number, number>(),
+    finished: new Set<number>(),
+    calls: 0,
+    isOver: false,
+    from: TRIM_HORIZON as Checkpoint,
+  };
   #processors: Processors | undefined;
   #drain = new AbortController();
   #lease: Lease | undefined;
   #reads = 0;
   #puts = 0;
+  #deaths = 0;
+  readonly #pullers: { readonly end: () => void }[] = [];
+  readonly #ends: AsyncDisposable[] = [];
 
   constructor(given: Case) {
     this.#case = given;
@@ -107,7 +161,10 @@ class Play {
       for (const [sub, user] of users.entries()) {
         const isLast = !isAggregate || sub === users.length - 1;
         const position = { kind: "sequence" as const, sequenceNumber };
-        this.#known.push({ ...user, position: isLast ? position : { ...position, subSequenceNumber: sub } });
+        this.#known.push({
+          ...user,
+          position: isLast ? position : { ...position, subSequenceNumber: sub },
+        });
       }
       const packed = users.map(({ key }, sub) => ({
         partitionKey: `key ${key}`,
@@ -146,7 +203,9 @@ class Play {
     const wanted = this.#known.keys().filter((n) => !this.#isFiltered(n));
     const lost = [...wanted].filter((n) => !this.#finished.has(n));
     assertEquals(lost, [], "every record is finished");
+    for (const puller of this.#pullers) puller.end();
     await Promise.all(this.#changes);
+    for (const threads of this.#ends) await threads[Symbol.asyncDispose]();
   }
 
   async #turn(): Promise<RunOutcome> {
@@ -157,10 +216,20 @@ class Play {
     assert(lease instanceof Lease);
     this.#lease = lease;
     this.#drain = new AbortController();
-    this.#now = { attempts: new Map(), finished: new Set(), calls: 0, isOver: false, from: lease.position };
+    this.#now = {
+      attempts: new Map(),
+      finished: new Set(),
+      calls: 0,
+      isOver: false,
+      from: lease.position,
+    };
     const runnerDeps = this.#deps();
-    this.#processors = new Processors(this.#source(), runnerDeps);
-    const outcome = await runShard({ ...runnerDeps, processors: this.#processors }, lease, this.#drain.signal);
+    this.#processors = new Processors(await this.#source(), runnerDeps);
+    const outcome = await runShard(
+      { ...runnerDeps, processors: this.#processors },
+      lease,
+      this.#drain.signal,
+    );
     this.#check(this.#now.calls === 0, "a call outlives its turn");
     for (const [n, { position }] of this.#known.entries()) {
       if (compareCheckpoints(position, lease.position) > 0) break;
@@ -180,7 +249,7 @@ class Play {
 
   #deps(): Omit<ShardRunnerDeps, "processors"> {
     const { settings } = this.#case;
-    const { hasAgeLimit, hasFilter, hasDestination, bufferBytes, kind, isMade, isManual: _, ...rest } = settings;
+    const { hasAgeLimit, hasFilter, hasDestination, bufferBytes, kind, ...rest } = settings;
     return {
       ...recordDeps(this.#bench),
       ...rest,
@@ -211,7 +280,8 @@ class Play {
   #streamSource(): StreamSource {
     const open = this.#open.bind(this);
     return {
-      listShards: () => Promise.resolve([{ id: "s", parents: [], hashKeyRange: null, isClosed: false }]),
+      listShards: () =>
+        Promise.resolve([{ id: "s", parents: [], hashKeyRange: null, isClosed: false }]),
       open: (_, after, signal) => open(after, signal),
     };
   }
@@ -223,7 +293,9 @@ class Play {
       const read = reads[this.#reads % reads.length];
       const { fails = false, waits = 0 } = read ?? {};
       // Not only empty ones.
-      const size = this.#reads % reads.length === 0 ? Math.max(1, read?.size ?? 1) : read?.size ?? 1;
+      const size = this.#reads % reads.length === 0
+        ? Math.max(1, read?.size ?? 1)
+        : read?.size ?? 1;
       this.#reads += 1;
       if (waits > 0) await this.#bench.clock.sleep(waits, signal);
       signal.throwIfAborted();
@@ -240,19 +312,112 @@ class Play {
     }
   }
 
-  #source(): RecordProcessor | (() => Promise<RecordProcessor>) {
+  async #source(): Promise<ProcessorSource> {
+    const { place } = this.#case.settings;
+    if (place === "threads") return await this.#threads();
+    return place === "loops" ? this.#loops() : this.#processor({ isDead: false, calls: 0 });
+  }
+
+  #processor(thread: Thread): ProcessorSource {
     const { kind, isMade } = this.#case.settings;
+    const process: Process = (records, context) => this.#process(records, context, thread);
     const processor: RecordProcessor = {
       ...kind === "record"
-        ? { process: (record, context) => this.#process([record], context).then(() => {}) }
-        : { processBatch: (records, context) => this.#process(records, context) },
+        ? { process: (record, context) => process([record], context).then(() => {}) }
+        : { processBatch: process },
+      ...this.#hooks(),
+    };
+    return isMade ? () => pass(3).then(() => processor) : processor;
+  }
+
+  #hooks(): ReaderHooks {
+    return {
       getErrorHandlingMode: (record) => this.#modeOf(Number(record.text())),
       onMaxRetryExceeded: (record, mode) => this.#givenUp(Number(record.text()), mode),
       shardEnded: async (context) => {
         if (this.#isManual) await context.checkpoint();
       },
     };
-    return isMade ? () => pass(3).then(() => processor) : processor;
+  }
+
+  /** Loops ask for the records. */
+  #loops(): ProcessorSource {
+    const { kind, places } = this.#case.settings;
+    const process: Process = (records, context) => this.#process(records, context);
+    const make = <T>(makeProcessor: (deps: PullDeps<T>) => RecordProcessor): Puller<T> =>
+      new Puller<T>({
+        ...{ clock: this.#bench.clock, processTimeout: 0, hooks: this.#hooks(), ack: "manual" },
+        makeProcessor,
+      });
+    const stay = (): Promise<void> => Promise.resolve();
+    if (kind === "record") {
+      const puller = make(recordPuller);
+      const run = async (): Promise<void> => {
+        for await (const { record, context, ack, nack } of puller.loop(stay)) {
+          await process([record], context).then(() => ack(), nack);
+        }
+      };
+      for (let i = 0; i < places; i++) this.#changes.push(run());
+      this.#pullers.push(puller);
+      return (shardId) => puller.processorOf(shardId);
+    }
+    const puller = make(batchPuller);
+    const run = async (): Promise<void> => {
+      for await (const { records, context, ack, nack } of puller.loop(stay)) {
+        await process(records, context).then((result) => ack(result), nack);
+      }
+    };
+    for (let i = 0; i < places; i++) this.#changes.push(run());
+    this.#pullers.push(puller);
+    return (shardId) => puller.processorOf(shardId);
+  }
+
+  async #threads(): Promise<ProcessorSource> {
+    const { concurrency, places } = this.#case.settings;
+    const { clock, signal } = this.#bench;
+    const threads = await startProcessorThreads({
+      ...{ clock, signal, count: places, lanes: concurrency, loadTimeoutMs: 60_000 },
+      settings: {
+        processTimeout: 0,
+        checkpointMode: this.#isManual ? "manual" : "auto",
+        isSandboxed: false,
+      },
+      prepare: () => pass(2),
+      open: (settings, listener) => {
+        const thread: Thread = { isDead: false, calls: 0, listener };
+        // Messages take a moment each way, and none of them overtakes another.
+        const later = (work: () => void): void => queueMicrotask(() => thread.isDead || work());
+        let side: ThreadSide | undefined;
+        const post = (message: FromThread): void => {
+          const copy = structuredClone(message);
+          later(() => listener.receive(copy));
+        };
+        later(() => {
+          side = new ThreadSide({ settings, clock, source: this.#processor(thread), post });
+        });
+        return {
+          post(message) {
+            const { work, ...rest } = message.kind === "call"
+              ? message
+              : { work: undefined, ...message };
+            const copy = structuredClone(rest);
+            // Memory that is shared cannot be copied here.
+            later(() => side?.receive((work === undefined ? copy : { ...copy, work }) as ToThread));
+          },
+          stopRun: () => {},
+          look: () => undefined,
+          end: () => void (thread.isDead = true),
+          endsLoops: true,
+          gone: Promise.resolve(),
+        };
+      },
+      onStray: (error) => {
+        if (!String(error).includes("it died")) this.#broken.push(`stray ${error}`);
+      },
+      onLeftBehind: () => this.#broken.push("left behind"),
+    });
+    this.#ends.push(threads);
+    return threads.source;
   }
 
   #modeOf(n: number): ErrorHandlingMode {
@@ -270,7 +435,8 @@ class Play {
   }
 
   #noteFinished(n: number): void {
-    this.#check(!this.#now.finished.has(n), `record ${n} is finished twice`);
+    // What a thread finished, and did not tell before it died, comes again.
+    this.#check(!this.#now.finished.has(n) || this.#deaths > 0, `record ${n} is finished twice`);
     this.#now.finished.add(n);
     this.#finished.add(n);
   }
@@ -289,18 +455,31 @@ class Play {
   async #process(
     records: readonly KinesisRecord[],
     context: ProcessContext,
+    thread: Thread = { isDead: false, calls: 0 },
   ): Promise<{ failed: KinesisRecord[] }> {
+    if (thread.isDead) return await new Promise(() => {});
     const numbers = records.map((record) => Number(record.text()));
     const { concurrency, batchSize } = this.#case.settings;
-    this.#check(records.length <= batchSize || this.#case.settings.kind === "record", "a batch is too large");
-    for (const [i, n] of numbers.entries()) this.#started(n, { record: records[i], context, together: numbers.slice(0, i) });
+    this.#check(
+      records.length <= batchSize || this.#case.settings.kind === "record",
+      "a batch is too large",
+    );
+    for (const [i, n] of numbers.entries()) {
+      this.#started(n, { record: records[i], context, together: numbers.slice(0, i) });
+    }
     const now = this.#now;
     now.calls += 1;
+    thread.calls += 1;
     this.#check(now.calls <= concurrency, "more at once than allowed");
     for (const n of numbers) await this.#work(n);
-    if (context.attempt === 1) for (const n of numbers) this.#happen(n);
+    if (context.attempt === 1) { for (const n of numbers) this.#happen(n, thread); }
+    // What is in hand in a thread that died is never heard of again.
+    if (thread.isDead) return await new Promise(() => {});
     now.calls -= 1;
-    const failing = numbers.filter((n) => !this.#stopped.has(n) && context.attempt <= this.#of(n).fails);
+    thread.calls -= 1;
+    const failing = numbers.filter((n) =>
+      !this.#stopped.has(n) && context.attempt <= this.#of(n).fails
+    );
     if (failing.some((n) => this.#of(n).throws || this.#case.settings.kind === "record")) {
       throw new Error("broken");
     }
@@ -326,18 +505,23 @@ class Play {
   ): void {
     const { attempts, finished, from, isOver } = this.#now;
     const { position, key } = this.#of(n);
-    const { concurrency, orderBy, bisectBatchOnError, kind, hasFilter } = this.#case.settings;
+    const { concurrency, orderBy, bisectBatchOnError, kind, place } = this.#case.settings;
     assert(record !== undefined);
-    this.#check(compareCheckpoints(positionAfter(record), position) === 0, `record ${n} has another position`);
+    this.#check(
+      compareCheckpoints(positionAfter(record), position) === 0,
+      `record ${n} has another position`,
+    );
     this.#check(compareCheckpoints(position, from) > 0, `record ${n} is before the turn`);
-    this.#check(!finished.has(n), `record ${n} comes twice in a turn`);
+    this.#check(!finished.has(n) || this.#deaths > 0, `record ${n} comes twice in a turn`);
     this.#check(!this.#isFiltered(n), `record ${n} is filtered`);
-    this.#check(!isOver || attempt > 1 || bisectBatchOnError, `record ${n} is started after the end`);
+    const isUnderWay = attempt > 1 || bisectBatchOnError || place !== "here";
+    this.#check(!isOver || isUnderWay, `record ${n} is started after the end`);
     if (concurrency === 1 && !this.#isManual && kind === "record") {
-      this.#check(!this.#sure.has(n), `record ${n} is repeated without need`);
+      this.#check(!this.#sure.has(n) || this.#deaths > 0, `record ${n} is repeated without need`);
     }
     const before = attempts.get(n) ?? 0;
-    const isNext = attempt === before + 1 || bisectBatchOnError && attempt === before && kind === "batch";
+    const maySame = this.#deaths > 0 || bisectBatchOnError && kind === "batch";
+    const isNext = attempt === before + 1 || maySame && attempt === before;
     this.#check(isNext, `record ${n}: attempt ${attempt} after ${before}`);
     attempts.set(n, attempt);
     if (before > 0) return;
@@ -347,15 +531,22 @@ class Play {
       const isDone = finished.has(m) || this.#isFiltered(m) || together.includes(m);
       this.#check(isDone, `record ${n} overtakes ${m}`);
     }
-    void hasFilter;
   }
 
-  #happen(n: number): void {
+  #happen(n: number, thread: Thread): void {
     const { meanwhile } = this.#of(n);
     if (meanwhile === undefined || this.#happened.has(n)) return;
     this.#happened.add(n);
+    if (meanwhile === "die") {
+      if (thread.isDead || thread.listener === undefined) return;
+      thread.isDead = true;
+      this.#deaths += 1;
+      this.#now.calls -= thread.calls;
+      return thread.listener.died("it died");
+    }
     if (meanwhile === "change") {
-      if (this.#processors !== undefined) this.#changes.push(this.#processors.change(this.#source()));
+      const processors = this.#processors;
+      this.#changes.push(this.#source().then((source) => processors?.change(source)));
       return;
     }
     this.#now.isOver = true;
@@ -365,5 +556,13 @@ class Play {
 }
 
 Deno.test("turns: whatever the settings, the processor and the reads do, nothing is lost, repeated or out of order", async () => {
-  await fc.assert(fc.asyncProperty(CASE, async (given) => { if (Deno.env.get("V")) console.log(JSON.stringify(given)); const at = performance.now(); await new Play(given).run(); if (Deno.env.get("V")) console.log(Math.round(performance.now() - at)); }), { numRuns: Number(Deno.env.get("RUNS") ?? 300) });
+  await fc.assert(
+    fc.asyncProperty(CASE, async (given) => {
+      if (Deno.env.get("V")) console.log(JSON.stringify(given));
+      const at = performance.now();
+      await new Play(given).run();
+      if (Deno.env.get("V")) console.log(Math.round(performance.now() - at));
+    }),
+    { numRuns: Number(Deno.env.get("RUNS") ?? 300) },
+  );
 });
