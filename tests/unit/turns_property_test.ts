@@ -78,6 +78,11 @@ const SETTINGS = fc.record({
   hasFilter: fc.boolean(),
   hasDestination: fc.boolean(),
   bufferBytes: fc.constantFrom(2 ** 26, 1_000),
+  processTimeout: fc.constantFrom(0, 0, 400),
+  /** How long the destination and the hooks of the processor take, in milliseconds. */
+  hooksTake: fc.constantFrom(0, 0, 150),
+  /** So many times a factory fails. */
+  makeFails: fc.constantFrom(0, 0, 1, 4),
 });
 
 const CASE = fc.record({
@@ -146,6 +151,7 @@ class Play {
   #drain = new AbortController();
   #lease: Lease | undefined;
   #reads = 0;
+  #made = 0;
   #puts = 0;
   #deaths = 0;
   readonly #pullers: { readonly end: () => void }[] = [];
@@ -230,7 +236,8 @@ class Play {
       lease,
       this.#drain.signal,
     );
-    this.#check(this.#now.calls === 0, "a call outlives its turn");
+    const mayOutlive = this.#case.settings.processTimeout > 0;
+    this.#check(this.#now.calls === 0 || mayOutlive, "a call outlives its turn");
     for (const [n, { position }] of this.#known.entries()) {
       if (compareCheckpoints(position, lease.position) > 0) break;
       const isDone = this.#finished.has(n) || this.#isFiltered(n);
@@ -327,13 +334,26 @@ class Play {
         : { processBatch: process },
       ...this.#hooks(),
     };
-    return isMade ? () => pass(3).then(() => processor) : processor;
+    return isMade ? () => this.#make(processor) : processor;
+  }
+
+  async #make(processor: RecordProcessor): Promise<RecordProcessor> {
+    await pass(3);
+    this.#made += 1;
+    if (this.#made <= this.#case.settings.makeFails) throw new Error("not made");
+    return processor;
   }
 
   #hooks(): ReaderHooks {
     return {
-      getErrorHandlingMode: (record) => this.#modeOf(Number(record.text())),
-      onMaxRetryExceeded: (record, mode) => this.#givenUp(Number(record.text()), mode),
+      getErrorHandlingMode: async (record) => {
+        await this.#takeTime();
+        return this.#modeOf(Number(record.text()));
+      },
+      onMaxRetryExceeded: async (record, mode) => {
+        this.#givenUp(Number(record.text()), mode);
+        await this.#takeTime();
+      },
       shardEnded: async (context) => {
         if (this.#isManual) await context.checkpoint();
       },
@@ -346,7 +366,12 @@ class Play {
     const process: Process = (records, context) => this.#process(records, context);
     const make = <T>(makeProcessor: (deps: PullDeps<T>) => RecordProcessor): Puller<T> =>
       new Puller<T>({
-        ...{ clock: this.#bench.clock, processTimeout: 0, hooks: this.#hooks(), ack: "manual" },
+        ...{
+          clock: this.#bench.clock,
+          processTimeout: this.#case.settings.processTimeout,
+          hooks: this.#hooks(),
+          ack: "manual",
+        },
         makeProcessor,
       });
     const stay = (): Promise<void> => Promise.resolve();
@@ -378,7 +403,7 @@ class Play {
     const threads = await startProcessorThreads({
       ...{ clock, signal, count: places, lanes: concurrency, loadTimeoutMs: 60_000 },
       settings: {
-        processTimeout: 0,
+        processTimeout: this.#case.settings.processTimeout,
         checkpointMode: this.#isManual ? "manual" : "auto",
         isSandboxed: false,
       },
@@ -444,8 +469,14 @@ class Play {
   async #putAside({ data }: FailedRecord): Promise<void> {
     this.#puts += 1;
     await pass(this.#puts % 4);
+    await this.#takeTime();
     if (this.#puts % 3 === 0) throw new Error("full");
     this.#aside.add(Number(new TextDecoder().decode(data)));
+  }
+
+  async #takeTime(): Promise<void> {
+    const { hooksTake } = this.#case.settings;
+    if (hooksTake > 0) await this.#bench.clock.sleep(hooksTake, this.#bench.signal);
   }
 
   #check(holds: boolean, what: string): void {
@@ -471,10 +502,22 @@ class Play {
     now.calls += 1;
     thread.calls += 1;
     this.#check(now.calls <= concurrency, "more at once than allowed");
+    const { signal } = context;
+    const isTimedOut = (): boolean =>
+      (signal.reason as Error | undefined)?.name === "ProcessTimeoutError";
+    const onTimeout = (): void => {
+      if (thread.isDead || !isTimedOut()) return;
+      now.calls -= 1;
+      thread.calls -= 1;
+    };
+    signal.addEventListener("abort", onTimeout, { once: true });
     for (const n of numbers) await this.#work(n);
+    if (isTimedOut()) throw new Error("too late");
     if (context.attempt === 1) { for (const n of numbers) this.#happen(n, thread); }
     // What is in hand in a thread that died is never heard of again.
     if (thread.isDead) return await new Promise(() => {});
+    if (isTimedOut()) throw new Error("too late");
+    signal.removeEventListener("abort", onTimeout);
     now.calls -= 1;
     thread.calls -= 1;
     const failing = numbers.filter((n) =>
