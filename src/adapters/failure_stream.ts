@@ -17,7 +17,8 @@ const MEBIBYTE = 1024 * 1024;
 const RECORD_BYTES_MAX = 10 * MEBIBYTE;
 /** What a stream takes that was not told otherwise. */
 const USUAL_BYTES_MAX = MEBIBYTE;
-const PARTITION_KEY_BYTES_MAX = 1_024;
+const PARTITION_KEY_LENGTH_MAX = 256;
+const PARTITION_KEY_BYTES_MAX = 4 * PARTITION_KEY_LENGTH_MAX;
 
 /** A stream that takes failure records, each under the partition key of its record. */
 export class FailureStream implements FailureDestination {
@@ -67,7 +68,7 @@ export class FailureStream implements FailureDestination {
       );
     }
     const { PutRecordCommand } = await import("@aws-sdk/client-kinesis");
-    const input = { StreamName: this.#streamName, PartitionKey: failure.partitionKey, Data: data };
+    const input = { StreamName: this.#streamName, PartitionKey: keyFor(failure), Data: data };
     try {
       await this.#client.send(withoutRetries(new PutRecordCommand(input)), { abortSignal: signal });
     } catch (error) {
@@ -88,4 +89,10 @@ export class FailureStream implements FailureDestination {
     const call = { client: this.#client, service: "Kinesis", task: this.#task, action } as const;
     return describeFailure(error, call);
   }
+}
+
+/** The key of the record. One in an aggregate may have a key that no stream takes, and its shard would wait for ever. */
+function keyFor({ partitionKey, sequenceNumber }: FailedRecord): string {
+  const { length } = partitionKey;
+  return length >= 1 && length <= PARTITION_KEY_LENGTH_MAX ? partitionKey : sequenceNumber;
 }

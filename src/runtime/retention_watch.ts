@@ -103,7 +103,7 @@ export class RetentionWatch {
         if (watched === undefined) break;
         watched.millisBehind = fact.millisBehindLatest;
         watched.at = this.#deps.clock.monotonic();
-        watched.isEmpty ??= fact.records === 0 && fact.millisBehindLatest === 0;
+        watched.isEmpty ??= fact.records + fact.filtered === 0 && fact.millisBehindLatest === 0;
         this.#check(fact.shardId, 0);
         break;
       }

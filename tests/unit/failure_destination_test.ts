@@ -82,6 +82,23 @@ Deno.test("failure destination: a stream gets the failure record under the key o
   assertEquals(parseFailure(new TextDecoder().decode(Data)), parseFailure(formatFailure(failure)));
 });
 
+Deno.test("failure destination: a key that only an aggregate takes does not keep a record from the stream", async () => {
+  const options = { kinesis: clientOf() };
+  const mock = mockClient(options.kinesis);
+  mock.on(PutRecordCommand).resolves({});
+  const place = checkOnFailure("kinesis:failed", "orders");
+  const { destination } = await openFailureDestination(place, options);
+  for (const partitionKey of ["", "k".repeat(257), "k".repeat(256)]) {
+    await destination?.put(failedRecord({ partitionKey }), signal);
+  }
+  const { sequenceNumber } = failedRecord();
+  const inputs = mock.commandCalls(PutRecordCommand).map(({ args: [{ input }] }) => input);
+  const keys = inputs.map(({ PartitionKey }) => PartitionKey);
+  assertEquals(keys, [sequenceNumber, sequenceNumber, "k".repeat(256)]);
+  const records = inputs.map(({ Data }) => parseFailure(new TextDecoder().decode(Data)));
+  assertEquals(records.map(({ partitionKey }) => partitionKey.length), [0, 257, 256]);
+});
+
 Deno.test("failure destination: a stream that does not take it fails, and says why and what to do", async () => {
   const options = { kinesis: clientOf() };
   const mock = mockClient(options.kinesis);

@@ -123,6 +123,14 @@ Deno.test("retention: nothing is said of a young checkpoint, of an unknown one, 
   await end();
 });
 
+Deno.test("retention: a shard of which the filter left everything out is not empty", async () => {
+  const { clock, told, listen, end } = await watching();
+  listen(claimed(clock.now() - 30 * HOUR_MS));
+  listen({ ...batch(0, 0), filtered: 3 } as AppFact);
+  assertEquals(told.map(({ type }) => type), ["checkpoint_expired"]);
+  await end();
+});
+
 Deno.test("retention: what came before the stream answered is judged afterwards", async () => {
   const answer = Promise.withResolvers<number>();
   const shards = [{ shardId: "s", term: 1, checkpoint: "7", inHandMs: 0 }];
