@@ -114,6 +114,12 @@ type Process = (
   context: ProcessContext,
 ) => Promise<{ failed: KinesisRecord[] }>;
 
+/** What became of a processor. */
+interface Life {
+  calls: number;
+  disposals: number;
+}
+
 /** Where a processor is that may die. */
 interface Thread {
   isDead: boolean;
@@ -152,6 +158,7 @@ class Play {
   #lease: Lease | undefined;
   #reads = 0;
   #made = 0;
+  readonly #lives = new Set<Life>();
   #puts = 0;
   #deaths = 0;
   readonly #pullers: { readonly end: () => void }[] = [];
@@ -211,6 +218,8 @@ class Play {
     assertEquals(lost, [], "every record is finished");
     for (const puller of this.#pullers) puller.end();
     await Promise.all(this.#changes);
+    const disposals = [...this.#lives].map(({ disposals }) => disposals);
+    assertEquals(new Set(disposals).difference(new Set([1])).size, 0, `disposals: ${disposals}`);
     for (const threads of this.#ends) await threads[Symbol.asyncDispose]();
   }
 
@@ -327,21 +336,39 @@ class Play {
 
   #processor(thread: Thread): ProcessorSource {
     const { kind, isMade } = this.#case.settings;
-    const process: Process = (records, context) => this.#process(records, context, thread);
-    const processor: RecordProcessor = {
-      ...kind === "record"
-        ? { process: (record, context) => process([record], context).then(() => {}) }
-        : { processBatch: process },
-      ...this.#hooks(),
+    const make = (): RecordProcessor => {
+      const life: Life = { calls: 0, disposals: 0 };
+      if (thread.listener === undefined) this.#lives.add(life);
+      const process: Process = async (records, context) => {
+        this.#check(life.disposals === 0, "a processor is called after its end");
+        life.calls += 1;
+        try {
+          return await this.#process(records, context, thread);
+        } finally {
+          life.calls -= 1;
+        }
+      };
+      return {
+        ...kind === "record"
+          ? { process: (record, context) => process([record], context).then(() => {}) }
+          : { processBatch: process },
+        ...this.#hooks(),
+        [Symbol.asyncDispose]: () => {
+          life.disposals += 1;
+          const mayOutlive = this.#case.settings.processTimeout > 0;
+          this.#check(life.calls === 0 || mayOutlive, "a processor ends before its calls");
+          return Promise.resolve();
+        },
+      };
     };
-    return isMade ? () => this.#make(processor) : processor;
+    return isMade ? () => this.#make(make) : make();
   }
 
-  async #make(processor: RecordProcessor): Promise<RecordProcessor> {
+  async #make(make: () => RecordProcessor): Promise<RecordProcessor> {
     await pass(3);
     this.#made += 1;
     if (this.#made <= this.#case.settings.makeFails) throw new Error("not made");
-    return processor;
+    return make();
   }
 
   #hooks(): ReaderHooks {
@@ -454,6 +481,12 @@ class Play {
       this.#stopped.add(n);
       return;
     }
+    const { processTimeout, hasAgeLimit, kind: what } = this.#case.settings;
+    // A batch that throws fails as a whole.
+    const { fails, meanwhile } = this.#of(n);
+    const mayFail = fails > 0 || meanwhile === "die" || processTimeout > 0 || hasAgeLimit ||
+      what === "batch";
+    this.#check(mayFail, `record ${n} is given up for something else`);
     const isSafe = !this.#case.settings.hasDestination || this.#aside.has(n);
     this.#check(isSafe, `record ${n} is given up and not put aside`);
     this.#noteFinished(n);
