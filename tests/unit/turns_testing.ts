@@ -41,6 +41,8 @@ import { settled } from "../virtual_clock.ts";
 import { Bench, recordDeps } from "./runtime_testing.ts";
 
 const AGE_MS = 60_000;
+/** Of a record that is not in the stream yet. */
+const LATER = "9".repeat(100);
 
 /** A record as the user gets it. */
 interface User {
@@ -199,6 +201,7 @@ export interface Payload {
 
 /** Where the records are. */
 export interface Stage {
+  /** Of the records that are in the stream by now. */
   readonly sequenceNumbers: readonly string[];
   readonly source: StreamSource;
   /** Lets everything happen that needs no time. */
@@ -292,13 +295,18 @@ export class Turns {
     const payloads = given.records.map(({ users, isPacked }) => this.#payloadOf(users, isPacked));
     this.#stage = (stageOf ?? scripted)(given, this.#bench, payloads);
     for (const [i, { users, isPacked }] of given.records.entries()) {
-      const sequenceNumber = this.#stage.sequenceNumbers[i] ?? "";
+      const { sequenceNumbers } = this.#stage;
       for (const [sub, user] of users.entries()) {
         const isWhole = !isAggregate(users, isPacked) || sub === users.length - 1;
-        const position = { kind: "sequence" as const, sequenceNumber };
         this.#known.push({
           ...user,
-          position: isWhole ? position : { ...position, subSequenceNumber: sub },
+          get position() {
+            const position = {
+              kind: "sequence" as const,
+              sequenceNumber: sequenceNumbers[i] ?? LATER,
+            };
+            return isWhole ? position : { ...position, subSequenceNumber: sub };
+          },
         });
       }
     }
