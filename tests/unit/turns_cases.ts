@@ -6,6 +6,7 @@ import { type Checkpoint, isAfter } from "../../src/core/checkpoint.ts";
 import { type ErrorHandlingMode, retryAndSkip, retryAndStop } from "../../src/core/policy.ts";
 import { SourceError } from "../../src/errors.ts";
 import type { Batch, SourceRecord, StreamSource } from "../../src/ports.ts";
+import { aggregate } from "../kpl.ts";
 import type { Bench } from "./runtime_testing.ts";
 
 /** How old a record may be, in the cases in which that counts. */
@@ -154,7 +155,7 @@ export interface Stage {
 export type StageOf = (given: Case, bench: Bench, payloads: readonly Payload[]) => Stage;
 
 /** Whether records go into the stream as one. */
-export function isAggregate(users: readonly User[], isPacked: boolean): boolean {
+function isAggregate(users: readonly User[], isPacked: boolean): boolean {
   return isPacked || users.length > 1;
 }
 
@@ -196,4 +197,42 @@ export function scripted(given: Case, { clock }: Bench, payloads: readonly Paylo
       open: (_, after, signal) => open(after, signal),
     },
   };
+}
+
+/** The payloads of the stream: each record of the user's has its number as its text. */
+export function payloadsOf({ records }: Case): readonly Payload[] {
+  let next = 0;
+  return records.map(({ users, isPacked }) => {
+    const packed = users.map(({ key }) => ({
+      partitionKey: `key ${key}`,
+      data: new TextEncoder().encode(String(next++)),
+    }));
+    const [{ partitionKey, data } = { partitionKey: "", data: new Uint8Array() }] = packed;
+    return { partitionKey, data: isAggregate(users, isPacked) ? aggregate(packed) : data };
+  });
+}
+
+/** A record of the user's, and the position after it. */
+export interface Known extends User {
+  readonly position: Checkpoint;
+}
+
+/** Of a record that is not in the stream yet. */
+const LATER = "9".repeat(100);
+
+/** The records of the user's, by number. */
+export function knownOf({ records }: Case, { sequenceNumbers }: Stage): readonly Known[] {
+  return records.flatMap(({ users, isPacked }, i) =>
+    users.map((user, sub) => {
+      const isWhole = !isAggregate(users, isPacked) || sub === users.length - 1;
+      return {
+        ...user,
+        get position() {
+          const sequenceNumber = sequenceNumbers[i] ?? LATER;
+          const position = { kind: "sequence" as const, sequenceNumber };
+          return isWhole ? position : { ...position, subSequenceNumber: sub };
+        },
+      };
+    })
+  );
 }

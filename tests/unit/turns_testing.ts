@@ -3,7 +3,7 @@
 // Must not: draw anything by itself.
 // Called by: the turns_*_test.ts files.
 import { assert, assertEquals } from "@std/assert";
-import { type Checkpoint, compareCheckpoints, TRIM_HORIZON } from "../../src/core/checkpoint.ts";
+import { compareCheckpoints, TRIM_HORIZON } from "../../src/core/checkpoint.ts";
 import { type ErrorHandlingMode, retryAndSkip } from "../../src/core/policy.ts";
 import type { FailedRecord } from "../../src/ports.ts";
 import type {
@@ -12,48 +12,33 @@ import type {
   ProcessorSource,
   RecordProcessor,
 } from "../../src/processor.ts";
-import {
-  batchPuller,
-  type PullDeps,
-  type ReaderHooks,
-  recordPuller,
-} from "../../src/pull/pull_processor.ts";
-import { Puller } from "../../src/pull/puller.ts";
+import type { ReaderHooks } from "../../src/pull/pull_processor.ts";
 import { BufferBudget } from "../../src/runtime/buffer_budget.ts";
-import { positionAfter } from "../../src/runtime/delivered_record.ts";
 import { Lease } from "../../src/runtime/lease_keeper.ts";
 import { Processors } from "../../src/runtime/processors.ts";
 import { type RunOutcome, runShard, type ShardRunnerDeps } from "../../src/runtime/shard_runner.ts";
 import { takeShard } from "../../src/runtime/take_shard.ts";
-import { startProcessorThreads } from "../../src/sandbox/processor_threads.ts";
-import type { FromThread, ToThread } from "../../src/sandbox/protocol.ts";
-import type { ThreadListener } from "../../src/sandbox/thread_port.ts";
-import { ThreadSide } from "../../src/sandbox/thread_side.ts";
-import { aggregate } from "../kpl.ts";
 import { settled } from "../virtual_clock.ts";
 import { Bench, recordDeps } from "./runtime_testing.ts";
 import {
   AGE_MS,
   type Case,
-  isAggregate,
-  type Payload,
+  type Known,
+  knownOf,
+  payloadsOf,
   scripted,
   type Stage,
   type StageOf,
-  type User,
 } from "./turns_cases.ts";
-
-/** Of a record that is not in the stream yet. */
-const LATER = "9".repeat(100);
-
-interface Known extends User {
-  readonly position: Checkpoint;
-}
-
-type Process = (
-  records: readonly KinesisRecord[],
-  context: ProcessContext,
-) => Promise<{ failed: KinesisRecord[] }>;
+import {
+  batchLoops,
+  mortalThreads,
+  pass,
+  type Process,
+  recordLoops,
+  type Thread,
+} from "./turns_places.ts";
+import { TurnNow } from "./turns_rules.ts";
 
 /** What became of a processor. */
 interface Life {
@@ -61,24 +46,12 @@ interface Life {
   disposals: number;
 }
 
-/** Where a processor is that may die. */
-interface Thread {
-  isDead: boolean;
-  calls: number;
-  readonly listener?: ThreadListener;
-}
-
-async function pass(count: number): Promise<void> {
-  for (let i = 0; i < count; i++) await undefined;
-}
-
 /** One case. */
 export class Turns {
   readonly #case: Case;
   readonly #bench = new Bench();
-  readonly #known: Known[] = [];
+  readonly #known: readonly Known[];
   readonly #stage: Stage;
-  #users = 0;
   readonly #broken: string[] = [];
   readonly #changes: Promise<void>[] = [];
   /** Finished in any turn: processed, or given up for good. */
@@ -89,13 +62,7 @@ export class Turns {
   readonly #stopped = new Set<number>();
   readonly #happened = new Set<number>();
   /** Of this turn. */
-  #now = {
-    attempts: new Map<number, number>(),
-    finished: new Set<number>(),
-    calls: 0,
-    isOver: false,
-    from: TRIM_HORIZON as Checkpoint,
-  };
+  #now = new TurnNow(TRIM_HORIZON);
   #processors: Processors | undefined;
   #drain = new AbortController();
   #lease: Lease | undefined;
@@ -103,43 +70,14 @@ export class Turns {
   readonly #lives = new Set<Life>();
   #puts = 0;
   #deaths = 0;
-  readonly #pullers: { readonly end: () => void }[] = [];
+  readonly #loopEnds: (() => void)[] = [];
   readonly #ends: AsyncDisposable[] = [];
 
   /** @param stageOf Where the records are; a script of reads, if it is not said. */
   constructor(given: Case, stageOf?: StageOf) {
     this.#case = given;
-    const payloads = given.records.map(({ users, isPacked }) => this.#payloadOf(users, isPacked));
-    this.#stage = (stageOf ?? scripted)(given, this.#bench, payloads);
-    for (const [i, { users, isPacked }] of given.records.entries()) {
-      const { sequenceNumbers } = this.#stage;
-      for (const [sub, user] of users.entries()) {
-        const isWhole = !isAggregate(users, isPacked) || sub === users.length - 1;
-        this.#known.push({
-          ...user,
-          get position() {
-            const position = {
-              kind: "sequence" as const,
-              sequenceNumber: sequenceNumbers[i] ?? LATER,
-            };
-            return isWhole ? position : { ...position, subSequenceNumber: sub };
-          },
-        });
-      }
-    }
-  }
-
-  #payloadOf(users: readonly User[], isPacked: boolean): Payload {
-    const first = this.#users;
-    this.#users += users.length;
-    const packed = users.map(({ key }, sub) => ({
-      partitionKey: `key ${key}`,
-      data: new TextEncoder().encode(String(first + sub)),
-    }));
-    const [alone] = packed;
-    assert(alone !== undefined);
-    const data = isAggregate(users, isPacked) ? aggregate(packed) : alone.data;
-    return { partitionKey: alone.partitionKey, data };
+    this.#stage = (stageOf ?? scripted)(given, this.#bench, payloadsOf(given));
+    this.#known = knownOf(given, this.#stage);
   }
 
   get #isManual(): boolean {
@@ -175,7 +113,7 @@ export class Turns {
     const wanted = this.#known.keys().filter((n) => !this.#isFiltered(n));
     const lost = [...wanted].filter((n) => !this.#finished.has(n));
     assertEquals(lost, [], "every record is finished");
-    for (const puller of this.#pullers) puller.end();
+    for (const end of this.#loopEnds) end();
     await Promise.all(this.#changes);
     const disposals = [...this.#lives].map(({ disposals }) => disposals);
     assertEquals(new Set(disposals).difference(new Set([1])).size, 0, `disposals: ${disposals}`);
@@ -190,13 +128,7 @@ export class Turns {
     assert(lease instanceof Lease);
     this.#lease = lease;
     this.#drain = new AbortController();
-    this.#now = {
-      attempts: new Map(),
-      finished: new Set(),
-      calls: 0,
-      isOver: false,
-      from: lease.position,
-    };
+    this.#now = new TurnNow(lease.position);
     const runnerDeps = this.#deps();
     this.#processors = new Processors(await this.#source(), runnerDeps);
     const outcome = await runShard(
@@ -313,84 +245,24 @@ export class Turns {
 
   /** Loops ask for the records. */
   #loops(): ProcessorSource {
-    const { kind, places } = this.#case.settings;
+    const { kind, places, processTimeout } = this.#case.settings;
+    const { clock } = this.#bench;
     const process: Process = (records, context) => this.#process(records, context);
-    const make = <T>(makeProcessor: (deps: PullDeps<T>) => RecordProcessor): Puller<T> =>
-      new Puller<T>({
-        ...{
-          clock: this.#bench.clock,
-          processTimeout: this.#case.settings.processTimeout,
-          hooks: this.#hooks(),
-          ack: "manual",
-        },
-        makeProcessor,
-      });
-    const stay = (): Promise<void> => Promise.resolve();
-    if (kind === "record") {
-      const puller = make(recordPuller);
-      const run = async (): Promise<void> => {
-        for await (const { record, context, ack, nack } of puller.loop(stay)) {
-          await process([record], context).then(() => ack(), nack);
-        }
-      };
-      for (let i = 0; i < places; i++) this.#changes.push(run());
-      this.#pullers.push(puller);
-      return (shardId) => puller.processorOf(shardId);
-    }
-    const puller = make(batchPuller);
-    const run = async (): Promise<void> => {
-      for await (const { records, context, ack, nack } of puller.loop(stay)) {
-        await process(records, context).then((result) => ack(result), nack);
-      }
-    };
-    for (let i = 0; i < places; i++) this.#changes.push(run());
-    this.#pullers.push(puller);
-    return (shardId) => puller.processorOf(shardId);
+    const options = { clock, processTimeout, hooks: this.#hooks(), process, count: places };
+    const loops = kind === "record" ? recordLoops(options) : batchLoops(options);
+    this.#changes.push(loops.done);
+    this.#loopEnds.push(loops.end);
+    return loops.source;
   }
 
   async #threads(): Promise<ProcessorSource> {
-    const { concurrency, places } = this.#case.settings;
+    const { concurrency, places, processTimeout } = this.#case.settings;
     const { clock, signal } = this.#bench;
-    const threads = await startProcessorThreads({
-      ...{ clock, signal, count: places, lanes: concurrency, loadTimeoutMs: 60_000 },
-      settings: {
-        processTimeout: this.#case.settings.processTimeout,
-        checkpointMode: this.#isManual ? "manual" : "auto",
-        isSandboxed: false,
-      },
-      prepare: () => pass(2),
-      open: (settings, listener) => {
-        const thread: Thread = { isDead: false, calls: 0, listener };
-        // Messages take a moment each way, and none of them overtakes another.
-        const later = (work: () => void): void => queueMicrotask(() => thread.isDead || work());
-        let side: ThreadSide | undefined;
-        const post = (message: FromThread): void => {
-          const copy = structuredClone(message);
-          later(() => listener.receive(copy));
-        };
-        later(() => {
-          side = new ThreadSide({ settings, clock, source: this.#processor(thread), post });
-        });
-        return {
-          post(message) {
-            const { work, ...rest } = message.kind === "call"
-              ? message
-              : { work: undefined, ...message };
-            const copy = structuredClone(rest);
-            // Memory that is shared cannot be copied here.
-            later(() => side?.receive((work === undefined ? copy : { ...copy, work }) as ToThread));
-          },
-          stopRun: () => {},
-          look: () => undefined,
-          end: () => void (thread.isDead = true),
-          endsLoops: true,
-          gone: Promise.resolve(),
-        };
-      },
-      onStray: (error) => {
-        if (!String(error).includes("it died")) this.#broken.push(`stray ${error}`);
-      },
-      onLeftBehind: () => this.#broken.push("left behind"),
+    const checkpointMode = this.#isManual ? "manual" : "auto";
+    const threads = await mortalThreads({
+      ...{ clock, signal, count: places, lanes: concurrency, processTimeout, checkpointMode },
+      sourceOf: (thread) => this.#processor(thread),
+      onStray: (what) => this.#broken.push(what),
     });
     this.#ends.push(threads);
     return threads.source;
@@ -453,7 +325,9 @@ export class Turns {
       "a batch is too large",
     );
     for (const [i, n] of numbers.entries()) {
-      this.#started(n, { record: records[i], context, together: numbers.slice(0, i) });
+      const start = { n, record: records[i], together: numbers.slice(0, i), ...context };
+      const around = { given: this.#case, known: this.#known, sure: this.#sure };
+      this.#broken.push(...this.#now.start(start, { ...around, hasDied: this.#deaths > 0 }));
     }
     const now = this.#now;
     now.calls += 1;
@@ -493,44 +367,6 @@ export class Turns {
     const { takes } = this.#of(n);
     if (takes >= 0) await pass(takes);
     else await this.#bench.clock.sleep(-takes, this.#bench.signal);
-  }
-
-  #started(
-    n: number,
-    { record, context: { attempt }, together }: {
-      readonly record: KinesisRecord | undefined;
-      readonly context: ProcessContext;
-      readonly together: readonly number[];
-    },
-  ): void {
-    const { attempts, finished, from, isOver } = this.#now;
-    const { position, key } = this.#of(n);
-    const { concurrency, orderBy, bisectBatchOnError, kind, place } = this.#case.settings;
-    assert(record !== undefined);
-    this.#check(
-      compareCheckpoints(positionAfter(record), position) === 0,
-      `record ${n} has another position`,
-    );
-    this.#check(compareCheckpoints(position, from) > 0, `record ${n} is before the turn`);
-    this.#check(!finished.has(n) || this.#deaths > 0, `record ${n} comes twice in a turn`);
-    this.#check(!this.#isFiltered(n), `record ${n} is filtered`);
-    const isUnderWay = attempt > 1 || bisectBatchOnError || place !== "here";
-    this.#check(!isOver || isUnderWay, `record ${n} is started after the end`);
-    if (concurrency === 1 && !this.#isManual && kind === "record") {
-      this.#check(!this.#sure.has(n) || this.#deaths > 0, `record ${n} is repeated without need`);
-    }
-    const before = attempts.get(n) ?? 0;
-    const maySame = this.#deaths > 0 || bisectBatchOnError && kind === "batch";
-    const isNext = attempt === before + 1 || maySame && attempt === before;
-    this.#check(isNext, `record ${n}: attempt ${attempt} after ${before}`);
-    attempts.set(n, attempt);
-    if (before > 0) return;
-    for (let m = 0; m < n; m++) {
-      const mustWait = concurrency === 1 || orderBy === "partitionKey" && this.#of(m).key === key;
-      if (!mustWait || compareCheckpoints(this.#of(m).position, from) <= 0) continue;
-      const isDone = finished.has(m) || this.#isFiltered(m) || together.includes(m);
-      this.#check(isDone, `record ${n} overtakes ${m}`);
-    }
   }
 
   #happen(n: number, thread: Thread): void {
