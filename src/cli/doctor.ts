@@ -17,7 +17,7 @@ import { observe } from "./doctor/observe.ts";
 import { count } from "./event_text.ts";
 import { listenForStop } from "./stop_signals.ts";
 import { tableNameOf } from "./table.ts";
-import { printable, type Terminal, wantsColor } from "./terminal.ts";
+import { jsonText, printable, printableLine, type Terminal, wantsColor } from "./terminal.ts";
 import type { Values } from "./values.ts";
 
 /** What is printed with `--json`. */
@@ -64,7 +64,7 @@ export async function doctor(values: Values, terminal: Terminal): Promise<number
     };
     await terminal.write(
       values.isOn("json")
-        ? `${JSON.stringify(report)}\n`
+        ? `${jsonText(report)}\n`
         : await reportText(findings, { isVerbose: values.isOn("verbose"), terminal }),
     );
     return isSound ? 0 : 1;
@@ -90,8 +90,8 @@ async function reportText(
   const shown = findings.filter(({ verdict }) => isVerbose || verdict !== "ok");
   const lines = together(shown).flatMap(({ verdict, checks, what, meaning, remedy }) => [
     `${colors[verdict](verdict.padEnd(INDENT.length - 1))} ${
-      paint.bold(checks.join(", "))
-    }: ${what}`,
+      paint.bold(printableLine(checks.join(", ")))
+    }: ${printable(what)}`,
     ...meaning === undefined ? [] : [`${INDENT}it means: ${printable(meaning)}`],
     ...remedy === undefined ? [] : [`${INDENT}to do: ${printable(remedy)}`],
   ]);

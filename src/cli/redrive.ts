@@ -126,7 +126,7 @@ async function putBack(source: FailureSource, plan: Plan, counts: Counts): Promi
     if (!isDryRun) await putter.flush();
   } catch (error) {
     // Of the records that went together some may be in the stream: they must not go there again.
-    await settle().catch((cause) => plan.terminal.say(`note: ${messageOf(cause)}`));
+    await settle().catch((cause) => plan.terminal.say(printable(`note: ${messageOf(cause)}`)));
     throw error;
   }
   await settle();
@@ -171,7 +171,9 @@ function choose(
   if (typeof failure === "string") {
     counts.unreadable += 1;
     if (counts.unreadable <= UNREADABLE_TOLD_MAX) {
-      terminal.say(`note: ${where} is no failure record and is passed over: ${failure}`);
+      terminal.say(
+        printable(`note: ${where} is no failure record and is passed over: ${failure}`),
+      );
     }
     return undefined;
   }

@@ -13,7 +13,7 @@ import { isEnded, type ShardRow } from "../core/lease.ts";
 import type { ClusterControl } from "../runtime/cluster_control.ts";
 import { connection } from "./connection.ts";
 import { listenForStop } from "./stop_signals.ts";
-import { printable, type Terminal } from "./terminal.ts";
+import { jsonText, printable, type Terminal } from "./terminal.ts";
 import type { Values } from "./values.ts";
 
 /** What is printed with `--json`. */
@@ -122,7 +122,7 @@ async function steer(
   const { owner, term } = row;
   const result: Result = { shardId, order, from, owner, term, isDone: isDone(row) };
   await terminal.write(
-    values.isOn("json") ? `${JSON.stringify(result)}\n` : `${tell(result, goal)}\n`,
+    values.isOn("json") ? `${jsonText(result)}\n` : `${tell(result, goal)}\n`,
   );
   return 0;
 }
