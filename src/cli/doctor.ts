@@ -19,6 +19,7 @@ import { listenForStop } from "./stop_signals.ts";
 import { tableNameOf } from "./table.ts";
 import { jsonText, printable, printableLine, type Terminal, wantsColor } from "./terminal.ts";
 import type { Values } from "./values.ts";
+import { spanText } from "./words.ts";
 
 /** What is printed with `--json`. */
 interface Report {
@@ -53,7 +54,17 @@ export async function doctor(values: Values, terminal: Terminal): Promise<number
     const clients = { kinesis: await made.kinesis(), dynamoDB: await made.dynamoDB() };
     const looksApartMs = parseDuration(values.need("looks-apart")) ?? 0;
     const { signal } = signals;
-    const findings = judge(await observe(patient, { clients, signal, looksApartMs }));
+    const findings = judge(
+      await observe(patient, {
+        ...{ clients, signal, looksApartMs },
+        onWait: (ms) => {
+          if (!terminal.isStderrInteractive || ms < TOLD_WAIT_MS) return;
+          terminal.say(
+            `looks at the rows again in ${spanText(ms)}, to see which workers move theirs`,
+          );
+        },
+      }),
+    );
     const isSound = findings.every(({ verdict }) => verdict !== "problem");
     const { appName, streamName, tableName } = patient;
     const report: Report = {
@@ -72,6 +83,9 @@ export async function doctor(values: Values, terminal: Terminal): Promise<number
     made.close();
   }
 }
+
+/** A shorter wait is not worth a line. */
+const TOLD_WAIT_MS = 1_000;
 
 const INDENT = " ".repeat(10);
 
