@@ -23,6 +23,7 @@ import { StreamBounds } from "./checkpoints/stream_bounds.ts";
 import { connection } from "./connection.ts";
 import { count } from "./event_text.ts";
 import { openProgress } from "./progress.ts";
+import { patiently } from "./patience.ts";
 import { shardIdOf } from "./shard.ts";
 import { sayEmpty } from "./status.ts";
 import { listenForStop } from "./stop_signals.ts";
@@ -37,10 +38,11 @@ const KCL_WATCH_MS = 8_000;
 
 /** Shows the checkpoints. */
 export async function listCheckpoints(values: Values, terminal: Terminal): Promise<number> {
-  const { shards } = await ReactoKinesixApp.clusterStatus({
-    ...clusterOf(values, terminal, ["dynamodb"]),
-    config: values.config,
-  });
+  const cluster = clusterOf(values, terminal, ["dynamodb"]);
+  const { shards } = await patiently(
+    ReactoKinesixApp.clusterStatus({ ...cluster, config: values.config }),
+    { values, terminal, services: ["dynamodb"] },
+  );
   if (shards.length === 0) sayEmpty(values, terminal);
   const rows = shards.map((
     { shardId, checkpoint, checkpointAt, millisBehindLatest, owner, state },

@@ -15,6 +15,7 @@ import { type CheckedFinding, judge } from "./doctor/checks.ts";
 import type { Verdict } from "./doctor/observation.ts";
 import { observe } from "./doctor/observe.ts";
 import { count } from "./event_text.ts";
+import { patiently } from "./patience.ts";
 import { listenForStop } from "./stop_signals.ts";
 import { tableNameOf } from "./table.ts";
 import { jsonText, printable, printableLine, type Terminal, wantsColor } from "./terminal.ts";
@@ -54,17 +55,15 @@ export async function doctor(values: Values, terminal: Terminal): Promise<number
     const clients = { kinesis: await made.kinesis(), dynamoDB: await made.dynamoDB() };
     const looksApartMs = parseDuration(values.need("looks-apart")) ?? 0;
     const { signal } = signals;
-    const findings = judge(
-      await observe(patient, {
-        ...{ clients, signal, looksApartMs },
-        onWait: (ms) => {
-          if (!terminal.isStderrInteractive || ms < TOLD_WAIT_MS) return;
-          terminal.say(
-            `looks at the rows again in ${spanText(ms)}, to see which workers move theirs`,
-          );
-        },
-      }),
-    );
+    const look = observe(patient, {
+      ...{ clients, signal, looksApartMs },
+      onWait(ms) {
+        if (!terminal.isStderrInteractive || ms < TOLD_WAIT_MS) return;
+        terminal.say(`looks at the rows again in ${spanText(ms)}, to see which workers are alive`);
+      },
+    });
+    const services = ["kinesis", "dynamodb"] as const;
+    const findings = judge(await patiently(look, { values, terminal, services }));
     const isSound = findings.every(({ verdict }) => verdict !== "problem");
     const { appName, streamName, tableName } = patient;
     const report: Report = {

@@ -11,6 +11,7 @@ import { explainShard, type ShardExplanation, type WorkerStance } from "../core/
 import type { MoveReason } from "../core/lease.ts";
 import { connection } from "./connection.ts";
 import { count, shortPosition } from "./event_text.ts";
+import { patiently } from "./patience.ts";
 import { shardIdOf } from "./shard.ts";
 import { jsonText, printableLine, type Terminal, wantsColor } from "./terminal.ts";
 import type { Values } from "./values.ts";
@@ -25,7 +26,8 @@ export async function explain(values: Values, terminal: Terminal): Promise<numbe
   });
   const shardId = shardIdOf(values.argument("SHARD") ?? "");
   // The workers last, as the workers themselves do, so that whoever owns a shard is known.
-  const shards = await control.shards();
+  const wait = { values, terminal, services: ["dynamodb"] } as const;
+  const shards = await patiently(control.shards(), wait);
   const workers = await control.workers();
   const shard = explainShard(shardId, { shards, workers, now: Date.now() });
   if (shard === undefined) {

@@ -13,6 +13,7 @@ import type { ClusterStatus, ShardState } from "../core/status.ts";
 import type { ClusterOptions } from "../world.ts";
 import { connection } from "./connection.ts";
 import { count, shortPosition } from "./event_text.ts";
+import { patiently } from "./patience.ts";
 import { aborted, listenForStop } from "./stop_signals.ts";
 import { WATCH_MS, watchStatus } from "./status_watch.ts";
 import { type Cell, tableText } from "./table_text.ts";
@@ -30,7 +31,10 @@ export async function status(values: Values, terminal: Terminal): Promise<number
   const { dynamoDBTableSuffix } = values.config;
   const config = dynamoDBTableSuffix === undefined ? {} : { dynamoDBTableSuffix };
   const show = async (): Promise<void> => {
-    const cluster = await ReactoKinesixApp.clusterStatus({ ...options, config });
+    const cluster = await patiently(
+      ReactoKinesixApp.clusterStatus({ ...options, config }),
+      { values, terminal, services: ["dynamodb"] },
+    );
     if (cluster.shards.length + cluster.workers.length === 0) sayEmpty(values, terminal);
     const text = values.isOn("json")
       ? jsonText(cluster)
@@ -39,7 +43,7 @@ export async function status(values: Values, terminal: Terminal): Promise<number
   };
   const hasScreen = terminal.isStdoutInteractive && terminal.env("TERM") !== "dumb";
   if (values.isOn("watch") && !values.isOn("json") && hasScreen) {
-    await watchStatus({ ...options, config }, terminal);
+    await watchStatus({ ...options, config }, values, terminal);
     return 0;
   }
   await show();
