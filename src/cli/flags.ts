@@ -185,12 +185,18 @@ export function checkValue(flag: Flag, value: string, source: string): string {
     ? ", and a number without a unit is milliseconds"
     : "";
   throw new UsageError(
-    `Cannot use ${source}${shown}: it must be ${explained(flag.accepts.words + hint, flag.doc)}`,
+    `Cannot use ${source}${shown}: it must be ${
+      explained({ ...flag.accepts, words: flag.accepts.words + hint }, flag.doc)
+    }`,
   );
 }
 
 /** What is wanted, and what it is for, unless that only says the same once more. */
-function explained(words: string, doc: string): string {
+function explained(
+  { words, choices }: Pick<Accepts, "words" | "choices">,
+  doc: string,
+): string {
+  if (choices?.every((choice) => doc.includes(choice))) return words;
   const [some, others] = [wordsOf(words), wordsOf(doc)];
   const isTwice = doc.includes(words) || [...others].every((word) => some.has(word));
   return isTwice ? words : `${words} (${doc})`;
@@ -268,7 +274,7 @@ function checkArguments(
     if (value !== "" && (accepts?.test(value) ?? true)) continue;
     throw new UsageError(
       `Cannot use "${shorten(value)}" as ${name}: it must be ${
-        explained(accepts?.words ?? "something", doc)
+        explained(accepts ?? { words: "something" }, doc)
       }`,
     );
   }

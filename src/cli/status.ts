@@ -69,7 +69,8 @@ async function watch(show: () => Promise<void>, terminal: Terminal): Promise<voi
     try {
       await show();
     } catch (error) {
-      if (error instanceof Deno.errors.BrokenPipe) throw error;
+      // As with `| head`: whoever reads has seen enough.
+      if (error instanceof Deno.errors.BrokenPipe) return;
       // It worked before, so that the next time may work again; a person who watches wants to see both.
       sayError(error, terminal);
     }
