@@ -1,7 +1,7 @@
 /**
  * Owns: failure records as the records of another stream.
  * Must not: retry; who puts a record aside does.
- * Called by: `failure_destination.ts`.
+ * Called by: `failure_destination.ts`, and `cli/redrive.ts` for the key of a record.
  *
  * @module
  */
@@ -91,8 +91,10 @@ export class FailureStream implements FailureDestination {
   }
 }
 
-/** The key of the record. One in an aggregate may have a key that no stream takes, and its shard would wait for ever. */
-function keyFor({ partitionKey, sequenceNumber }: FailedRecord): string {
+/** The key under which a stream takes the record. One in an aggregate may have a key that no stream takes, and would never go. */
+export function keyFor(
+  { partitionKey, sequenceNumber }: Pick<FailedRecord, "partitionKey" | "sequenceNumber">,
+): string {
   const { length } = partitionKey;
   return length >= 1 && length <= PARTITION_KEY_LENGTH_MAX ? partitionKey : sequenceNumber;
 }

@@ -9,6 +9,7 @@
 import type { KinesisClient } from "@aws-sdk/client-kinesis";
 import { connectAws } from "../adapters/aws_calls.ts";
 import type { StoredFailure } from "../adapters/failure_format.ts";
+import { keyFor } from "../adapters/failure_stream.ts";
 import { type FailurePlace, parseFailurePlace } from "../core/failure_place.ts";
 import { parseTime } from "../core/setting.ts";
 import { invariant, messageOf } from "../errors.ts";
@@ -119,8 +120,9 @@ async function putBack(source: FailureSource, plan: Plan, counts: Counts): Promi
     counts.put += put.length;
   };
   const send = async (failure: StoredFailure, name: string): Promise<void> => {
-    names.set(failure, name);
-    await putter.add(failure);
+    const record = { partitionKey: keyFor(failure), data: failure.data };
+    names.set(record, name);
+    await putter.add(record);
     await settle();
   };
   try {

@@ -155,6 +155,17 @@ Deno.test("redrive: a record is put back once, also when its failure is there tw
   assertEquals((await stack.contents("T")).length, 2);
 });
 
+Deno.test("redrive: a record of an aggregate whose key no stream takes goes back under its sequence number", async () => {
+  await using stack = await FailureStack.start({ S: 1 });
+  const keys = ["", "k".repeat(257)];
+  await write(stack, [
+    failure(0),
+    ...keys.map((partitionKey, i) => failure(i + 1, { partitionKey })),
+  ]);
+  assertEquals((await redrive(stack, [])).code, 0);
+  assertEquals((await stack.contents("S")).map(([key]) => key), ["key-0", "1001", "1002"]);
+});
+
 Deno.test("redrive: what was in the stream when it was cut off does not go there again", async () => {
   await using stack = await FailureStack.start({ S: 1 });
   // A request holds no key twice: each record is one of its own. One is larger than the stream takes.
