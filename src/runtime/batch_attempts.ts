@@ -113,9 +113,9 @@ class BatchAttempts {
             ? processor.processBatch(records, context, broker)
             : processor.processBatch?.(records, context),
       );
-      if (isBrokered(processor) && isLeftOff(returned)) return { kind: "leftOff" };
+      const isLeft = user.isLeftOff || isBrokered(processor) && isLeftOff(returned);
+      if (isLeft) return { kind: "leftOff" };
       const failed = failedOf(records, returned);
-      if (failed.length > 0 && user.isLeftOff) return { kind: "leftOff" };
       return {
         kind: "returned",
         failed: failed.map(({ index, error }) => ({ index: indexes[index] ?? index, error })),

@@ -52,6 +52,7 @@ async function runElsewhere(run: Run, processor: RunProcessor): Promise<RunResul
   const until = scope.signal;
   let sure = 0;
   const progressed = (finished: number): void => {
+    if (user.isLeftOff) return;
     sure = finished;
     run.onFinished(finished);
   };
@@ -70,7 +71,7 @@ async function runElsewhere(run: Run, processor: RunProcessor): Promise<RunResul
   const isOver = result.finished === records.length || "error" in result || until.aborted ||
     hasTooOld || isLost;
   invariant(isOver, "a run ends with its last record, a failure, or because it was told to");
-  return result;
+  return user.isLeftOff ? { finished: sure } : result;
 }
 
 /** In this thread: without a wait for each record, as long as the processor does not wait either. */
@@ -90,6 +91,7 @@ async function runHere(run: Run): Promise<RunResult> {
       if (isThenable(running)) {
         onFinished(finished);
         await running;
+        if (user.isLeftOff) return { finished };
       }
     } catch (error) {
       return { finished, error };

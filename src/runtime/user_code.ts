@@ -7,7 +7,7 @@
  */
 
 import type { TransactionItem } from "../transaction_item.ts";
-import { compareCheckpoints } from "../core/checkpoint.ts";
+import { type Checkpoint, compareCheckpoints } from "../core/checkpoint.ts";
 import { decide, DEFAULT_MODE, type ErrorHandlingMode } from "../core/policy.ts";
 import { LeaseLostError, ProcessTimeoutError, RecordTooOldError, toUserError } from "../errors.ts";
 import type { AppFact, EventSink } from "../events.ts";
@@ -60,7 +60,8 @@ export class UserCode {
   readonly #deps: UserCodeDeps;
   readonly #lease: Lease;
   readonly #until: AbortSignal;
-  #isLeftOff = false;
+  /** The position up to which items were withdrawn that are for the next owner to write. */
+  #leftOff: Checkpoint | undefined;
 
   /** @param until Aborts when no further attempt is to be started. */
   constructor(deps: UserCodeDeps, lease: Lease, until: AbortSignal) {
@@ -100,9 +101,12 @@ export class UserCode {
     };
   }
 
-  /** Whether a transaction was withdrawn because the shard is given up: what fails then is no failure, but for the next owner. */
+  /**
+   * Whether a transaction was withdrawn because the shard is given up. Whatever the user's code makes of that, what is in hand has
+   * neither failed nor is it finished: it is for the next owner.
+   */
   get isLeftOff(): boolean {
-    return this.#isLeftOff;
+    return this.#leftOff !== undefined;
   }
 
   /** What to do with a record whose first attempt failed. */
@@ -194,6 +198,7 @@ export class UserCode {
     } catch (failure) {
       this.tellFailed("onMaxRetryExceeded", failure);
     }
+    if (this.isLeftOff) return this.#lease.isHeld ? "drained" : "lost";
     if (mode.kind === "retryAndSkip") {
       this.#deps.emit({ type: "record_skipped", ...placeOf(record), attempts: attempt, reason });
     }
@@ -271,8 +276,12 @@ export class UserCode {
       // up is finished, if nothing is in the way.
       await this.#lease.transact(items, { position, millisBehindLatest }, signal, this.#until);
     } catch (error) {
-      this.#isLeftOff ||= error instanceof LeaseLostError && this.#until.aborted;
+      if (error instanceof LeaseLostError && this.#until.aborted) this.#leftOff = position;
       throw error;
+    }
+    // The user's code may have asked for it once more.
+    if (this.#leftOff && compareCheckpoints(position, this.#leftOff) >= 0) {
+      this.#leftOff = undefined;
     }
     const isNews = compareCheckpoints(position, this.#lease.position) > 0;
     if (isManual && isNews) this.#lease.finished(position, millisBehindLatest);
