@@ -6,7 +6,7 @@
  * @module
  */
 
-import { invariant } from "../errors.ts";
+import { invariant, NoFaultOfRecordError, ProcessTimeoutError } from "../errors.ts";
 import type {
   KinesisRecord,
   RecordProcessor,
@@ -15,6 +15,7 @@ import type {
   RunResult,
 } from "../processor.ts";
 import type { Lease } from "./lease_keeper.ts";
+import { isStateful } from "./shard_state.ts";
 import { Scope } from "./tasks.ts";
 import type { UserCode } from "./user_code.ts";
 
@@ -94,7 +95,7 @@ async function runHere(run: Run): Promise<RunResult> {
         if (user.isLeftOff) return { finished };
       }
     } catch (error) {
-      return { finished, error };
+      return { finished, error: causeOf(error, processor) };
     }
     const now = user.now();
     if (!lease.isHeldAt(now)) return { finished };
@@ -108,6 +109,12 @@ async function runHere(run: Run): Promise<RunResult> {
     if (until.aborted || retired.aborted) return { finished };
   }
   return { finished };
+}
+
+/** What a record failed with. It is added to its window at once: what takes so long is the end of a window, which is before it. */
+function causeOf(error: unknown, processor: RecordProcessor): unknown {
+  if (!isStateful(processor) || !(error instanceof ProcessTimeoutError)) return error;
+  return new NoFaultOfRecordError(`Cannot close a window: ${error.message}`, { cause: error });
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
