@@ -40,6 +40,8 @@ const TRUSTED_BODY_BYTES = 32 * 1024 * 1024;
 export class FetchHandler {
   readonly metadata = { handlerProtocol: "http/1.1" };
   readonly #options: Required<FetchHandlerOptions>;
+  /** By how long they let a call be silent. */
+  readonly #watches = new Map<number, SilenceWatch>();
   /** By the address on this machine, or `elsewhere`. */
   readonly #kept = new Map<string, Deno.HttpClient>();
   #isDestroyed = false;
@@ -59,18 +61,18 @@ export class FetchHandler {
   ): Promise<{ readonly response: HttpResponse }> {
     const signal = options.abortSignal instanceof AbortSignal ? options.abortSignal : undefined;
     const silenceMaxMs = options.requestTimeout ?? this.#options.silenceMaxMs;
-    using watch = new Watch({ signal, silenceMaxMs, clock: this.#options.clock });
+    using call = new WatchedCall(signal, this.#watchFor(silenceMaxMs));
     try {
-      watch.signal.throwIfAborted();
-      const response = await this.#fetch(request, watch.signal);
+      call.signal.throwIfAborted();
+      const response = await this.#fetch(request, call.signal);
       const headers = Object.fromEntries(response.headers);
       const isStream = headers["content-type"] === EVENT_STREAM_TYPE;
-      const body = isStream ? streamOf(response, signal) : await readWhole(response, watch);
+      const body = isStream ? streamOf(response, signal) : await readWhole(response, call);
       const { status: statusCode, statusText: reason } = response;
       return { response: new HttpResponse({ statusCode, reason, headers, body }) };
     } catch (error) {
       // Whatever an abort breaks, it is the abort that is told.
-      throw watch.signal.aborted ? watch.signal.reason : withCode(error);
+      throw call.signal.aborted ? call.signal.reason : withCode(error);
     }
   }
 
@@ -110,6 +112,14 @@ export class FetchHandler {
     return await fetch(url, { ...init, client });
   }
 
+  #watchFor(silenceMaxMs: number): SilenceWatch {
+    const known = this.#watches.get(silenceMaxMs);
+    if (known !== undefined) return known;
+    const watch = new SilenceWatch(silenceMaxMs, this.#options.clock);
+    this.#watches.set(silenceMaxMs, watch);
+    return watch;
+  }
+
   #keptFor(url: URL, direct: ReturnType<typeof directConnection>): Deno.HttpClient {
     const key = direct === undefined ? "elsewhere" : url.host;
     const known = this.#kept.get(key);
@@ -135,7 +145,7 @@ function streamOf({ body }: Response, signal: AbortSignal | undefined): Readable
 }
 
 /** Into one piece of memory that is as large as the answer: pieces would be collected late, and have to be put together. */
-async function readWhole({ body, headers }: Response, watch: Watch): Promise<Uint8Array> {
+async function readWhole({ body, headers }: Response, call: WatchedCall): Promise<Uint8Array> {
   if (body === null) return new Uint8Array();
   const length = Number(headers.get("content-length") ?? UNKNOWN_BODY_BYTES);
   // One byte more than there are, since the end is seen only by who asks for more.
@@ -146,14 +156,14 @@ async function readWhole({ body, headers }: Response, watch: Watch): Promise<Uin
     void reader.cancel().catch(() => {
       // The connection may have failed by then: what is told is the abort.
     });
-  watch.signal.addEventListener("abort", cancel, { once: true });
+  call.signal.addEventListener("abort", cancel, { once: true });
   while (true) {
     const { value, done } = await reader.read(bytes.subarray(filled));
-    watch.signal.throwIfAborted();
+    call.signal.throwIfAborted();
     if (value !== undefined) bytes = new Uint8Array(value.buffer);
     if (done) return bytes.subarray(0, filled);
     filled += value.byteLength;
-    watch.noticeLife();
+    call.noticeLife();
     if (filled === bytes.length) bytes = enlarged(bytes);
   }
 }
@@ -165,54 +175,85 @@ function enlarged(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
 }
 
 /** How often somebody looks while nothing comes. A process that stood still meanwhile counts that as one look. */
-const LOOKS = 4;
-const OVER = new Error("the call is over");
+const LOOKS = 8;
+const NOBODY_LEFT = new Error("no call is under way");
 
-/** Ends a call that is aborted, or of which nothing comes for too long. */
-class Watch implements Disposable {
-  readonly #call = new AbortController();
-  readonly #over = new AbortController();
-  #isAlive = false;
+/** Ends calls of which nothing comes for too long, and at most an eighth longer. All have one timer, since few of them ever need it. */
+class SilenceWatch {
+  readonly #calls = new Set<WatchedCall>();
+  readonly #silenceMaxMs: number;
+  readonly #clock: Clock;
+  #resting = new AbortController();
 
-  constructor(options: {
-    readonly signal: AbortSignal | undefined;
-    readonly silenceMaxMs: number;
-    readonly clock: Clock;
-  }) {
-    const { signal, silenceMaxMs, clock } = options;
-    const onAbort = (): void => this.#call.abort(abortError(signal?.reason));
-    if (signal?.aborted) onAbort();
-    signal?.addEventListener("abort", onAbort, { signal: this.#over.signal });
-    void this.#look(silenceMaxMs, clock);
+  constructor(silenceMaxMs: number, clock: Clock) {
+    this.#silenceMaxMs = silenceMaxMs;
+    this.#clock = clock;
+  }
+
+  add(call: WatchedCall): void {
+    this.#calls.add(call);
+    if (this.#calls.size > 1) return;
+    this.#resting = new AbortController();
+    void this.#watch(this.#resting.signal);
+  }
+
+  /** The call is over. */
+  remove(call: WatchedCall): void {
+    // A timer would hold the process.
+    if (this.#calls.delete(call) && this.#calls.size === 0) this.#resting.abort(NOBODY_LEFT);
+  }
+
+  async #watch(resting: AbortSignal): Promise<void> {
+    while (!resting.aborted) {
+      // The only reason why it fails is that it is not needed any more.
+      await this.#clock.sleep(this.#silenceMaxMs / LOOKS, resting).catch(() => {});
+      if (resting.aborted) return;
+      for (const call of this.#calls) {
+        // The first look came early: the call began after the one before.
+        if (call.silentLooks() > LOOKS) call.end(new SilenceError(this.#silenceMaxMs));
+      }
+    }
+  }
+}
+
+/** A call that ends when it is aborted, or silent for too long. */
+class WatchedCall implements Disposable {
+  readonly #controller = new AbortController();
+  readonly #parent: AbortSignal | undefined;
+  readonly #watch: SilenceWatch;
+  readonly #onAbort = (): void => this.end(abortError(this.#parent?.reason));
+  #looks = 0;
+
+  constructor(parent: AbortSignal | undefined, watch: SilenceWatch) {
+    this.#parent = parent;
+    this.#watch = watch;
+    if (parent?.aborted) this.#onAbort();
+    parent?.addEventListener("abort", this.#onAbort);
+    watch.add(this);
   }
 
   /** Aborted when the call is to end. */
   get signal(): AbortSignal {
-    return this.#call.signal;
+    return this.#controller.signal;
+  }
+
+  end(reason: Error): void {
+    this.#controller.abort(reason);
   }
 
   /** Something came. */
   noticeLife(): void {
-    this.#isAlive = true;
+    this.#looks = 0;
   }
 
-  /** The call is over. */
+  /** Counts one more look since something came. */
+  silentLooks(): number {
+    return ++this.#looks;
+  }
+
   [Symbol.dispose](): void {
-    // Without a reason of its own each call would make an error, which costs more than all the rest here.
-    this.#over.abort(OVER);
-  }
-
-  async #look(silenceMaxMs: number, clock: Clock): Promise<void> {
-    try {
-      for (let looks = 0; looks < LOOKS;) {
-        await clock.sleep(silenceMaxMs / LOOKS, this.#over.signal);
-        looks = this.#isAlive ? 0 : looks + 1;
-        this.#isAlive = false;
-      }
-      this.#call.abort(new SilenceError(silenceMaxMs));
-    } catch {
-      // The call was over first.
-    }
+    this.#parent?.removeEventListener("abort", this.#onAbort);
+    this.#watch.remove(this);
   }
 }
 

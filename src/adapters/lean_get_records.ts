@@ -44,6 +44,7 @@ const LEARNED_FROM = ".GetRecords";
 
 /** Has a client call GetRecords the lean way, once the SDK has called it. If the SDK is not built as is expected here, it makes all calls. */
 export function callGetRecordsLean(client: KinesisClient): void {
+  keepSigner(client);
   let known: KnownCall | undefined;
   let isLearning = false;
   const learned = Promise.withResolvers<void>();
@@ -80,6 +81,14 @@ export function callGetRecordsLean(client: KinesisClient): void {
     return answer;
   };
   client.send = send as KinesisClient["send"];
+}
+
+/** The SDK makes a signer for each call, from all that it is configured with; what a signature depends on is given to it each time. */
+function keepSigner({ config }: KinesisClient): void {
+  const makeSigner = config.signer;
+  if (typeof makeSigner !== "function") return;
+  let signer: ReturnType<typeof makeSigner> | undefined;
+  config.signer = (scheme) => signer ??= makeSigner(scheme);
 }
 
 /** Undefined if anything is missing. */

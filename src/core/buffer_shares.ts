@@ -38,11 +38,15 @@ export interface Ask {
 }
 
 /** The memory of all readers. */
-export class BufferShares {
+export class BufferShares<A extends Ask = Ask> {
   readonly #maxBytes: number;
   readonly #common: number;
   readonly #dealt: number;
   readonly #shares = new Set<Share>();
+  /** In the order in which they asked. */
+  readonly #waiting = new Set<A>();
+  /** With less room than that for each, and many reads under way, nobody who waits is served; maybe not with more, either. */
+  #usefulRoom = Infinity;
   #held = 0;
   /** How many reads are under way. */
   #reads = 0;
@@ -92,31 +96,71 @@ export class BufferShares {
     share.reading = 0;
   }
 
+  /** Whether somebody waits for room. */
+  get isScarce(): boolean {
+    return this.#waiting.size > 0;
+  }
+
+  /** Puts a reader's wish behind the others. */
+  wait(ask: A): void {
+    this.#waiting.add(ask);
+    this.#usefulRoom = Math.min(this.#usefulRoom, this.#usefulRoomOf(ask));
+  }
+
+  /** Whether a reader still waits for its wish. */
+  isWaiting(ask: A): boolean {
+    return this.#waiting.has(ask);
+  }
+
+  /** Takes a wish back; gives whether it was waiting. */
+  withdraw(ask: A): boolean {
+    return this.#waiting.delete(ask);
+  }
+
   /**
    * Gives to those that wait, in the order in which they asked, what they can have now: first to those that hold nothing. Of these
    * the first that has to wait keeps the common half free for itself, so that others with smaller wishes do not always overtake it.
-   * Whoever got something is to be taken off those that wait before the next one is asked for.
    */
-  *serve<A extends Ask>(
-    waiting: Iterable<A>,
-  ): Generator<{ readonly ask: A; readonly bytes: number }> {
+  *serve(): Generator<{ readonly ask: A; readonly bytes: number }> {
+    // It is asked for after each read, and with hundreds of readers most of them wait.
+    if (this.#waiting.size === 0 || this.#isHopeless) return;
     let isReserved = false;
     for (const holds of [false, true]) {
-      for (const ask of waiting) {
+      for (const ask of this.#waiting) {
         if (ask.share.held > 0 !== holds) continue;
         const room = this.#roomFor(ask, isReserved);
-        const isCrumb = room < Math.min(ask.enough, this.#maxBytes * CRUMB_SHARE);
-        if (room < ask.least || isCrumb && this.#reads >= READS_ALWAYS) {
+        if (room < ask.least || room < this.#crumbOf(ask) && this.#reads >= READS_ALWAYS) {
           isReserved ||= !holds;
           continue;
         }
         const bytes = Math.min(ask.wanted, room);
+        this.#waiting.delete(ask);
         this.change(ask.share, bytes);
         ask.share.reading = bytes;
         this.#reads += 1;
         yield { ask, bytes };
       }
     }
+    this.#usefulRoom = Infinity;
+    for (const ask of this.#waiting) {
+      this.#usefulRoom = Math.min(this.#usefulRoom, this.#usefulRoomOf(ask));
+    }
+  }
+
+  get #isHopeless(): boolean {
+    const free = Math.max(0, this.#common - this.#commonHeld);
+    return this.#reads >= READS_ALWAYS && this.#own + free / 2 < this.#usefulRoom;
+  }
+
+  /** Whoever is given the least whatever others hold may be served at any time, if that is no crumb. */
+  #usefulRoomOf(ask: A): number {
+    const crumb = this.#crumbOf(ask);
+    return ask.least >= crumb ? 0 : crumb;
+  }
+
+  /** Less than that is a crumb. */
+  #crumbOf({ enough }: A): number {
+    return Math.min(enough, this.#maxBytes * CRUMB_SHARE);
   }
 
   /** What a reader may hold on top of what it holds. */
@@ -138,7 +182,7 @@ export class BufferShares {
     return Math.max(0, held - this.#own);
   }
 
-  #roomFor({ share, least }: Ask, isReserved: boolean): number {
+  #roomFor({ share, least }: A, isReserved: boolean): number {
     const room = isReserved ? this.#ownRoom(share) : this.fairRoom(share);
     if (room >= least || share.held > 0) return room;
     // To begin with, whatever others hold.

@@ -21,9 +21,7 @@ interface Holders {
 
 /** The budget of a worker. */
 export class BufferBudget {
-  readonly #shares: BufferShares;
-  /** In the order in which they asked. */
-  readonly #waiting = new Set<Waiting>();
+  readonly #shares: BufferShares<Waiting>;
   /** Who is told when somebody has to wait. */
   readonly #holders = new Set<() => void>();
 
@@ -39,7 +37,7 @@ export class BufferBudget {
 
   /** Whether somebody waits for room: what is in hand is not to be kept for longer than it must. */
   get isScarce(): boolean {
-    return this.#waiting.size > 0;
+    return this.#shares.isScarce;
   }
 
   /**
@@ -49,7 +47,7 @@ export class BufferBudget {
    */
   open(onScarce?: () => void): ShardBudget {
     if (onScarce !== undefined) this.#holders.add(onScarce);
-    return new ShardBudget(this.#shares, this.#waiting, {
+    return new ShardBudget(this.#shares, {
       tellScarce: () => this.#holders.forEach((tell) => tell()),
       close: () => onScarce !== undefined && this.#holders.delete(onScarce),
     });
@@ -58,14 +56,12 @@ export class BufferBudget {
 
 /** What one turn on a shard holds: at most one read that is under way or fetched ahead, and the reads in hand. */
 export class ShardBudget implements ReadBudget, Disposable {
-  readonly #shares: BufferShares;
-  readonly #waiting: Set<Waiting>;
+  readonly #shares: BufferShares<Waiting>;
   readonly #share: Share;
   readonly #holders: Holders;
 
-  constructor(shares: BufferShares, waiting: Set<Waiting>, holders: Holders) {
+  constructor(shares: BufferShares<Waiting>, holders: Holders) {
     this.#shares = shares;
-    this.#waiting = waiting;
     this.#holders = holders;
     this.#share = shares.join();
   }
@@ -87,15 +83,15 @@ export class ShardBudget implements ReadBudget, Disposable {
     };
     const onAbort = (): void => reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
-    this.#waiting.add(ask);
+    this.#shares.wait(ask);
     try {
       this.#serve();
-      if (this.#waiting.has(ask)) this.#holders.tellScarce();
+      if (this.#shares.isWaiting(ask)) this.#holders.tellScarce();
       return await promise;
     } finally {
       signal.removeEventListener("abort", onAbort);
       // Whoever waited behind it may go on.
-      if (this.#waiting.delete(ask)) this.#serve();
+      if (this.#shares.withdraw(ask)) this.#serve();
     }
   }
 
@@ -134,10 +130,6 @@ export class ShardBudget implements ReadBudget, Disposable {
   }
 
   #serve(): void {
-    if (this.#waiting.size === 0) return;
-    for (const { ask, bytes } of this.#shares.serve(this.#waiting)) {
-      this.#waiting.delete(ask);
-      ask.grant(bytes);
-    }
+    for (const { ask, bytes } of this.#shares.serve()) ask.grant(bytes);
   }
 }

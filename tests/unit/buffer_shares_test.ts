@@ -7,7 +7,7 @@ import { type Ask, BufferShares, type Share } from "../../src/core/buffer_shares
 class Readers {
   readonly shares: BufferShares;
   readonly all: Share[] = [];
-  readonly waiting = new Set<Ask>();
+  #asks: Ask[] = [];
   /** Whether what is given stays under way; else it arrives at once. */
   isReading = false;
 
@@ -24,20 +24,25 @@ class Readers {
 
   ask(reader: number, wanted: number, least = 1): Ask {
     const ask = { share: this.share(reader), wanted, least, enough: wanted };
-    this.waiting.add(ask);
+    this.#asks.push(ask);
+    this.shares.wait(ask);
     return ask;
   }
 
   /** Who gets how much now. */
   serve(): readonly (readonly [number, number])[] {
     const served: (readonly [number, number])[] = [];
-    for (const { ask, bytes } of this.shares.serve(this.waiting)) {
-      this.waiting.delete(ask);
+    for (const { ask, bytes } of this.shares.serve()) {
       if (!this.isReading) this.shares.land(ask.share, bytes);
       assert(ask.least <= bytes && bytes <= ask.wanted, `${bytes} of ${ask.wanted}`);
       served.push([this.all.indexOf(ask.share), bytes]);
     }
     return served;
+  }
+
+  /** The wishes that wait. */
+  get waiting(): readonly Ask[] {
+    return this.#asks = this.#asks.filter((ask) => this.shares.isWaiting(ask));
   }
 
   finish(reader: number, bytes: number = this.share(reader).held): void {
@@ -76,7 +81,7 @@ Deno.test("buffer shares: readers that are stuck with what they hold never stop 
   for (let round = 0; round < 5; round++) {
     for (let reader = 0; reader < 99; reader++) many.ask(reader, 10_000);
     many.serve();
-    many.waiting.clear();
+    for (const ask of many.waiting) many.shares.withdraw(ask);
   }
   many.ask(99, 10_000, 320);
   assertEquals(many.serve().length, 1, "its own part of the half that is dealt");
@@ -155,7 +160,8 @@ Deno.test("buffer shares: a reader that came or went changes the parts of all", 
   shares.leave(second);
   assertEquals(shares.held, 30);
   const ask = { share: shares.join(), wanted: 40, least: 1, enough: 40 };
-  const [grant] = shares.serve([ask]);
+  shares.wait(ask);
+  const [grant] = shares.serve();
   assertEquals(grant?.bytes, 35, "20 of its own, and half of the 30 that are left for all");
 });
 
@@ -177,7 +183,7 @@ function happenings(leastMax: number, ...what: Happening["what"][]): fc.Arbitrar
 
 function happen(readers: Readers, { reader, what, bytes, least }: Happening): void {
   const share = readers.share(reader);
-  const isWaiting = [...readers.waiting].some((ask) => ask.share === share);
+  const isWaiting = readers.waiting.some((ask) => ask.share === share);
   if (what === "ask" && !isWaiting) readers.ask(reader, Math.max(bytes, least), least);
   if (what === "finish") readers.finish(reader, Math.min(bytes, share.held));
   if (what === "arrive") readers.shares.change(share, bytes);
@@ -203,7 +209,7 @@ Deno.test("buffer shares: whatever comes, everybody has a turn", () => {
     fc.property(happenings(300, "ask", "finish", "arrive"), (all) => {
       const readers = new Readers(100, 5);
       for (const happening of all) happen(readers, happening);
-      for (let rounds = 0; readers.waiting.size > 0; rounds++) {
+      for (let rounds = 0; readers.waiting.length > 0; rounds++) {
         for (let reader = 0; reader < 5; reader++) readers.finish(reader);
         assert(readers.serve().length > 0, "somebody is served when nothing is held");
         assert(rounds < 5);
@@ -221,4 +227,36 @@ Deno.test("buffer shares: with more held than there is, who holds nothing may st
   readers.ask(1, 40, 1);
   readers.ask(2, 40, 6);
   assertEquals(readers.serve(), []);
+});
+
+Deno.test("buffer shares: nobody who could have something is passed over when all the others wait", () => {
+  const happening = fc.record({
+    reader: fc.nat({ max: 39 }),
+    what: fc.constantFrom("ask", "ask", "ask", "land", "finish"),
+    bytes: fc.integer({ min: 1, max: 100 }),
+    least: fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 1, max: 10 }) }, fc.nat(90)),
+  });
+  fc.assert(
+    fc.property(fc.array(happening, { minLength: 40, maxLength: 200 }), (all) => {
+      const readers = new Readers(1_000, 40);
+      readers.isReading = true;
+      // Never gets anything, and has everybody looked at.
+      const looker = { share: readers.shares.join(), wanted: 10_000, least: 10_000, enough: 0 };
+      readers.shares.change(looker.share, 1);
+      for (const { reader, what, bytes, least } of all) {
+        const share = readers.share(reader);
+        const isBusy = share.reading > 0 || readers.waiting.some((ask) => ask.share === share);
+        if (what === "ask" && !isBusy) readers.ask(reader, Math.max(bytes, least), least);
+        if (what === "land") readers.shares.land(share, Math.min(bytes, share.reading));
+        if (what === "finish") readers.finish(reader, Math.min(bytes, share.held - share.reading));
+        readers.serve();
+        readers.shares.wait(looker);
+        assertEquals(readers.serve(), []);
+        readers.shares.withdraw(looker);
+        // Forgets that it was there.
+        readers.serve();
+      }
+    }),
+    { numRuns: 300 },
+  );
 });
