@@ -230,6 +230,8 @@ export interface RunOptions {
   readonly isTooOld: (record: KinesisRecord) => boolean;
   /** Whether the shard is still this worker's, for whom lets time pass before a record: return before it if not. */
   readonly isHeld: () => boolean;
+  /** Settles when the items are written that are on their way, which takes none of an attempt's time; undefined if there are none. */
+  readonly writing?: () => Promise<unknown> | undefined;
   /** Calls code of the user's for a record of the run, for at most `processTimeout`. */
   readonly call: <T>(
     record: KinesisRecord,
@@ -269,7 +271,7 @@ export interface LeftOff extends BatchResult {
 }
 
 /** When a batch is to be left off. */
-export type BrokerOptions = Pick<RunOptions, "until" | "isHeld">;
+export type BrokerOptions = Pick<RunOptions, "until" | "isHeld" | "writing">;
 
 /** A processor that hands batches on to somebody who takes them in his own time. */
 export interface BrokeredProcessor extends TimedProcessor {

@@ -103,7 +103,11 @@ class BatchAttempts {
   async #call({ indexes, attempt }: Group): Promise<Result> {
     const { user, lease, until, processor, millisBehindLatest } = this.#run;
     const records = this.#recordsAt(indexes);
-    const broker: BrokerOptions = { until, isHeld: () => lease.isHeld };
+    const broker: BrokerOptions = {
+      until,
+      isHeld: () => lease.isHeld,
+      writing: () => user.writing,
+    };
     try {
       const returned: unknown = await user.call(
         processor,

@@ -64,6 +64,7 @@ async function runElsewhere(run: Run, processor: RunProcessor): Promise<RunResul
     ...{ lane, until, progressed },
     isTooOld: (record) => hasTooOld = user.isTooOld(record),
     isHeld: () => !(isLost = !lease.isHeld),
+    writing: () => user.writing,
     call: (last, code) => user.call(processor, { last, attempt, millisBehindLatest }, code),
   };
   const result = await processor.processRun(records, context, options)

@@ -98,6 +98,30 @@ Deno.test("transact: what is written after all, when it is asked for once more, 
   });
 });
 
+Deno.test("transact: the time for which DynamoDB takes nothing is not the record's", async () => {
+  for (const work of [0, 600, 5_000]) {
+    const { runner, bench, lease } = await running({
+      getErrorHandlingMode: () => retryAndSkip(0),
+      async process(_, context) {
+        await context.transact(ITEMS);
+        await bench.clock.sleep(work, bench.signal);
+      },
+    }, { processTimeout: 1_000 });
+    const { store } = bench;
+    let failures = 10;
+    Object.assign(store, {
+      transact: ((change, transaction, signal) => {
+        if (failures-- > 0) throw new StoreError("Cannot write: a test", { kind: "throttled" });
+        return store.table.transact(change, transaction, signal);
+      }) satisfies MemoryLeaseStore["transact"],
+    });
+    assertEquals(await bench.clock.until(runner.run(batch(1, 1))), "done");
+    const failed = bench.told("record_failed").map(({ error }) => error.name);
+    assertEquals(failed, work < 1_000 ? [] : ["ProcessTimeoutError"]);
+    assertEquals([lease.position, store.table.transacted.length], [at(1), 1]);
+  }
+});
+
 Deno.test("transact: a record that counts as finished, whose items nobody waited for, is not passed without them", async () => {
   const { runner, drain, bench, lease } = await running({
     process: (_, context) => void context.transact(ITEMS),
