@@ -147,6 +147,8 @@ export interface Batch {
   readonly millisBehindLatest: number;
   /** Set on the last batch of a closed shard: nothing comes after it. */
   readonly end?: { readonly children: readonly Omit<ShardInfo, "isClosed">[] };
+  /** The records were taken out, and are not asked for again; a source that does not care has no such method. */
+  release?(): void;
 }
 
 /** Room in memory for what one reader reads, out of what the whole process may hold. */

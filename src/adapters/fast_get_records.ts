@@ -19,7 +19,7 @@ const JSON_TYPE = "application/x-amz-json-1.1";
 export function readAnswer(
   response: HttpResponse,
   decoder: Base64Decoder,
-): GetRecordsOutput & { readonly $metadata: object } | undefined {
+): ReadOutput | undefined {
   const { body, headers, statusCode } = response;
   const isUsual = statusCode === 200 && headers["content-type"] === JSON_TYPE &&
     body instanceof Uint8Array;
@@ -29,21 +29,34 @@ export function readAnswer(
   if (body.buffer instanceof ArrayBuffer) body.buffer.transfer(0);
   const taken = takeRecords(text, decoder);
   if (taken !== undefined && isUsualRest(taken.rest)) {
-    const { NextShardIterator, MillisBehindLatest } = taken.rest;
-    return {
-      Records: taken.records,
-      ...typeof NextShardIterator === "string" && { NextShardIterator },
-      ...typeof MillisBehindLatest === "number" && { MillisBehindLatest },
+    return new ReadOutput(taken.records, {
+      ...taken.rest,
       $metadata: {
         httpStatusCode: statusCode,
         requestId: headers["x-amzn-requestid"],
         extendedRequestId: undefined,
         cfId: undefined,
       },
-    };
+    });
   }
   response.body = new TextEncoder().encode(text);
   return undefined;
+}
+
+/** An answer, as the SDK would give it. */
+export class ReadOutput implements GetRecordsOutput {
+  declare readonly NextShardIterator?: string;
+  declare readonly MillisBehindLatest?: number;
+  declare readonly $metadata: object;
+  /** Whoever takes them out leaves none behind: promises that gave this may hold it for long. */
+  Records: ReadRecord[];
+
+  constructor(records: ReadRecord[], { NextShardIterator, MillisBehindLatest, $metadata }: Rest) {
+    this.Records = records;
+    if (typeof NextShardIterator === "string") Object.assign(this, { NextShardIterator });
+    if (typeof MillisBehindLatest === "number") Object.assign(this, { MillisBehindLatest });
+    Object.assign(this, { $metadata });
+  }
 }
 
 /** Whether what is left of an answer is as the SDK would give it; the end of a shard is for the SDK. */

@@ -6,11 +6,17 @@
  * @module
  */
 
-import type { _Record, ChildShard, GetShardIteratorInput, Shard } from "@aws-sdk/client-kinesis";
+import type {
+  _Record,
+  ChildShard,
+  GetRecordsOutput,
+  GetShardIteratorInput,
+  Shard,
+} from "@aws-sdk/client-kinesis";
 import type { Checkpoint } from "../core/checkpoint.ts";
 import { SourceError } from "../errors.ts";
 import type { ShardInfo, SourceRecord } from "../ports.ts";
-import { ReadRecord } from "./fast_get_records.ts";
+import { ReadOutput, ReadRecord } from "./fast_get_records.ts";
 
 /** Where a reader may begin: a shard that was read to its end is not opened. */
 export type OpenPosition = Exclude<Checkpoint, { kind: "shardEnd" }>;
@@ -33,6 +39,14 @@ export function toChild(child: ChildShard): Omit<ShardInfo, "isClosed"> {
     parents: required(child.ParentShards, "ParentShards"),
     hashKeyRange: toHashKeyRange(child.HashKeyRange),
   };
+}
+
+/** The records of an answer. They are taken out of it if it is our own: a client of the user's may give the same one twice. */
+export function takeOutRecords(output: GetRecordsOutput): readonly SourceRecord[] {
+  if (!(output instanceof ReadOutput)) return output.Records?.map(toSourceRecord) ?? [];
+  const { Records: records } = output;
+  output.Records = [];
+  return records;
 }
 
 /** A record. */

@@ -139,6 +139,7 @@ export class BufferShares<A extends Ask = Ask> {
         ask.share.reading = bytes;
         this.#reads += 1;
         yield { ask, bytes };
+        if (this.#isHopeless) return;
       }
     }
     this.#usefulRoom = Infinity;

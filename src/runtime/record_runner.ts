@@ -119,7 +119,9 @@ export class RecordRunner {
    * Takes a batch in hand. Resolves when there is room for the next one: with one lane, and nothing to be collected, when it is
    * finished.
    */
-  async run({ records, millisBehindLatest }: Batch): Promise<BatchOutcome> {
+  async run(batch: Batch): Promise<BatchOutcome> {
+    const { records, millisBehindLatest } = batch;
+    batch.release?.();
     const readAt = this.#deps.clock.monotonic();
     for (const part of this.#userRecords.of(records, this.#readTo)) {
       this.budget.added(part.addedBytes);

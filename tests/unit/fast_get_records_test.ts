@@ -9,7 +9,7 @@ import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/as
 import fc from "fast-check";
 import { connectAws } from "../../src/adapters/aws_calls.ts";
 import { classify } from "../../src/adapters/aws_errors.ts";
-import { toSourceRecord } from "../../src/adapters/kinesis_shapes.ts";
+import { takeOutRecords, toSourceRecord } from "../../src/adapters/kinesis_shapes.ts";
 import { callGetRecordsLean } from "../../src/adapters/lean_get_records.ts";
 import { DeliveredRecord } from "../../src/runtime/delivered_record.ts";
 
@@ -179,6 +179,14 @@ Deno.test("small payloads share a buffer, which is given to no two of them; larg
     }
   }
   assert(buffers.size < 20, `${buffers.size}`);
+});
+
+Deno.test("records are taken out of an answer that is our own; one of somebody else's is left as it is", async () => {
+  for (const [how, left] of [["fast", 0], ["sdk", 1]] as const) {
+    const answer = await ask({ body: JSON.stringify({ Records: [RECORD] }) }, how);
+    assertEquals(takeOutRecords(answer).map(({ partitionKey }) => partitionKey), ["key"]);
+    assertEquals(answer.Records?.length, left);
+  }
 });
 
 Deno.test("what a processor is given has a buffer of its own, whoever decoded it", async () => {

@@ -1,6 +1,8 @@
 // Owns: how a shard is read by GetRecords: iterators, pace, failures; whatever fails, no record is lost or comes twice.
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { KinesisPollingSource } from "../../src/adapters/kinesis_polling.ts";
 import { type Checkpoint, TRIM_HORIZON } from "../../src/core/checkpoint.ts";
 import { type ReactoKinesixConfig, resolveConfig } from "../../src/core/config.ts";
@@ -10,6 +12,8 @@ import { LeapingClock } from "../leaping_clock.ts";
 import { SHARD, SourceTest, STREAM, textsOf } from "./source_testing.ts";
 
 const MINUTE_MS = 60_000;
+setFlagsFromString("--expose-gc");
+const collectGarbage: () => void = runInNewContext("gc");
 
 function setUp(
   config: ReactoKinesixConfig = {},
@@ -52,6 +56,22 @@ Deno.test("a start in the future is waited for: nothing before it comes, and not
   await test.put(1);
   test.fails("GetRecords", ["ExpiredIteratorException"]);
   assertEquals(await test.take(batches, 1), ["record 1"]);
+});
+
+Deno.test("records that were taken out of their batch are held by nobody, while the next read is awaited", async () => {
+  await using test = await setUp();
+  await test.put(3);
+  const batches = test.open();
+  const { value: batch } = await batches.next();
+  const taken = new WeakRef(batch?.records ?? []);
+  batch?.release?.();
+  assertEquals(batch?.records, []);
+  // What a WeakRef was asked for stays until the end of the turn.
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  collectGarbage();
+  assertEquals(taken.deref(), undefined);
+  await test.put(1);
+  assertEquals(await test.take(batches, 1), ["record 3"]);
 });
 
 Deno.test("an iterator is renewed before it expires, however long the reader was away", async () => {
@@ -183,7 +203,8 @@ Deno.test("a gap without records is crossed at the pace of the stream", async ()
   }));
   const batches = test.open();
   for (let i = 0; i < 3; i++) {
-    assertEquals((await batches.next()).value, { records: [], millisBehindLatest: 90_000 });
+    const { value } = await batches.next();
+    assertEquals([value?.records, value?.millisBehindLatest], [[], 90_000]);
   }
   assertEquals(test.clock.sleeps, [210, 210]);
 });

@@ -51,6 +51,16 @@ Deno.test("B18: the checkpoint may follow each record, not only each batch", asy
   await run;
 });
 
+Deno.test("record runner: what is in hand is not held by the batch it came in", async () => {
+  let isReleased = false;
+  const { runner } = await running({
+    process: () => assert(isReleased, "before the first record, since it may take long"),
+  });
+  const release = (): void => void (isReleased = true);
+  assertEquals(await runner.run({ ...batch(1, 2), release }), "done");
+  assert(isReleased);
+});
+
 Deno.test("record runner: processBatch gets the whole batch, and fails or is finished as one", async () => {
   const log: string[] = [];
   const { bench, runner, lease } = await running({
