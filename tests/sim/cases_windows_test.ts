@@ -69,7 +69,7 @@ Deno.test("windows: a child whose row comes late still finds what its parent lef
     assert(early !== undefined && late !== undefined);
     stage.direct = ({ change, isWrite }) =>
       isWrite && change?.id === late.id ? { fate: "request lost" } : undefined;
-    const hasBegun = (): boolean => stage.row(early.id)?.state != null;
+    const hasBegun = (): boolean => typeof stage.row(early.id)?.state === "string";
     await stage.until("the other one has begun", hasBegun, 5 * MINUTE);
     assertEquals(stage.row(late.id), null);
     stage.direct = undefined;
