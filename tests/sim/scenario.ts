@@ -12,6 +12,7 @@ import type { ReactoKinesixConfig } from "../../src/core/config.ts";
 import type { Delivery } from "./checker.ts";
 import { drawSinks } from "./sim_sink.ts";
 import { drawWindows } from "./sim_windows.ts";
+import { drawStorm } from "./storm.ts";
 import { Prng } from "./world.ts";
 
 /** How often calls go wrong; probabilities, unless said otherwise. */
@@ -216,7 +217,7 @@ export function makeScenario(seed: number): Scenario {
     processor: drawProcessor(random.fork(), { isGentle, heartbeat, isStuck }),
   };
   const withLanes = { ...scenario, config: { ...config, ...drawLanes(random.fork(), config) } };
-  const lanes = drawWindows(drawSinks(drawBatches(withLanes)));
+  const lanes = drawStorm(drawWindows(drawSinks(drawBatches(withLanes))));
   if (isGentle) return lanes;
   // A chance of its own, too.
   if (new Prng(seed ^ 0x5bd1e995).chance(CRAMPED)) {
