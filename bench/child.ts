@@ -77,9 +77,13 @@ export class ChildProcess implements AsyncDisposable {
 }
 
 /** A child that runs a module of this folder with Deno. */
-export function denoChild(module: string, ...args: readonly string[]): ChildProcess {
+export function denoChild(
+  module: string,
+  args: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+): ChildProcess {
   const path = new URL(module, import.meta.url).pathname;
-  return new ChildProcess(module, { args: ["run", "--quiet", "--allow-all", path, ...args] });
+  return new ChildProcess(module, { args: ["run", "--quiet", "--allow-all", path, ...args], env });
 }
 
 /** In a child: does every job that comes, one after the other, until stdin is closed: by whoever started it, or by its death. */

@@ -27,7 +27,7 @@ export async function latency(options: BenchOptions): Promise<readonly Section[]
     // Each has a stream of its own: what is put is for one of them.
     const kinesis = stack.use(serveLocalKinesis({ port: 0 }));
     kinesis.engine.call("CreateStream", { StreamName: STREAM, ShardCount: SHARDS });
-    const worker = stack.use(denoChild("latency_worker.ts", way, kinesis.url, STREAM));
+    const worker = stack.use(denoChild("latency_worker.ts", [way, kinesis.url, STREAM]));
     runs[way] = async () => {
       const result = worker.do<LatencyResult>({ records } satisfies LatencyJob);
       for (let i = 0; i < records; i++) {

@@ -77,7 +77,7 @@ export async function throughput(options: BenchOptions): Promise<readonly Sectio
   const consumers = new Map<Way, ChildProcess>();
   for (const way of Object.keys(NAMES) as Way[]) {
     const url = way === "default" ? h2Url : server.url;
-    if (url !== null) consumers.set(way, stack.use(denoChild("consumers.ts", way, url)));
+    if (url !== null) consumers.set(way, stack.use(denoChild("consumers.ts", [way, url])));
   }
   const sections: Section[] = [];
   for (const { title, shape, records, bounds, note } of CASES) {

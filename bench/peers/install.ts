@@ -73,7 +73,7 @@ const POM = `<project xmlns="http://maven.apache.org/POM/4.0.0">
 const OURS: Peer = {
   name: "this library",
   canBeKilled: true,
-  start: (job) => denoChild("peers/kinesix.ts", JSON.stringify(job)),
+  start: (job) => denoChild("peers/kinesix.ts", [JSON.stringify(job)]),
 };
 
 /** Puts the others into a folder, or finds them there. */

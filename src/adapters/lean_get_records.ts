@@ -87,8 +87,15 @@ export function callGetRecordsLean(client: KinesisClient): void {
 function keepSigner({ config }: KinesisClient): void {
   const makeSigner = config.signer;
   if (typeof makeSigner !== "function") return;
-  let signer: ReturnType<typeof makeSigner> | undefined;
-  config.signer = (scheme) => signer ??= makeSigner(scheme);
+  let kept: ReturnType<typeof makeSigner> | undefined;
+  config.signer = async (scheme) => {
+    try {
+      return await (kept ??= makeSigner(scheme));
+    } catch (error) {
+      kept = undefined;
+      throw error;
+    }
+  };
 }
 
 /** Undefined if anything is missing. */

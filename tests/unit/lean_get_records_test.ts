@@ -117,6 +117,21 @@ Deno.test("of calls that begin together the SDK makes one; the others wait until
   assert(isLean(await late.ask()));
 });
 
+Deno.test("one signer signs all calls; one that could not be made is made again", async () => {
+  const { client, ask } = open();
+  let made = 0;
+  class CountedSigner {
+    constructor() {
+      if (++made === 1) throw new Error("not yet");
+    }
+    sign = (request: HttpRequest) => Promise.resolve(request);
+  }
+  Object.assign(client.config, { signerConstructor: CountedSigner });
+  await assertRejects(ask, Error, "not yet");
+  for (let call = 0; call < 3; call++) await ask();
+  assertEquals(made, 2);
+});
+
 Deno.test("an SDK that names its operations otherwise makes all calls", async () => {
   const { client, ask } = open();
   client.middlewareStack.add((next) => (args) => {
