@@ -174,8 +174,9 @@ export interface RecordProcessor {
     context: ProcessContext,
   ): ErrorHandlingMode | Promise<ErrorHandlingMode>;
   /**
-   * Is called once for each record that is given up, after its last attempt, or without any because it was older than
-   * `maxRecordAge` (then `context.attempt` is 0). A throw is reported and changes nothing.
+   * Is called once when the last attempt of a record failed: `mode` says whether it is skipped, or stops its shard here and comes
+   * again on the next worker. Also for a record that is skipped without an attempt, because it is older than `maxRecordAge` (then
+   * `context.attempt` is 0). A throw is reported and changes nothing.
    */
   onMaxRetryExceeded?(
     record: KinesisRecord,

@@ -239,7 +239,15 @@ async function whereabouts(
   // A client without a region throws when it is asked for it; that is what the message is about then.
   const region = await config.region().catch(() => undefined);
   const endpoint = await config.endpoint?.();
-  if (endpoint === undefined) return { region, endpoint };
+  if (endpoint === undefined) return { region, endpoint: await configuredEndpoint(config) };
   const { protocol, hostname, port } = endpoint;
   return { region, endpoint: `${protocol}//${hostname}${port === undefined ? "" : `:${port}`}` };
+}
+
+/** The endpoint that the environment or the profile names, which the SDK keeps apart; undefined without any. */
+async function configuredEndpoint(config: object): Promise<string | undefined> {
+  if (!("serviceConfiguredEndpoint" in config)) return undefined;
+  const ask = config.serviceConfiguredEndpoint;
+  const endpoint: unknown = typeof ask === "function" ? await ask() : undefined;
+  return typeof endpoint === "string" ? endpoint.replace(/\/$/, "") : undefined;
 }

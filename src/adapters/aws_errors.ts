@@ -179,7 +179,9 @@ function reason(error: unknown, kind: FailureKind, call: FailedCall): string {
     case "missing":
       return `it does not exist ${place(call)}; check the name, the region and the account`;
     case "invalid":
-      if (isRegionMissing(error)) return "no region is set; set AWS_REGION or the option region";
+      if (isRegionMissing(error)) {
+        return "no region is set; set AWS_REGION, or the option region (--region)";
+      }
       return `${call.service} does not accept the request: ${detail(error)}`;
     default:
       return kind satisfies never;

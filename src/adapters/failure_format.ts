@@ -38,7 +38,9 @@ export interface StoredFailure extends
  *
  * const onFailure: AppOptions["onFailure"] = async (failure, signal) => {
  *   const body = formatFailure(failure);
- *   await fetch("https://failures.example.com/orders", { method: "POST", body, signal });
+ *   const response = await fetch("https://failures.example.com/orders", { method: "POST", body, signal });
+ *   // Without a throw the record counts as safe, and is not kept any more.
+ *   if (!response.ok) throw new Error(`the answer is ${response.status}`);
  * };
  * ```
  */

@@ -23,23 +23,26 @@ import { StreamBounds } from "./checkpoints/stream_bounds.ts";
 import { connection } from "./connection.ts";
 import { count } from "./event_text.ts";
 import { openProgress } from "./progress.ts";
+import { patiently } from "./patience.ts";
 import { shardIdOf } from "./shard.ts";
 import { sayEmpty } from "./status.ts";
 import { listenForStop } from "./stop_signals.ts";
 import { tableText } from "./table_text.ts";
-import { printable, type Terminal } from "./terminal.ts";
+import { jsonText, printable, type Terminal } from "./terminal.ts";
 import { UsageError } from "./usage_error.ts";
 import type { Values } from "./values.ts";
+import { shortShard } from "./words.ts";
 
 /** The KCL renews its leases every few seconds; a lease that does not move for so long has no worker. */
 const KCL_WATCH_MS = 8_000;
 
 /** Shows the checkpoints. */
 export async function listCheckpoints(values: Values, terminal: Terminal): Promise<number> {
-  const { shards } = await ReactoKinesixApp.clusterStatus({
-    ...clusterOf(values, terminal, ["dynamodb"]),
-    config: values.config,
-  });
+  const cluster = clusterOf(values, terminal, ["dynamodb"]);
+  const { shards } = await patiently(
+    ReactoKinesixApp.clusterStatus({ ...cluster, config: values.config }),
+    { values, terminal, services: ["dynamodb"] },
+  );
   if (shards.length === 0) sayEmpty(values, terminal);
   const rows = shards.map((
     { shardId, checkpoint, checkpointAt, millisBehindLatest, owner, state },
@@ -50,7 +53,7 @@ export async function listCheckpoints(values: Values, terminal: Terminal): Promi
     tableText(
       ["Shard", "Checkpoint", "Written", "Behind", "Owner", "State"],
       rows.map((row) => [
-        row.shardId,
+        { text: row.shardId, short: shortShard(row.shardId) },
         row.checkpoint,
         row.checkpointAt ?? "-",
         row.millisBehindLatest === null ? "-" : `${row.millisBehindLatest} ms`,
@@ -329,13 +332,18 @@ async function tell(values: Values, terminal: Terminal, report: Report): Promise
     ];
     const lines = [await tableText(["Shard", "From", "To"], rows, terminal)];
     if (report.lost.length > 0) {
-      lines.push(`not taken, the stream does not hold them any more: ${report.lost.join(", ")}`);
+      lines.push(
+        `not taken, the stream does not hold them any more: ${printable(report.lost.join(", "))}`,
+      );
     }
     if (report.fresh.length > 0) {
-      lines.push(`without a checkpoint, from their oldest record on: ${report.fresh.join(", ")}`);
+      lines.push(
+        `without a checkpoint, from their oldest record on: ${printable(report.fresh.join(", "))}`,
+      );
     }
     const verb = isDryRun ? "would set" : "set";
-    return [...lines, `${verb} ${count(rows.length, "checkpoint")}`].join("\n");
+    lines.push(`${verb} ${count(rows.length, "checkpoint")}`);
+    return lines.filter((line) => line !== "").join("\n");
   });
 }
 
@@ -345,8 +353,8 @@ async function print(
   result: object,
   text: () => string | Promise<string>,
 ): Promise<void> {
-  const output = values.isOn("json") ? JSON.stringify(result) : printable(await text());
-  await terminal.write(`${output}\n`);
+  const output = values.isOn("json") ? jsonText(result) : await text();
+  if (output !== "") await terminal.write(`${output}\n`);
 }
 
 function positionOf(text: string | undefined): Position | undefined {

@@ -58,7 +58,12 @@ export function connection(
   };
 }
 
-function endpointOf(service: Service, values: Values, terminal: Terminal): string | undefined {
+/** The URL of a service that is not in the AWS cloud; undefined of one that is. */
+export function endpointOf(
+  service: Service,
+  values: Values,
+  terminal: Terminal,
+): string | undefined {
   return values.text(`${service}-endpoint`) ?? values.text("endpoint-url") ??
     terminal.env(`AWS_ENDPOINT_URL_${service.toUpperCase()}`) ?? terminal.env("AWS_ENDPOINT_URL");
 }

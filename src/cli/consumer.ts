@@ -11,7 +11,8 @@ import { type ConsumerInfo, StreamCalls } from "../adapters/stream_calls.ts";
 import { resolveConfig } from "../core/config.ts";
 import { connection } from "./connection.ts";
 import { count } from "./event_text.ts";
-import { printable, type Terminal } from "./terminal.ts";
+import { tableText } from "./table_text.ts";
+import { jsonText, printable, type Terminal } from "./terminal.ts";
 import type { Values } from "./values.ts";
 
 /** Lists the consumers. */
@@ -20,8 +21,8 @@ export function listConsumers(values: Values, terminal: Terminal): Promise<numbe
     const consumers = await calls.listConsumers(streamArn, signal);
     await terminal.write(
       values.isOn("json")
-        ? `${JSON.stringify({ streamName, consumers: consumers.map(toJson) })}\n`
-        : await tableOf(consumers, streamName),
+        ? `${jsonText({ streamName, consumers: consumers.map(toJson) })}\n`
+        : await tableOf(consumers, streamName, terminal),
     );
     return 0;
   });
@@ -42,7 +43,7 @@ export function deregisterConsumer(values: Values, terminal: Terminal): Promise<
     }
     await terminal.write(
       values.isOn("json")
-        ? `${JSON.stringify({ streamName, deregistered: name })}\n`
+        ? `${jsonText({ streamName, deregistered: name })}\n`
         : `deregistered consumer ${name} of stream ${streamName}\n`,
     );
     return 0;
@@ -81,16 +82,16 @@ function toJson({ name, arn, status, createdAt }: ConsumerInfo): object {
   return { name, arn, status, createdAt: new Date(createdAt).toISOString() };
 }
 
-async function tableOf(consumers: readonly ConsumerInfo[], streamName: string): Promise<string> {
+async function tableOf(
+  consumers: readonly ConsumerInfo[],
+  streamName: string,
+  terminal: Terminal,
+): Promise<string> {
   const head = `${count(consumers.length, "consumer")} of stream ${streamName}\n`;
   if (consumers.length === 0) return head;
-  const { default: Table } = await import("cli-table3");
-  const table = new Table({
-    head: ["Consumer", "Status", "Registered", "ARN"],
-    style: { head: [], border: [], compact: true },
-  });
-  for (const { name, status, createdAt, arn } of consumers) {
-    table.push([printable(name), status, new Date(createdAt).toISOString(), printable(arn)]);
-  }
-  return `${head}${table.toString()}\n`;
+  const rows = consumers.map(({ name, status, createdAt, arn }) => [
+    ...[name, status, new Date(createdAt).toISOString(), arn],
+  ]);
+  const table = await tableText(["Consumer", "Status", "Registered", "ARN"], rows, terminal);
+  return `${head}${table}\n`;
 }

@@ -18,6 +18,7 @@ import { describeStream, describeTable } from "./doctor/describe.ts";
 import type { Answer } from "./doctor/observation.ts";
 import { listenForStop } from "./stop_signals.ts";
 import { tableNameOf } from "./table.ts";
+import { count } from "./event_text.ts";
 import { tableText } from "./table_text.ts";
 import type { Terminal } from "./terminal.ts";
 import { UsageError } from "./usage_error.ts";
@@ -154,7 +155,8 @@ async function billText(bill: Bill, terminal: Terminal): Promise<string> {
     `${need.writesPerSecond.toFixed(2)} with checkpoints, ` +
     `${need.readUnitsPerSecond.toFixed(2)} read units a second`;
   return [
-    `${usage.shards} shards, ${usage.workers} workers, ${usage.recordsPerSecond} records a second of ` +
+    `${count(usage.shards, "shard")}, ${count(usage.workers, "worker")}, ` +
+    `${count(usage.recordsPerSecond, "record")} a second of ` +
     `${usage.recordBytes} bytes, ${usage.streamMode}, ${usage.retrieval}`,
     table,
     `The state table has to give: ${writes}.`,

@@ -15,10 +15,12 @@ import { type CheckedFinding, judge } from "./doctor/checks.ts";
 import type { Verdict } from "./doctor/observation.ts";
 import { observe } from "./doctor/observe.ts";
 import { count } from "./event_text.ts";
+import { patiently } from "./patience.ts";
 import { listenForStop } from "./stop_signals.ts";
 import { tableNameOf } from "./table.ts";
-import { printable, type Terminal, wantsColor } from "./terminal.ts";
+import { jsonText, printable, printableLine, type Terminal, wantsColor } from "./terminal.ts";
 import type { Values } from "./values.ts";
+import { spanText } from "./words.ts";
 
 /** What is printed with `--json`. */
 interface Report {
@@ -53,7 +55,15 @@ export async function doctor(values: Values, terminal: Terminal): Promise<number
     const clients = { kinesis: await made.kinesis(), dynamoDB: await made.dynamoDB() };
     const looksApartMs = parseDuration(values.need("looks-apart")) ?? 0;
     const { signal } = signals;
-    const findings = judge(await observe(patient, { clients, signal, looksApartMs }));
+    const look = observe(patient, {
+      ...{ clients, signal, looksApartMs },
+      onWait(ms) {
+        if (!terminal.isStderrInteractive || ms < TOLD_WAIT_MS) return;
+        terminal.say(`looks at the rows again in ${spanText(ms)}, to see which workers are alive`);
+      },
+    });
+    const services = ["kinesis", "dynamodb"] as const;
+    const findings = judge(await patiently(look, { values, terminal, services }));
     const isSound = findings.every(({ verdict }) => verdict !== "problem");
     const { appName, streamName, tableName } = patient;
     const report: Report = {
@@ -64,7 +74,7 @@ export async function doctor(values: Values, terminal: Terminal): Promise<number
     };
     await terminal.write(
       values.isOn("json")
-        ? `${JSON.stringify(report)}\n`
+        ? `${jsonText(report)}\n`
         : await reportText(findings, { isVerbose: values.isOn("verbose"), terminal }),
     );
     return isSound ? 0 : 1;
@@ -72,6 +82,9 @@ export async function doctor(values: Values, terminal: Terminal): Promise<number
     made.close();
   }
 }
+
+/** A shorter wait is not worth a line. */
+const TOLD_WAIT_MS = 1_000;
 
 const INDENT = " ".repeat(10);
 
@@ -90,8 +103,8 @@ async function reportText(
   const shown = findings.filter(({ verdict }) => isVerbose || verdict !== "ok");
   const lines = together(shown).flatMap(({ verdict, checks, what, meaning, remedy }) => [
     `${colors[verdict](verdict.padEnd(INDENT.length - 1))} ${
-      paint.bold(checks.join(", "))
-    }: ${what}`,
+      paint.bold(printableLine(checks.join(", ")))
+    }: ${printable(what)}`,
     ...meaning === undefined ? [] : [`${INDENT}it means: ${printable(meaning)}`],
     ...remedy === undefined ? [] : [`${INDENT}to do: ${printable(remedy)}`],
   ]);

@@ -15,7 +15,7 @@ import { Flood } from "./flood.ts";
 import { isLogged, type LogLevel } from "./log_level.ts";
 import { ShardMoves } from "./shard_moves.ts";
 import { OutputQueue } from "./output_queue.ts";
-import { printable, type Terminal, wantsColor } from "./terminal.ts";
+import { jsonText, printable, type Terminal, wantsColor } from "./terminal.ts";
 
 /** Where a worker's events go. */
 export interface EventLog {
@@ -220,5 +220,5 @@ function size(bytes: number): string {
 function jsonLine(event: AppEvent): string {
   const { type, time, workerId, ...rest } = event;
   const shard = "shardId" in rest ? { shardId: rest.shardId } : {};
-  return JSON.stringify({ type, time, workerId, ...shard, ...rest });
+  return jsonText({ type, time, workerId, ...shard, ...rest });
 }

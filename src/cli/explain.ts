@@ -11,8 +11,9 @@ import { explainShard, type ShardExplanation, type WorkerStance } from "../core/
 import type { MoveReason } from "../core/lease.ts";
 import { connection } from "./connection.ts";
 import { count, shortPosition } from "./event_text.ts";
+import { patiently } from "./patience.ts";
 import { shardIdOf } from "./shard.ts";
-import { printable, type Terminal, wantsColor } from "./terminal.ts";
+import { jsonText, printableLine, type Terminal, wantsColor } from "./terminal.ts";
 import type { Values } from "./values.ts";
 import { ago, inTime, shortShard, spanText } from "./words.ts";
 
@@ -25,7 +26,8 @@ export async function explain(values: Values, terminal: Terminal): Promise<numbe
   });
   const shardId = shardIdOf(values.argument("SHARD") ?? "");
   // The workers last, as the workers themselves do, so that whoever owns a shard is known.
-  const shards = await control.shards();
+  const wait = { values, terminal, services: ["dynamodb"] } as const;
+  const shards = await patiently(control.shards(), wait);
   const workers = await control.workers();
   const shard = explainShard(shardId, { shards, workers, now: Date.now() });
   if (shard === undefined) {
@@ -35,17 +37,20 @@ export async function explain(values: Values, terminal: Terminal): Promise<numbe
     );
   }
   if (values.isOn("json")) {
-    await terminal.write(`${JSON.stringify(shard)}\n`);
+    await terminal.write(`${jsonText(shard)}\n`);
     return 0;
   }
   const { Ansis } = await import("ansis");
   const paint = new Ansis(wantsColor(terminal, terminal.isStdoutInteractive) ? 1 : 0);
-  const head = `${paint.bold(printable(shardId))} of ${appName} on stream ${streamName}: ` +
-    paint.bold(nextText(shard));
+  // What the rows hold is made harmless before it is coloured: colours would be taken for it afterwards.
+  const head = `${paint.bold(printableLine(shardId))} of ${appName} on stream ${streamName}: ` +
+    paint.bold(printableLine(nextText(shard)));
   const rows = [...factsOf(shard), ...shard.workers.map(workerFact)];
   const width = Math.max(...rows.map(([name]) => name.length));
-  const lines = rows.map(([name, text]) => `  ${paint.dim(name.padEnd(width))}  ${text}`);
-  await terminal.write([head, ...lines.map(printable), ""].join("\n"));
+  const lines = rows.map(([name, text]) =>
+    `  ${paint.dim(printableLine(name.padEnd(width)))}  ${printableLine(text)}`
+  );
+  await terminal.write([head, ...lines, ""].join("\n"));
   return 0;
 }
 
@@ -147,7 +152,8 @@ function moveText(because: MoveReason, { owner, previousOwner }: ShardExplanatio
     rewound: "an operator set its checkpoint",
     ended: "every record of it is finished",
   };
-  return texts[because];
+  // A later version may know more of them.
+  return Object.hasOwn(texts, because) ? texts[because] : because;
 }
 
 function checkpointText(

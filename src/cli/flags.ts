@@ -180,9 +180,32 @@ export async function parseArguments(
 export function checkValue(flag: Flag, value: string, source: string): string {
   if (!flag.accepts || flag.accepts.test(value)) return value;
   const shown = flag.isSecret ? "" : ` "${shorten(value)}"`;
+  // What people mean by 5 is seldom 5 ms.
+  const hint = flag.placeholder === "TIME" && /^\d+(\.\d+)?$/.test(value)
+    ? ", and a number without a unit is milliseconds"
+    : "";
   throw new UsageError(
-    `Cannot use ${source}${shown}: it must be ${flag.accepts.words} (${flag.doc})`,
+    `Cannot use ${source}${shown}: it must be ${
+      explained({ ...flag.accepts, words: flag.accepts.words + hint }, flag.doc)
+    }`,
   );
+}
+
+/** What is wanted, and what it is for, unless that only says the same once more. */
+function explained(
+  { words, choices }: Pick<Accepts, "words" | "choices">,
+  doc: string,
+): string {
+  if (choices?.every((choice) => doc.includes(choice))) return words;
+  const [some, others] = [wordsOf(words), wordsOf(doc)];
+  const isTwice = doc.includes(words) || [...others].every((word) => some.has(word));
+  return isTwice ? words : `${words} (${doc})`;
+}
+
+/** The words of a sentence, without those that only join others. */
+function wordsOf(sentence: string): ReadonlySet<string> {
+  const words = sentence.toLowerCase().match(/[\w:-]+/g) ?? [];
+  return new Set(words.filter((word) => word !== "or" && word !== "and"));
 }
 
 /** Why a text is not a value of a setting; undefined when it is one. */
@@ -251,8 +274,8 @@ function checkArguments(
     if (value !== "" && (accepts?.test(value) ?? true)) continue;
     throw new UsageError(
       `Cannot use "${shorten(value)}" as ${name}: it must be ${
-        accepts?.words ?? "something"
-      } (${doc})`,
+        explained(accepts ?? { words: "something" }, doc)
+      }`,
     );
   }
   return given;

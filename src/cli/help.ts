@@ -83,7 +83,8 @@ function argumentRow({ name, doc }: Argument): readonly [string, string] {
 function flagRow(flag: Flag): readonly [string, string] {
   const letter = flag.letter ? `-${flag.letter}, ` : "";
   const value = flag.placeholder ? ` ${flag.placeholder}` : "";
-  const range = flag.accepts && flag.defaultValue !== undefined ? `${flag.accepts.words}; ` : "";
+  const isTold = flag.accepts?.choices?.every((choice) => flag.doc.includes(choice)) ?? false;
+  const range = flag.accepts && !isTold ? `${flag.accepts.words}; ` : "";
   const rest = flag.isRequired
     ? " (required)"
     : flag.defaultValue !== undefined
@@ -103,7 +104,7 @@ function environmentNote({ flags, settings }: Command): readonly string[] {
     }.`,
     `A flag comes first, then the environment, then${file} the default.`,
     ...settings.some((setting) => setting.type.kind === "duration")
-      ? ["TIME is such as 250ms, 30s or 3m."]
+      ? ["TIME is such as 250ms, 30s or 3m; without a unit it is milliseconds."]
       : [],
   ];
 }

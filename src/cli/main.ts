@@ -124,10 +124,12 @@ async function unknownCommand([first = "", second]: readonly string[]): Promise<
 }
 
 function report(error: unknown, args: readonly string[], terminal: Terminal): number {
-  sayError(error, terminal);
-  if (!(error instanceof UsageError)) return 1;
   const [first = ""] = args;
   const about = findCommand(args)?.command.name ?? (groupOf(first).length > 0 ? first : "");
+  // What a signal cut off throws the name of the signal.
+  const isSignal = typeof error === "string" && error.startsWith("SIG");
+  sayError(isSignal ? new Error(`Cannot finish ${about}: stopped by ${error}`) : error, terminal);
+  if (!(error instanceof UsageError)) return 1;
   terminal.say(`See kinesix ${about && `${about} `}--help`);
   return 2;
 }

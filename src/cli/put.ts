@@ -27,7 +27,12 @@ export async function put(values: Values, terminal: Terminal): Promise<number> {
   using signals = listenForStop();
   const clients = connectAws(connection(values, terminal, ["kinesis"]));
   const kinesis = await clients.kinesis();
-  const board = await openProgress(terminal, { isHidden: isJson });
+  // What counts would stand in the line that somebody types.
+  const isTyped = terminal.isStdinInteractive;
+  if (isTyped && !isJson) {
+    terminal.say("note: each line that you type becomes a record; Ctrl-D ends");
+  }
+  const board = await openProgress(terminal, { isHidden: isJson || isTyped });
   const progress = board.add("put");
   // It is not given the signal: a signal ends the reading, the records in hand are still put.
   const putter = new RecordPutter({

@@ -10,7 +10,7 @@ import type { Ansis } from "ansis";
 import type { KinesisRecord } from "../processor.ts";
 import { patternFilter } from "./pattern_filter.ts";
 import type { FollowedRecord } from "./stream_follower.ts";
-import { printable } from "./terminal.ts";
+import { harmlessJson, printable } from "./terminal.ts";
 import { shortShard } from "./words.ts";
 
 /** What a payload is. */
@@ -49,7 +49,7 @@ export function recordJson(record: FollowedRecord): string {
     encoding,
   };
   const data = encoding === "json" ? text : JSON.stringify(text);
-  return `${JSON.stringify(head).slice(0, -1)},"data":${data}}\n`;
+  return harmlessJson(`${JSON.stringify(head).slice(0, -1)},"data":${data}}\n`);
 }
 
 /**

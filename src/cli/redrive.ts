@@ -78,6 +78,8 @@ export async function redrive(values: Values, terminal: Terminal): Promise<numbe
     const plan = { streamName, isDryRun, isJson, isAnyStream, isAskedFor: filterOf(values), marks };
     await putBack(source, { ...plan, kinesis, board, terminal, signal }, counts);
   } catch (error) {
+    // As with `| head`: whoever reads has seen enough, and nothing was done.
+    if (isDryRun && error instanceof Deno.errors.BrokenPipe) return 0;
     if (counts.put > 0 && !isDryRun) {
       terminal.say(`note: ${count(counts.put, "record")} went back before`);
     }
@@ -91,7 +93,7 @@ export async function redrive(values: Values, terminal: Terminal): Promise<numbe
   await terminal.write(
     isJson
       ? `${JSON.stringify({ from, streamName, isDryRun, ...counts, seconds })}\n`
-      : `${summary(counts, { streamName, isDryRun })} in ${seconds.toFixed(1)}s\n`,
+      : `${summary(counts, { streamName, isDryRun, seconds })}\n`,
   );
   if (!signal.aborted) return 0;
   terminal.say(`error: Cannot put back the rest: stopped by ${signal.reason}; call it again`);
@@ -126,7 +128,7 @@ async function putBack(source: FailureSource, plan: Plan, counts: Counts): Promi
     if (!isDryRun) await putter.flush();
   } catch (error) {
     // Of the records that went together some may be in the stream: they must not go there again.
-    await settle().catch((cause) => plan.terminal.say(`note: ${messageOf(cause)}`));
+    await settle().catch((cause) => plan.terminal.say(printable(`note: ${messageOf(cause)}`)));
     throw error;
   }
   await settle();
@@ -171,7 +173,9 @@ function choose(
   if (typeof failure === "string") {
     counts.unreadable += 1;
     if (counts.unreadable <= UNREADABLE_TOLD_MAX) {
-      terminal.say(`note: ${where} is no failure record and is passed over: ${failure}`);
+      terminal.say(
+        printable(`note: ${where} is no failure record and is passed over: ${failure}`),
+      );
     }
     return undefined;
   }
@@ -217,7 +221,11 @@ async function tellDryRun(failure: StoredFailure, { isJson, terminal }: Plan): P
 
 function summary(
   counts: Counts,
-  { streamName, isDryRun }: { readonly streamName: string; readonly isDryRun: boolean },
+  { streamName, isDryRun, seconds }: {
+    readonly streamName: string;
+    readonly isDryRun: boolean;
+    readonly seconds: number;
+  },
 ): string {
   const others = [
     [counts.putBefore, "were put back before"],
@@ -226,5 +234,5 @@ function summary(
     [counts.unreadable, "are no failure records"],
   ].filter(([amount]) => amount !== 0).map(([amount, what]) => `${amount} ${what}`);
   return `${isDryRun ? "would put" : "put"} ${count(counts.put, "record")} back into stream ` +
-    `${streamName}${others.length === 0 ? "" : `; ${others.join(", ")}`}`;
+    `${streamName} in ${seconds.toFixed(1)}s${others.length === 0 ? "" : `; ${others.join(", ")}`}`;
 }

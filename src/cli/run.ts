@@ -23,6 +23,7 @@ import type { ModuleGraph } from "./load_processor/module_graph.ts";
 import { checkForNewVersion } from "./load_processor/new_version.ts";
 import { LOAD_LIMITS, type LoadOptions } from "./load_processor/options.ts";
 import { filterOf } from "./pattern_filter.ts";
+import { patiently } from "./patience.ts";
 import { loadOptions, watchInterval } from "./processor_flags.ts";
 import { logLevel } from "./log_level.ts";
 import { sendConsoleToStderr } from "./processor_output.ts";
@@ -78,7 +79,9 @@ export async function run(values: Values, terminal: Terminal): Promise<number> {
         limits: healthLimits(values),
         metrics: telemetry.metrics,
       };
-      const own = { signals, reloads, log, leftBehind, terminal, processing, http, telemetry };
+      const own = {
+        ...{ signals, reloads, log, leftBehind, values, terminal, processing, http, telemetry },
+      };
       return await runWorker(own, {
         ...connection(values, terminal, ["kinesis", "dynamodb"]),
         ...workerId !== undefined && { workerId },
@@ -165,6 +168,7 @@ interface Surroundings {
   readonly reloads: ReloadSignals | undefined;
   readonly log: EventLog;
   readonly leftBehind: LeftBehind;
+  readonly values: Values;
   readonly terminal: Terminal;
   readonly processing: Processing;
   readonly http: Http;
@@ -177,13 +181,16 @@ type Http = Pick<WorkerServerOptions, "token" | "limits" | "metrics"> & {
 };
 
 async function runWorker(
-  { signals, reloads, log, leftBehind, terminal, processing, http, telemetry }: Surroundings,
+  { signals, reloads, log, leftBehind, values, terminal, processing, http, telemetry }:
+    Surroundings,
   options: AppOptions,
 ): Promise<number> {
   using strays = catchStrays();
   const look = { now: (): void => {} };
   await using server = await openServer({ http, options, processing, terminal, look });
-  await using app = await startUnless(signals.signal, options);
+  await using app = await patiently(startUnless(signals.signal, options), {
+    ...{ values, terminal, services: ["kinesis", "dynamodb"] },
+  });
   if (app === undefined) return 0;
   server?.join(app);
   const { workerId } = app;

@@ -6,14 +6,16 @@
  * @module
  */
 
+import { abortable } from "@std/async/abortable";
 import { delay } from "@std/async/delay";
 import { ReactoKinesixApp } from "../app.ts";
 import { parseDuration } from "../core/duration.ts";
 import { isEnded, type ShardRow } from "../core/lease.ts";
 import type { ClusterControl } from "../runtime/cluster_control.ts";
 import { connection } from "./connection.ts";
+import { patiently } from "./patience.ts";
 import { listenForStop } from "./stop_signals.ts";
-import { printable, type Terminal } from "./terminal.ts";
+import { jsonText, printable, type Terminal } from "./terminal.ts";
 import type { Values } from "./values.ts";
 
 /** What is printed with `--json`. */
@@ -108,10 +110,14 @@ async function steer(
     config: values.config,
   });
   const shardId = shardIdOf(values.argument("SHARD") ?? "");
-  const { owner: from } = await rowOf(control, shardId, { order, values });
-  const { row: first, goal, isDone, refusal } = await give(control, shardId);
+  // Nothing is ordered before this is read: a signal may end it.
+  const first = patiently(rowOf(control, shardId, { order, values }), {
+    ...{ values, terminal, services: ["dynamodb"] },
+  });
+  const { owner: from } = await abortable(first, signals.signal);
+  const { row: ordered, goal, isDone, refusal } = await give(control, shardId);
   const waitUntil = performance.now() + (parseDuration(values.need("wait")) ?? 0);
-  let row = first;
+  let row = ordered;
   let reason: string | undefined;
   while (!isDone(row) && performance.now() < waitUntil && !signals.signal.aborted) {
     reason = refusal?.(row);
@@ -122,7 +128,7 @@ async function steer(
   const { owner, term } = row;
   const result: Result = { shardId, order, from, owner, term, isDone: isDone(row) };
   await terminal.write(
-    values.isOn("json") ? `${JSON.stringify(result)}\n` : `${tell(result, goal)}\n`,
+    values.isOn("json") ? `${jsonText(result)}\n` : `${tell(result, goal)}\n`,
   );
   return 0;
 }

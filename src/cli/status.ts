@@ -13,10 +13,11 @@ import type { ClusterStatus, ShardState } from "../core/status.ts";
 import type { ClusterOptions } from "../world.ts";
 import { connection } from "./connection.ts";
 import { count, shortPosition } from "./event_text.ts";
+import { patiently } from "./patience.ts";
 import { aborted, listenForStop } from "./stop_signals.ts";
 import { WATCH_MS, watchStatus } from "./status_watch.ts";
-import { tableText } from "./table_text.ts";
-import { printable, sayError, type Terminal, wantsColor } from "./terminal.ts";
+import { type Cell, tableText } from "./table_text.ts";
+import { jsonText, sayError, type Terminal, wantsColor } from "./terminal.ts";
 import type { Values } from "./values.ts";
 import { ago, shortShard, spanText } from "./words.ts";
 
@@ -30,16 +31,19 @@ export async function status(values: Values, terminal: Terminal): Promise<number
   const { dynamoDBTableSuffix } = values.config;
   const config = dynamoDBTableSuffix === undefined ? {} : { dynamoDBTableSuffix };
   const show = async (): Promise<void> => {
-    const cluster = await ReactoKinesixApp.clusterStatus({ ...options, config });
+    const cluster = await patiently(
+      ReactoKinesixApp.clusterStatus({ ...options, config }),
+      { values, terminal, services: ["dynamodb"] },
+    );
     if (cluster.shards.length + cluster.workers.length === 0) sayEmpty(values, terminal);
     const text = values.isOn("json")
-      ? JSON.stringify(cluster)
+      ? jsonText(cluster)
       : await statusText(cluster, options, terminal);
     await terminal.write(`${text}\n`);
   };
   const hasScreen = terminal.isStdoutInteractive && terminal.env("TERM") !== "dumb";
   if (values.isOn("watch") && !values.isOn("json") && hasScreen) {
-    await watchStatus({ ...options, config }, terminal);
+    await watchStatus({ ...options, config }, values, terminal);
     return 0;
   }
   await show();
@@ -65,7 +69,8 @@ async function watch(show: () => Promise<void>, terminal: Terminal): Promise<voi
     try {
       await show();
     } catch (error) {
-      if (error instanceof Deno.errors.BrokenPipe) throw error;
+      // As with `| head`: whoever reads has seen enough.
+      if (error instanceof Deno.errors.BrokenPipe) return;
       // It worked before, so that the next time may work again; a person who watches wants to see both.
       sayError(error, terminal);
     }
@@ -81,7 +86,7 @@ export async function statusText(
   const { Ansis } = await import("ansis");
   const paint = new Ansis(wantsColor(terminal, terminal.isStdoutInteractive) ? 1 : 0);
   const alive = cluster.workers.filter((worker) => worker.alive).length;
-  return [
+  const parts = [
     `${paint.bold(appName)} on stream ${paint.bold(streamName)}: ${count(alive, "live worker")}, ${
       count(cluster.shards.length, "shard")
     }`,
@@ -95,20 +100,21 @@ export async function statusText(
       shardRows(cluster, paint),
       terminal,
     ),
-  ].join("\n");
+  ];
+  return parts.filter((part) => part !== "").join("\n");
 }
 
-function workerRows(cluster: ClusterStatus, paint: Ansis): readonly (readonly string[])[] {
+function workerRows(cluster: ClusterStatus, paint: Ansis): readonly (readonly Cell[])[] {
   return cluster.workers.map((worker) => [
-    printable(worker.workerId),
-    worker.alive ? paint.green("yes") : paint.red("no"),
+    worker.workerId,
+    worker.alive ? { text: "yes", color: paint.green } : { text: "no", color: paint.red },
     String(worker.shards),
     ago(worker.lastHeartbeatAt),
-    printable(worker.version),
+    worker.version,
   ]);
 }
 
-function shardRows(cluster: ClusterStatus, paint: Ansis): readonly (readonly string[])[] {
+function shardRows(cluster: ClusterStatus, paint: Ansis): readonly (readonly Cell[])[] {
   const colors: { readonly [S in ShardState]: (text: string) => string } = {
     processing: (text) => paint.green(text),
     handingOver: (text) => paint.cyan(text),
@@ -118,15 +124,15 @@ function shardRows(cluster: ClusterStatus, paint: Ansis): readonly (readonly str
     closed: (text) => paint.gray(text),
   };
   return cluster.shards.map((shard) => [
-    printable(shard.shardId),
-    colors[shard.state](shard.state),
-    printable(shard.owner ?? "-"),
+    { text: shard.shardId, short: shortShard(shard.shardId) },
+    { text: shard.state, color: colors[shard.state] },
+    shard.owner ?? "-",
     String(shard.term),
     `${shortPosition(shard.checkpoint)}${
       shard.checkpointAt === null ? "" : `, ${ago(shard.checkpointAt)}`
     }`,
     shard.millisBehindLatest === null ? "-" : spanText(shard.millisBehindLatest),
-    printable(shard.handoverTo ?? "-"),
-    printable(shard.parents.map(shortShard).join(", ")) || "-",
+    shard.handoverTo ?? "-",
+    shard.parents.map(shortShard).join(", ") || "-",
   ]);
 }

@@ -11,10 +11,12 @@ import { ReactoKinesixApp } from "../app.ts";
 import { type ClusterStatus, clusterStatus } from "../core/status.ts";
 import { messageOf } from "../errors.ts";
 import type { ClusterOptions } from "../world.ts";
+import { patiently } from "./patience.ts";
 import { openScreen } from "./screen.ts";
 import { Looks, nextOrder, screenLines, type ShardOrder } from "./status_screen.ts";
 import { aborted, listenForStop } from "./stop_signals.ts";
 import { type Terminal, wantsColor } from "./terminal.ts";
+import type { Values } from "./values.ts";
 
 /** Between two looks. */
 export const WATCH_MS = 2_000;
@@ -25,7 +27,11 @@ const ORDER_KEYS = ["s", "S"];
 type WatchOptions = ClusterOptions & Parameters<typeof ReactoKinesixApp.control>[0];
 
 /** Shows the cluster until a key or a signal ends it. The first look fails as without watching. */
-export async function watchStatus(options: WatchOptions, terminal: Terminal): Promise<void> {
+export async function watchStatus(
+  options: WatchOptions,
+  values: Values,
+  terminal: Terminal,
+): Promise<void> {
   const { Ansis } = await import("ansis");
   const paint = new Ansis(wantsColor(terminal, terminal.isStdoutInteractive) ? 1 : 0);
   await using control = await ReactoKinesixApp.control(options);
@@ -40,7 +46,8 @@ export async function watchStatus(options: WatchOptions, terminal: Terminal): Pr
     );
   };
   const looks = new Looks();
-  looks.add(await look(), Date.now());
+  const first = await patiently(look(), { values, terminal, services: ["dynamodb"] });
+  looks.add(first, Date.now());
   let order: ShardOrder = "worst";
   let problem: string | undefined;
   const quit = new AbortController();

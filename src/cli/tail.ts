@@ -13,6 +13,7 @@ import type { AppFact } from "../events.ts";
 import type { ShardInfo, StreamSource } from "../ports.ts";
 import { parsePosition, type Position } from "./checkpoints/position.ts";
 import { connection } from "./connection.ts";
+import { patiently } from "./patience.ts";
 import { recordFilter, recordJson, recordLine } from "./record_text.ts";
 import { shardIdOf } from "./shard.ts";
 import { listenForStop } from "./stop_signals.ts";
@@ -54,7 +55,9 @@ export async function tail(values: Values, terminal: Terminal): Promise<number> 
       ...{ ...common, emit },
       config: { ...config, maxKinesisRetries: FIRST_RETRIES, maxBatchSize: BATCH_MAX },
     });
-    const shards = await chooseShards(lister, values, signals.signal);
+    const shards = await patiently(chooseShards(lister, values, signals.signal), {
+      ...{ values, terminal, services: ["kinesis"] },
+    });
     const share = Math.floor(RECORDS_IN_HAND / Math.max(1, shards.length));
     const maxBatchSize = Math.min(BATCH_MAX, Math.max(BATCH_MIN, share));
     const source = new KinesisPollingSource({

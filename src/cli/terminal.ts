@@ -24,6 +24,10 @@ export interface Terminal {
   readonly isStdoutInteractive: boolean;
   /** Whether a person looks at stderr. */
   readonly isStderrInteractive: boolean;
+  /** Whether a person types on stdin. */
+  readonly isStdinInteractive: boolean;
+  /** How many characters stdout has in a line; undefined if it is no terminal, or does not say. */
+  columns(): number | undefined;
 }
 
 /** The terminal of this process. */
@@ -37,6 +41,8 @@ export function systemTerminal(): Terminal {
     env: readEnv,
     isStdoutInteractive: Deno.stdout.isTerminal(),
     isStderrInteractive: Deno.stderr.isTerminal(),
+    isStdinInteractive: Deno.stdin.isTerminal(),
+    columns: () => Deno.stdout.isTerminal() ? columnsOfWindow() : undefined,
   };
 }
 
@@ -53,13 +59,34 @@ export function printable(text: string): string {
   return text.replaceAll(/(?!\n)\p{C}/gu, "\ufffd");
 }
 
+/** The same of what is to stay within its line. */
+export function printableLine(text: string): string {
+  return text.replaceAll(/\p{C}/gu, "\ufffd");
+}
+
+/** A value as JSON, see {@linkcode harmlessJson}. */
+export function jsonText(value: unknown): string {
+  return harmlessJson(JSON.stringify(value));
+}
+
+/**
+ * JSON whose reader may be a person after all. What JSON leaves as it is, and a terminal obeys or shows in another order, is
+ * escaped; to a program that is the same.
+ */
+export function harmlessJson(json: string): string {
+  return json.replaceAll(
+    /[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
 /** Tells a person about a failure: its message, and where it comes from if `KINESIX_DEBUG` is set. */
 export function sayError(error: unknown, terminal: Terminal): void {
   const message = error instanceof Deno.errors.BrokenPipe
     ? "Cannot write the output: nobody reads it any more"
     : messageOf(error);
   terminal.say(`error: ${printable(message)}`);
-  if (terminal.env("KINESIX_DEBUG") !== undefined) terminal.say(Deno.inspect(error));
+  if (terminal.env("KINESIX_DEBUG") !== undefined) terminal.say(printable(Deno.inspect(error)));
 }
 
 /**
@@ -109,6 +136,14 @@ function readEnv(name: string): string | undefined {
     return undefined;
   }
   return Deno.env.get(name) || undefined;
+}
+
+function columnsOfWindow(): number | undefined {
+  try {
+    return Deno.consoleSize().columns || undefined;
+  } catch {
+    return undefined; // It is no window.
+  }
 }
 
 async function writeAll(target: typeof Deno.stdout, text: string): Promise<void> {

@@ -290,7 +290,9 @@ export class ClusterControl implements AsyncDisposable {
     const names = rows.filter(({ isDraining }) => !isDraining).map(({ id }) => `"${id}"`).sort();
     const more = names.length > NAMES_TOLD_MAX ? `, and ${names.length - NAMES_TOLD_MAX} more` : "";
     const known = names.slice(0, NAMES_TOLD_MAX).join(", ") + more;
-    return `there is no worker of that name; those that take shards are ${known || "none"}`;
+    return `there is no worker of that name; ${
+      known === "" ? "none takes shards now" : `those that take shards are ${known}`
+    }`;
   }
 
   #seemsAlive({ beatAt, heartbeatTimeout }: WorkerRow): boolean {

@@ -8,6 +8,7 @@
  */
 
 import process from "node:process";
+import { Worker as NodeWorker } from "node:worker_threads";
 
 /** Fits the globals of this thread to a processor. */
 export function fitOutThread(
@@ -24,6 +25,11 @@ export function fitOutThread(
     replace(process, "kill", refusal("send a signal", "the processor runs in a sandbox"));
     // A thread of its own would have globals that nobody fitted out.
     replace(globalThis, "Worker", refusal("start a Worker", "the processor runs in a sandbox"));
+    // Under whatever name it is imported, it is this class, which calls what it extends first.
+    Object.setPrototypeOf(NodeWorker, refusal("start a Worker", "the processor runs in a sandbox"));
+    Object.preventExtensions(NodeWorker);
+    // It is kept in files of the user, without end, and no permission is asked for. Whoever asks whether there is one, does without.
+    replace(globalThis, "caches", undefined);
   }
   globalThis.addEventListener("unhandledrejection", (event) => {
     event.preventDefault();
@@ -42,6 +48,6 @@ function refusal(action: string, reason: string): () => never {
   };
 }
 
-function replace(owner: object, name: string, value: () => never): void {
+function replace(owner: object, name: string, value: (() => never) | undefined): void {
   Object.defineProperty(owner, name, { value, writable: false, configurable: false });
 }

@@ -21,6 +21,7 @@ export function fakeTerminal(
     readonly env?: Readonly<Record<string, string>>;
     readonly stdin?: readonly (readonly string[])[];
     readonly isInteractive?: boolean;
+    readonly columns?: number;
   } = {},
 ): FakeTerminal {
   let stdout = "";
@@ -45,6 +46,8 @@ export function fakeTerminal(
     env: (name) => options.env?.[name] || undefined,
     isStdoutInteractive: options.isInteractive ?? false,
     isStderrInteractive: options.isInteractive ?? false,
+    isStdinInteractive: options.isInteractive ?? false,
+    columns: () => options.columns,
     stdout: () => stdout,
     stderr: () => stderr,
   };

@@ -126,6 +126,17 @@ const WRONG_CALLS: readonly (readonly [string, readonly string[], RegExp])[] = [
     [...RUN, "--jsr-url", "http://jsr.io"],
     /--jsr-url .*with http:\/\/ on this machine/,
   ],
+  [
+    "a number without its unit",
+    [...RUN, "--heartbeat", "5"],
+    /it must be 100ms to 1h, and a number without a unit is milliseconds \(time between/,
+  ],
+  ["what is good is said once", ["completions", "csh"], /it must be bash or zsh or fish$/m],
+  [
+    "what is good is said once, in more words",
+    ["table", "print", "--app=A", "--format=yaml"],
+    /it must be cloudformation or terraform or json$/m,
+  ],
 ];
 
 for (const [name, args, expected] of WRONG_CALLS) {

@@ -80,6 +80,24 @@ Deno.test("http: on loopback a foreign name is refused, whatever a browser was m
   );
 });
 
+Deno.test("http: what the page of another site asks for behind the back of its reader is refused, a link is not", async () => {
+  const from = (site: string, mode: string, dest: string): Promise<Response> =>
+    ask("/a", {
+      headers: { "sec-fetch-site": site, "sec-fetch-mode": mode, "sec-fetch-dest": dest },
+    });
+  for (const site of ["cross-site", "same-site"]) {
+    assertEquals((await from(site, "no-cors", "empty")).status, 403, site);
+    assertEquals((await from(site, "cors", "empty")).status, 403, site);
+    assertEquals((await from(site, "no-cors", "image")).status, 403, site);
+    assertEquals((await from(site, "navigate", "iframe")).status, 403, site);
+    assertEquals((await from(site, "navigate", "document")).status, 200, site);
+  }
+  for (const site of ["same-origin", "none"]) {
+    assertEquals((await from(site, "cors", "empty")).status, 200, site);
+    assertEquals((await from(site, "navigate", "document")).status, 200, site);
+  }
+});
+
 Deno.test("http: state changes with the token only, and not from a page of another origin", async () => {
   assertEquals(await (await post(GOOD)).json(), { got: { a: 1 } });
   assertEquals((await post({ ...GOOD, origin: "http://127.0.0.1:8080" })).status, 200);

@@ -112,6 +112,8 @@ Deno.test("sandbox: a processor cannot end the process, nor its thread unseen, n
   assertMatch(await failureOf(`process.exit(3)`), /Cannot exit/);
   assertMatch(await failureOf(`process.reallyExit(3)`), /Cannot exit/);
   assertMatch(await failureOf(`self.close()`), /Cannot close the thread/);
+  // The Cache API writes into Deno's folder, which no permission forbids.
+  assertMatch(await failureOf(`await caches.open("x")`), /undefined/);
   assertMatch(await failureOf(`Deno.kill(Deno.pid)`), /Cannot send a signal/);
   assertMatch(await failureOf(`process.kill(process.pid)`), /Cannot send a signal/);
   assertMatch(await failureOf(`process.abort()`), /not supported/);
@@ -119,6 +121,17 @@ Deno.test("sandbox: a processor cannot end the process, nor its thread unseen, n
     await failureOf(`new Worker("data:text/javascript,", { type: "module" })`),
     /Cannot start a Worker/,
   );
+  for (
+    const module of [
+      `await import("node:worker_threads")`,
+      `(await import("node:worker_threads")).default`,
+      `process.getBuiltinModule("node:worker_threads")`,
+      `(await import("node:module")).createRequire("/").call(null, "worker_threads")`,
+    ]
+  ) {
+    const code = `new (${module}).Worker("", { eval: true })`;
+    assertMatch(await failureOf(code), /Cannot start a Worker/, module);
+  }
 });
 
 Deno.test("sandbox: an endless loop is ended at the deadline, and the policy of the record goes on", async () => {

@@ -90,6 +90,22 @@ Deno.test("a refused connection is told with its address", async () => {
   });
 });
 
+Deno.test("an endpoint that the environment names is told as well, since there is where to look", async () => {
+  const closed = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const endpoint = `http://127.0.0.1:${closed.addr.port}`;
+  closed.close();
+  Deno.env.set("AWS_ENDPOINT_URL_KINESIS", endpoint);
+  try {
+    const { message } = await failureOf("Kinesis", {});
+    assertEquals(
+      message,
+      `Cannot reach Kinesis at ${endpoint}: connection refused; check the endpoint and the network`,
+    );
+  } finally {
+    Deno.env.delete("AWS_ENDPOINT_URL_KINESIS");
+  }
+});
+
 Deno.test("an answer that is no answer of AWS is unavailable, and told without its body", async () => {
   await using server = serve(() => new Response("<html>proxy secret</html>", { status: 502 }));
   const failure = await failureOf("Kinesis", { kinesisEndpoint: server.url });

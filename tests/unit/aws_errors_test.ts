@@ -143,7 +143,7 @@ const MESSAGES: readonly (readonly [error: Error, message: string])[] = [
   ],
   [
     new Error("Region is missing"),
-    'Cannot read stream "orders": no region is set; set AWS_REGION or the option region',
+    'Cannot read stream "orders": no region is set; set AWS_REGION, or the option region (--region)',
   ],
   [
     named("NotCapable", 'Requires net access to "kinesis.eu-west-1.amazonaws.com:443"'),

@@ -127,7 +127,8 @@ function numberOf(name: string, doc: string, max: number): Flag {
 const COMMAND: Flag = {
   name: "command",
   placeholder: "C",
-  doc: "run (a worker), status, steer (shard, checkpoint), put, tail, redrive, consumer or doctor",
+  doc:
+    "run (a worker), status, steer (shard, checkpoint), put, tail, replay, redrive, consumer or doctor",
   accepts: oneOf(
     ...["run", "status", "steer", "put", "tail", "replay", "redrive", "consumer", "doctor"],
   ),

@@ -35,6 +35,8 @@ export interface ObserveOptions {
   readonly signal: AbortSignal;
   /** The time between two looks at the rows, in milliseconds. */
   readonly looksApartMs: number;
+  /** Is told how long it waits, in milliseconds, before it looks again. */
+  readonly onWait?: (ms: number) => void;
 }
 
 const CLOCK_WRONG_MS = 5_000;
@@ -84,7 +86,9 @@ export async function observe(patient: Patient, options: ObserveOptions): Promis
     looks: first === undefined ? [] : [first],
   };
   if (first === undefined || first.workers.length === 0) return seen;
-  await delay(Math.max(0, lookAgainAt - performance.now()), { signal });
+  const waitMs = Math.max(0, lookAgainAt - performance.now());
+  options.onWait?.(waitMs);
+  await delay(waitMs, { signal });
   const again = await look(patient, { asking, store, signal });
   return again === undefined ? seen : { ...seen, now: now(), looks: [first, again] };
 }

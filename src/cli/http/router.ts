@@ -78,6 +78,9 @@ async function answer(request: Request, options: RouterOptions): Promise<Respons
   if (options.isLoopback && !isThisMachine(host)) {
     return problem(421, `Cannot answer for host "${host.slice(0, 100)}": use 127.0.0.1`);
   }
+  if (isFromAnotherSite(request)) {
+    return problem(403, "Cannot answer the page of another site: open this address by itself");
+  }
   const url = new URL(request.url);
   const method = request.method === "HEAD" ? "GET" : request.method;
   const found = options.routes.filter(({ path }) => path === url.pathname);
@@ -98,6 +101,17 @@ async function answer(request: Request, options: RouterOptions): Promise<Respons
 /** DNS rebinding makes a browser ask this server under a name of its own, which only a page of that name may read. */
 function isThisMachine(host: string): boolean {
   return /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i.test(host);
+}
+
+/**
+ * A page of another site cannot read an answer, but what it asks for costs something all the same: its hidden request for the
+ * live data would take the place of a page, and have the state table read. A link that somebody follows is welcome. Browsers say
+ * where a request comes from to servers on this machine and those behind TLS; other programs do not.
+ */
+function isFromAnotherSite({ headers }: Request): boolean {
+  const isLink = headers.get("sec-fetch-mode") === "navigate" &&
+    headers.get("sec-fetch-dest") === "document";
+  return ["cross-site", "same-site"].includes(headers.get("sec-fetch-site") ?? "") && !isLink;
 }
 
 /** Why a request may not change state; undefined if it may. */
