@@ -78,7 +78,7 @@ export interface ProcessContext {
    * the whole batch) in one transaction: all of it is done or nothing, and nothing once the shard is lost. So the items of a
    * record are written exactly once, whatever crashes. It says that everything up to the record is finished; called again for a
    * record whose items are written, it does nothing. Throttling, contention and a lack of answers are waited out, as long as this
-   * worker has the shard.
+   * worker has the shard; `processTimeout` does not run meanwhile.
    *
    * The items are written by the app's own client: their tables are in the account and the region of the state table. It needs
    * `concurrency` 1; see `dynamoSink` for a processor that does all of it.
@@ -86,7 +86,7 @@ export interface ProcessContext {
    * @param items 1 to 99 of them, each another item, 4 MB together. None is a checkpoint alone.
    * @throws {TransactionRefusedError} If DynamoDB refused some of them, for their conditions as a rule.
    * @throws {StoreError} `invalid` if DynamoDB does not accept the request.
-   * @throws {LeaseLostError} If the shard was lost or given up before.
+   * @throws {LeaseLostError} If the shard was lost or given up before: what is in hand is for its next owner, and has not failed.
    * @throws {TypeError} With `concurrency` above 1: what is before the record need not be finished. In `shardEnded`: no record is in hand.
    * @throws {RangeError} If there are too many items, the record is of another shard, or the checkpoint passed it already.
    */
@@ -231,6 +231,8 @@ export interface RunOptions {
   readonly isTooOld: (record: KinesisRecord) => boolean;
   /** Whether the shard is still this worker's, for whom lets time pass before a record: return before it if not. */
   readonly isHeld: () => boolean;
+  /** Settles when the items are written that are on their way, which takes none of an attempt's time; undefined if there are none. */
+  readonly writing?: () => Promise<unknown> | undefined;
   /** Calls code of the user's for a record of the run, for at most `processTimeout`. */
   readonly call: <T>(
     record: KinesisRecord,
@@ -270,7 +272,7 @@ export interface LeftOff extends BatchResult {
 }
 
 /** When a batch is to be left off. */
-export type BrokerOptions = Pick<RunOptions, "until" | "isHeld">;
+export type BrokerOptions = Pick<RunOptions, "until" | "isHeld" | "writing">;
 
 /** A processor that hands batches on to somebody who takes them in his own time. */
 export interface BrokeredProcessor extends TimedProcessor {

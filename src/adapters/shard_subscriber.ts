@@ -32,6 +32,9 @@ const OPERATION = "SubscribeToShard";
 /** A shard can be subscribed to again 5 seconds after the last time: by a reader that crashed, or that was aborted. */
 const IN_USE_WAITS_MAX = 15;
 
+/** What has been sent already is here sooner, also if something else has its turn in between (`Breather`). */
+const AT_HAND_MS = 250;
+
 /** One pass over a shard, batch by batch. */
 export class ShardSubscriber implements Disposable {
   readonly #options: ShardSubscriberOptions;
@@ -55,12 +58,17 @@ export class ShardSubscriber implements Disposable {
 
   /** The next batch; it may be empty. Not to be called again after the one that has an `end`. */
   async read(): Promise<Batch> {
+    const { clock } = this.#options;
+    const askedAt = clock.monotonic();
+    let isAnswer = false;
     while (this.#batches.length === 0) {
       try {
+        isAnswer ||= this.#subscription === null;
         this.#subscription ??= await this.#subscribe();
         const event = await this.#subscription.next();
+        isAnswer ||= clock.monotonic() - askedAt >= AT_HAND_MS;
         if (event === undefined) await this.#goOn();
-        else this.#take(event);
+        else this.#take(event, isAnswer);
       } catch (error) {
         const hadEvents = this.#subscription?.hasEvents ?? false;
         this.#close();
@@ -110,14 +118,19 @@ export class ShardSubscriber implements Disposable {
     if (isInVain) await this.#recover(new Error("the connection ended without an event"), false);
   }
 
-  #take(event: SubscribeToShardEvent): void {
+  /** @param isAnswer Whether it was sent after it was asked for. Kinesis does not wait for whoever is slow. */
+  #take(event: SubscribeToShardEvent, isAnswer: boolean): void {
     const { streamName, shardId, config } = this.#options;
     this.#retries.reset();
     this.#inUseWaits = 0;
     const records = (event.Records ?? []).map(toSourceRecord);
     const children = (event.ChildShards ?? []).map(toChild);
     const continuation = event.ContinuationSequenceNumber ?? undefined;
-    const millisBehindLatest = event.MillisBehindLatest ?? 0;
+    // Without records it says that there is nothing more, which may be long ago.
+    const millisBehindLatest = Math.max(
+      isAnswer || records.length > 0 ? 0 : 1,
+      event.MillisBehindLatest ?? 0,
+    );
     const isEnd = continuation === undefined && children.length > 0;
     const sequenceNumber = continuation ?? records.at(-1)?.sequenceNumber;
     if (sequenceNumber !== undefined) this.#position = { kind: "sequence", sequenceNumber };
@@ -134,7 +147,6 @@ export class ShardSubscriber implements Disposable {
       first += config.maxBatchSize
     ) {
       const part = records.slice(first, first + config.maxBatchSize);
-      // At the tip or not, there is more at hand.
       this.#batches.push({ records: part, millisBehindLatest: Math.max(1, millisBehindLatest) });
     }
     const rest = records.slice(this.#batches.length * config.maxBatchSize);

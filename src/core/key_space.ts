@@ -1,7 +1,7 @@
 /**
- * Owns: whether ranges of hash keys cover every key exactly once.
+ * Owns: whether ranges of hash keys cover every key, of all or of another range.
  * Must not: know which shards they are of, or what follows.
- * Called by: `cli/doctor/stream_checks.ts`.
+ * Called by: `cli/doctor/stream_checks.ts`, `core/shard_state.ts`.
  *
  * @module
  */
@@ -42,4 +42,18 @@ export function coverageOf(ranges: readonly NamedRange[]): Coverage {
   }
   if (last.end < LAST_KEY) holes.push({ start: String(last.end + 1n), end: String(LAST_KEY) });
   return { holes, overlaps };
+}
+
+/** Whether ranges together have every key of another one. */
+export function covers(
+  ranges: readonly Omit<NamedRange, "id">[],
+  { start, end }: Omit<NamedRange, "id">,
+): boolean {
+  const sorted = ranges.map((range) => ({ start: BigInt(range.start), end: BigInt(range.end) }))
+    .toSorted((a, b) => a.start < b.start ? -1 : 1);
+  let next = BigInt(start);
+  for (const range of sorted) {
+    if (range.start <= next && range.end >= next) next = range.end + 1n;
+  }
+  return next > BigInt(end);
 }

@@ -11,6 +11,7 @@
  */
 
 import { SHARD_END } from "./checkpoint.ts";
+import { covers } from "./key_space.ts";
 import { isEnded, type LeaseChange, type ShardRow } from "./lease.ts";
 
 /** The longest state, in bytes of UTF-8: a row may have 400 KB, and everybody who reads the row pays for it. */
@@ -23,11 +24,18 @@ export function hasBegun({ state, checkpoint }: Pick<ShardRow, "state" | "checkp
 
 /** The finished shards whose state each of their children has taken up. */
 export function rowsWithStateTaken(rows: readonly ShardRow[]): readonly ShardRow[] {
-  const parents = new Set(rows.flatMap((row) => row.parents));
-  const awaited = new Set(rows.filter((row) => !hasBegun(row)).flatMap((row) => row.parents));
-  return rows.filter((row) =>
-    isEnded(row) && row.state !== null && parents.has(row.id) && !awaited.has(row.id)
-  );
+  const left = new Map<string, ShardRow[]>();
+  for (const row of rows) if (isEnded(row) && row.state !== null) left.set(row.id, []);
+  for (const row of rows) for (const parent of row.parents) left.get(parent)?.push(row);
+  return rows.filter((row) => isTaken(row, left.get(row.id) ?? []));
+}
+
+/** Whether each child has begun. One may have no row yet: that is seen by the keys that no other one has. */
+function isTaken({ hashKeyRange }: ShardRow, children: readonly ShardRow[]): boolean {
+  if (children.length === 0 || !children.every(hasBegun)) return false;
+  const ranges = children.flatMap((child) => child.hashKeyRange ?? []);
+  const isKnown = ranges.length === children.length;
+  return hashKeyRange === null || !isKnown || covers(ranges, hashKeyRange);
 }
 
 /** Drops the state of a finished shard. */

@@ -8,7 +8,8 @@
 
 import { ProcessTimeoutError } from "../errors.ts";
 import type { Clock } from "../ports.ts";
-import type { BatchResult, KinesisRecord, ProcessContext } from "../processor.ts";
+import type { BatchResult, KinesisRecord, ProcessContext, RunOptions } from "../processor.ts";
+import { BesideWrites } from "../runtime/attempt_time.ts";
 import { Scope } from "../runtime/tasks.ts";
 
 /** A record in the hands of a reader. */
@@ -56,6 +57,8 @@ export interface OfferOptions<T> {
   readonly clock: Clock;
   /** In milliseconds, from when it is taken; 0 is no limit. */
   readonly processTimeout: number;
+  /** As {@linkcode RunOptions.writing}. */
+  readonly writing: RunOptions["writing"];
   /** Whether it may still be taken; if not, it is `stale`. */
   readonly isCurrent: () => boolean;
   readonly onSettled: (outcome: Outcome) => void;
@@ -87,7 +90,7 @@ export class Offer<T> {
 
   /** Puts it among what somebody has in hand, until it is settled; gives whether that may be. */
   take(holder: Set<Offer<T>>): boolean {
-    const { isCurrent, processTimeout, clock } = this.#options;
+    const { isCurrent, processTimeout, clock, writing = () => undefined } = this.#options;
     if (this.#isSettled) return false;
     if (!isCurrent()) {
       this.settle({ kind: "stale" });
@@ -97,7 +100,8 @@ export class Offer<T> {
     if (processTimeout > 0) {
       const timer = this.#timer = new AbortController();
       // Ended before its time, it has nothing to say.
-      clock.sleep(processTimeout, timer.signal).then(() => this.#expire(), () => {});
+      new BesideWrites(clock, writing).sleep(processTimeout, timer.signal)
+        .then(() => this.#expire(), () => {});
     }
     return true;
   }

@@ -20,7 +20,7 @@ import type {
   RunResult,
   TimedProcessor,
 } from "../processor.ts";
-import { withinProcessTimeout } from "../runtime/user_code.ts";
+import { withinProcessTimeout } from "../runtime/attempt_time.ts";
 import { type BatchDelivery, Offer, type Outcome, type RecordDelivery } from "./delivery.ts";
 
 /** The members of a processor that a reader has beside its loop. */
@@ -125,13 +125,13 @@ class RecordRun {
   }
 
   #offerNext(): void {
-    const { until, isTooOld, isHeld } = this.#options;
+    const { until, isTooOld, isHeld, writing } = this.#options;
     const record = this.#records[this.#finished];
     const isOver = record === undefined || until.aborted || this.#finished > 0 && isTooOld(record);
     if (isOver) return this.#end();
     const { clock, processTimeout, offer } = this.#deps;
     this.#current = new Offer<RecordDelivery>({
-      ...{ clock, processTimeout, record, context: this.#context, isCurrent: isHeld },
+      ...{ clock, processTimeout, record, context: this.#context, isCurrent: isHeld, writing },
       toDelivery: ({ context, ack, nack }) => ({ record, context, ack: () => ack(), nack }),
       onSettled: (outcome) => this.#settled(outcome),
     });
@@ -178,11 +178,11 @@ async function offerBatch(
   call: BrokerOptions & { readonly context: ProcessContext },
 ): Promise<void | BatchResult> {
   const { clock, processTimeout } = deps;
-  const { context, until, isHeld } = call;
+  const { context, until, isHeld, writing } = call;
   const settled = Promise.withResolvers<Outcome>();
   const over = Promise.withResolvers<LeftOff>();
   const offer = new Offer<BatchDelivery>({
-    ...{ clock, processTimeout, context, isCurrent: isHeld, onSettled: settled.resolve },
+    ...{ clock, processTimeout, context, isCurrent: isHeld, writing, onSettled: settled.resolve },
     toDelivery: ({ context, ack, nack }) => ({ records, context, ack, nack }),
   });
   const onAbort = (): void => {

@@ -106,7 +106,11 @@ class BatchAttempts {
   async #call({ indexes, attempt }: Group): Promise<Result> {
     const { user, lease, until, processor, millisBehindLatest } = this.#run;
     const records = this.#recordsAt(indexes);
-    const broker: BrokerOptions = { until, isHeld: () => lease.isHeld };
+    const broker: BrokerOptions = {
+      until,
+      isHeld: () => lease.isHeld,
+      writing: () => user.writing,
+    };
     try {
       const returned: unknown = await user.call(
         processor,
@@ -116,9 +120,9 @@ class BatchAttempts {
             ? processor.processBatch(records, context, broker)
             : processor.processBatch?.(records, context),
       );
-      if (isBrokered(processor) && isLeftOff(returned)) return { kind: "leftOff" };
+      const isLeft = user.isLeftOff || isBrokered(processor) && isLeftOff(returned);
+      if (isLeft) return { kind: "leftOff" };
       const failed = failedOf(records, returned);
-      if (failed.length > 0 && user.isLeftOff) return { kind: "leftOff" };
       return {
         kind: "returned",
         failed: failed.map(({ index, error }) => ({ index: indexes[index] ?? index, error })),

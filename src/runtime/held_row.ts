@@ -8,10 +8,23 @@
  * @module
  */
 
-import { compareCheckpoints } from "../core/checkpoint.ts";
-import { type Claimant, isHeldBy, type LeaseChange, type ShardRow } from "../core/lease.ts";
+import { compareCheckpoints, formatCheckpoint } from "../core/checkpoint.ts";
+import {
+  advance,
+  type Claimant,
+  isHeldBy,
+  type LeaseChange,
+  type Progress,
+  type ShardRow,
+} from "../core/lease.ts";
 import { type Backoff, backoffMs } from "../core/policy.ts";
-import { invariant, type RefusedItem, StoreError } from "../errors.ts";
+import {
+  invariant,
+  LeaseLostError,
+  type RefusedItem,
+  StoreError,
+  TransactionRefusedError,
+} from "../errors.ts";
 import type { Transaction, TransactionResult, WriteResult } from "../ports.ts";
 import type { Fence } from "./heartbeat.ts";
 import { tellWriteFailure, type WriteDeps } from "./patient_write.ts";
@@ -74,14 +87,38 @@ export class HeldRow {
   }
 
   /**
-   * Writes items together with a change, all or nothing. It is withdrawn when nothing of it can have been done and `options.until`
-   * aborts, or `options.patience` once a try has failed; when `options.signal` does, nobody knows.
+   * Moves the checkpoint on together with items, all or nothing. It is withdrawn when nothing of it can have been done and
+   * `sending.until` aborts, or `sending.patience` once a try has failed; when `sending.signal` does, nobody knows.
    *
-   * @returns The reasons, if DynamoDB refused items.
+   * @throws {LeaseLostError} If the turn ended before it was written, or it was withdrawn.
+   * @throws {TransactionRefusedError} If DynamoDB refused items.
    * @throws {StoreError} If the items can never be written as they are.
+   * @throws {RangeError} If the checkpoint passed the position without them.
    */
   async transact(
-    makeChange: (row: ShardRow) => LeaseChange,
+    progress: Progress,
+    items: Transaction["items"],
+    sending: Required<Omit<Sending, "send">>,
+  ): Promise<void> {
+    const { id, checkpoint } = this.#row;
+    if (compareCheckpoints(progress.checkpoint, checkpoint) <= 0) {
+      throw new RangeError(
+        `Cannot write items with the checkpoint after ${
+          formatCheckpoint(progress.checkpoint)
+        } of ` +
+          `shard "${id}": it is passed already; write them before it`,
+      );
+    }
+    const outcome = await this.#transact(advance(this.#row, progress), items, sending);
+    if (typeof outcome !== "string") throw new TransactionRefusedError(outcome, items);
+    if (outcome === "written") return;
+    sending.signal.throwIfAborted();
+    throw new LeaseLostError(id, "it is given up before its items were written");
+  }
+
+  /** @returns The reasons, if DynamoDB refused items. */
+  async #transact(
+    change: LeaseChange,
     items: Transaction["items"],
     { signal, until, patience }: Required<Omit<Sending, "send">>,
   ): Promise<"written" | "lost" | "withdrawn" | readonly RefusedItem[]> {
@@ -94,8 +131,7 @@ export class HeldRow {
       );
     }
     const from = this.#row.checkpoint;
-    // Word for word the same, under one token, however often it is sent.
-    const change = makeChange(this.#row);
+    // Word for word the same change, under one token, however often it is sent.
     const token = random.uuid();
     let refused: readonly RefusedItem[] = [];
     let invalid: StoreError | undefined;

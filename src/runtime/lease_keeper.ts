@@ -20,7 +20,7 @@ import {
   release,
   type ShardRow,
 } from "../core/lease.ts";
-import { invariant, LeaseLostError, TransactionRefusedError } from "../errors.ts";
+import { invariant, LeaseLostError } from "../errors.ts";
 import type { Transaction } from "../ports.ts";
 import { HeldRow, type HeldRowDeps } from "./held_row.ts";
 import { ShardState } from "./shard_state.ts";
@@ -210,9 +210,7 @@ export class Lease {
    * position has to be finished.
    *
    * @throws {LeaseLostError} If the turn ended before, `until` aborted before DynamoDB took them, or `patience` when a try had failed.
-   * @throws {TransactionRefusedError} If DynamoDB refused items.
-   * @throws {StoreError} If the items can never be written as they are.
-   * @throws {RangeError} If the checkpoint passed the position without them.
+   * @throws What {@linkcode HeldRow.transact} throws.
    */
   transact(
     items: Transaction["items"],
@@ -221,33 +219,36 @@ export class Lease {
     patience: AbortSignal = until,
   ): Promise<void> {
     return this.#queue.run(async () => {
-      const { shardId, signal } = this;
-      const { position, millisBehindLatest } = at;
-      signal.throwIfAborted();
-      const done = this.#transacted;
-      if (done !== undefined && compareCheckpoints(position, done) <= 0) return;
-      if (compareCheckpoints(position, this.row.checkpoint) <= 0) {
-        throw new RangeError(
-          `Cannot write items with the checkpoint after ${formatCheckpoint(position)} of shard ` +
-            `"${shardId}": it is passed already; write them before it`,
-        );
+      try {
+        await this.#transact(items, at, { until, patience });
+      } catch (error) {
+        // Nobody waited for it. An attempt whose time is over has failed, and its record is tried again or given up.
+        const isPassed = compareCheckpoints(at.position, this.#finished) <= 0;
+        const isTimedOut = until.aborted && !this.signal.aborted;
+        if (error instanceof LeaseLostError && isPassed && !isTimedOut) {
+          this.lose("it counts records as finished whose items were not written");
+        }
+        throw error;
       }
-      const checkpointAt = this.#deps.clock.now();
-      // A processor that transacts keeps no state: this one was another's.
-      const old = this.row.state !== null && { state: null };
-      const progress = { checkpoint: position, checkpointAt, millisBehindLatest, ...old };
-      const outcome = await this.#row.transact((row) => advance(row, progress), items, {
-        ...{ signal, until, patience },
-      });
-      if (typeof outcome !== "string") throw new TransactionRefusedError(outcome, items);
-      if (outcome !== "written") {
-        signal.throwIfAborted();
-        throw new LeaseLostError(shardId, "it is given up before its items were written");
-      }
-      this.#transacted = position;
-      this.#wroteAt = this.#deps.clock.monotonic();
-      this.#tellWritten();
     });
+  }
+
+  async #transact(
+    items: Transaction["items"],
+    { position, ...rest }: { readonly position: Checkpoint; readonly millisBehindLatest: number },
+    options: { readonly until: AbortSignal; readonly patience: AbortSignal },
+  ): Promise<void> {
+    this.signal.throwIfAborted();
+    const done = this.#transacted;
+    if (done !== undefined && compareCheckpoints(position, done) <= 0) return;
+    // A processor that transacts keeps no state: this one was another's.
+    const old = this.row.state !== null && { state: null };
+    const checkpointAt = this.#deps.clock.now();
+    const progress = { checkpoint: position, checkpointAt, ...rest, ...old };
+    await this.#row.transact(progress, items, { signal: this.signal, ...options });
+    this.#transacted = position;
+    this.#wroteAt = this.#deps.clock.monotonic();
+    this.#tellWritten();
   }
 
   /** Writes what is finished, and gives the shard to another worker. */

@@ -9,7 +9,8 @@
 import type { ResolvedConfig } from "../core/config.ts";
 import { toUserError } from "../errors.ts";
 import type { ProcessorSource, RecordProcessor, RecordProcessorFactory } from "../processor.ts";
-import { cannotTransact, type UserCodeDeps, withinProcessTimeout } from "./user_code.ts";
+import { withinProcessTimeout } from "./attempt_time.ts";
+import { cannotTransact, type UserCodeDeps } from "./user_code.ts";
 
 /** What the processors need of the worker. */
 export type ProcessorsDeps =

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { invariant } from "../errors.ts";
+import { invariant, NoFaultOfRecordError, ProcessTimeoutError } from "../errors.ts";
 import type {
   KinesisRecord,
   RecordProcessor,
@@ -15,6 +15,7 @@ import type {
   RunResult,
 } from "../processor.ts";
 import type { Lease } from "./lease_keeper.ts";
+import { isStateful } from "./shard_state.ts";
 import { Scope } from "./tasks.ts";
 import type { UserCode } from "./user_code.ts";
 
@@ -52,6 +53,7 @@ async function runElsewhere(run: Run, processor: RunProcessor): Promise<RunResul
   const until = scope.signal;
   let sure = 0;
   const progressed = (finished: number): void => {
+    if (user.isLeftOff) return;
     sure = finished;
     run.onFinished(finished);
   };
@@ -62,6 +64,7 @@ async function runElsewhere(run: Run, processor: RunProcessor): Promise<RunResul
     ...{ lane, until, progressed },
     isTooOld: (record) => hasTooOld = user.isTooOld(record),
     isHeld: () => !(isLost = !lease.isHeld),
+    writing: () => user.writing,
     call: (last, code) => user.call(processor, { last, attempt, millisBehindLatest }, code),
   };
   const result = await processor.processRun(records, context, options)
@@ -70,7 +73,7 @@ async function runElsewhere(run: Run, processor: RunProcessor): Promise<RunResul
   const isOver = result.finished === records.length || "error" in result || until.aborted ||
     hasTooOld || isLost;
   invariant(isOver, "a run ends with its last record, a failure, or because it was told to");
-  return result;
+  return user.isLeftOff ? { finished: sure } : result;
 }
 
 /** In this thread: without a wait for each record, as long as the processor does not wait either. */
@@ -90,9 +93,10 @@ async function runHere(run: Run): Promise<RunResult> {
       if (isThenable(running)) {
         onFinished(finished);
         await running;
+        if (user.isLeftOff) return { finished };
       }
     } catch (error) {
-      return { finished, error };
+      return { finished, error: causeOf(error, processor) };
     }
     const now = user.now();
     if (!lease.isHeldAt(now)) return { finished };
@@ -106,6 +110,12 @@ async function runHere(run: Run): Promise<RunResult> {
     if (until.aborted || retired.aborted) return { finished };
   }
   return { finished };
+}
+
+/** What a record failed with. It is added to its window at once: what takes so long is the end of a window, which is before it. */
+function causeOf(error: unknown, processor: RecordProcessor): unknown {
+  if (!isStateful(processor) || !(error instanceof ProcessTimeoutError)) return error;
+  return new NoFaultOfRecordError(`Cannot close a window: ${error.message}`, { cause: error });
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -150,7 +150,7 @@ export class Breather {
  * An abort of the given signal ends nothing by itself: work that does not heed it is waited for.
  */
 export async function withTimeout<T>(
-  clock: Clock,
+  clock: Pick<Clock, "sleep">,
   ms: number,
   signal: AbortSignal,
   work: (signal: AbortSignal) => Promise<T>,

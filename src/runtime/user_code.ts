@@ -7,16 +7,17 @@
  */
 
 import type { TransactionItem } from "../transaction_item.ts";
-import { compareCheckpoints } from "../core/checkpoint.ts";
+import { type Checkpoint, compareCheckpoints } from "../core/checkpoint.ts";
 import { decide, DEFAULT_MODE, type ErrorHandlingMode } from "../core/policy.ts";
-import { LeaseLostError, ProcessTimeoutError, RecordTooOldError, toUserError } from "../errors.ts";
+import { LeaseLostError, RecordTooOldError, toUserError } from "../errors.ts";
 import type { AppFact, EventSink } from "../events.ts";
 import type { Clock, FailureDestination, Random } from "../ports.ts";
 import type { KinesisRecord, ProcessContext, RecordProcessor } from "../processor.ts";
+import { BesideWrites, withinProcessTimeout } from "./attempt_time.ts";
 import { placeOf, positionAfter } from "./delivered_record.ts";
 import type { Lease } from "./lease_keeper.ts";
 import { putAside } from "./put_aside.ts";
-import { type Breather, withTimeout } from "./tasks.ts";
+import type { Breather } from "./tasks.ts";
 
 /** What calling the user's code needs of the worker. */
 export interface UserCodeDeps {
@@ -60,7 +61,9 @@ export class UserCode {
   readonly #deps: UserCodeDeps;
   readonly #lease: Lease;
   readonly #until: AbortSignal;
-  #isLeftOff = false;
+  /** The position up to which items were withdrawn that are for the next owner to write. */
+  #leftOff: Checkpoint | undefined;
+  #writing: Promise<unknown> | undefined;
 
   /** @param until Aborts when no further attempt is to be started. */
   constructor(deps: UserCodeDeps, lease: Lease, until: AbortSignal) {
@@ -82,7 +85,14 @@ export class UserCode {
 
   /** Waits for code of the user's, for at most `processTimeout`. */
   limited<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    return withinProcessTimeout(this.#deps, this.#lease.signal, work);
+    const { clock, processTimeout } = this.#deps;
+    const besideWrites = new BesideWrites(clock, () => this.#writing);
+    return withinProcessTimeout({ clock: besideWrites, processTimeout }, this.#lease.signal, work);
+  }
+
+  /** Settles when the items are written that are on their way; undefined if there are none. */
+  get writing(): Promise<unknown> | undefined {
+    return this.#writing;
   }
 
   context(inHand: InHand, signal: AbortSignal): ProcessContext {
@@ -100,9 +110,12 @@ export class UserCode {
     };
   }
 
-  /** Whether a transaction was withdrawn because the shard is given up: what fails then is no failure, but for the next owner. */
+  /**
+   * Whether a transaction was withdrawn because the shard is given up. Whatever the user's code makes of that, what is in hand has
+   * neither failed nor is it finished: it is for the next owner.
+   */
   get isLeftOff(): boolean {
-    return this.#isLeftOff;
+    return this.#leftOff !== undefined;
   }
 
   /** What to do with a record whose first attempt failed. */
@@ -194,6 +207,7 @@ export class UserCode {
     } catch (failure) {
       this.tellFailed("onMaxRetryExceeded", failure);
     }
+    if (this.isLeftOff) return this.#lease.isHeld ? "drained" : "lost";
     if (mode.kind === "retryAndSkip") {
       this.#deps.emit({ type: "record_skipped", ...placeOf(record), attempts: attempt, reason });
     }
@@ -269,13 +283,28 @@ export class UserCode {
     try {
       // After its time an attempt must not write what the next one may write otherwise. What is in hand when the shard is to be given
       // up is finished, if nothing is in the way.
-      await this.#lease.transact(items, { position, millisBehindLatest }, signal, this.#until);
+      const at = { position, millisBehindLatest };
+      await this.#written(this.#lease.transact(items, at, signal, this.#until));
     } catch (error) {
-      this.#isLeftOff ||= error instanceof LeaseLostError && this.#until.aborted;
+      if (error instanceof LeaseLostError && this.#until.aborted) this.#leftOff = position;
       throw error;
+    }
+    // The user's code may have asked for it once more.
+    if (this.#leftOff && compareCheckpoints(position, this.#leftOff) >= 0) {
+      this.#leftOff = undefined;
     }
     const isNews = compareCheckpoints(position, this.#lease.position) > 0;
     if (isManual && isNews) this.#lease.finished(position, millisBehindLatest);
+  }
+
+  /** What is asked for last is written last. */
+  async #written(work: Promise<void>): Promise<void> {
+    this.#writing = work;
+    try {
+      await work;
+    } finally {
+      if (this.#writing === work) this.#writing = undefined;
+    }
   }
 }
 
@@ -287,17 +316,6 @@ function withLossKnown(work: Promise<void>): Promise<void> {
     reject(error);
   });
   return promise;
-}
-
-/** Waits for code of the user's that is given a signal, for at most `processTimeout`. */
-export async function withinProcessTimeout<T>(
-  { clock, processTimeout }: Pick<UserCodeDeps, "clock" | "processTimeout">,
-  signal: AbortSignal,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  if (processTimeout === 0) return await work(signal);
-  const onTimeout = (): Error => new ProcessTimeoutError(processTimeout);
-  return await withTimeout(clock, processTimeout, signal, work, onTimeout);
 }
 
 /**

@@ -71,8 +71,11 @@ export class MemoryBudget implements Checker {
     world.fail("budget", `${process.name} has ${all} records in memory: ${bytes} bytes too many`);
   }
 
-  onReturn({ process, shardId, records }: Delivery, outcome: Outcome): void {
-    if (outcome === "finished") this.#finished(process, shardId, records.length);
+  onReturn(delivery: Delivery, outcome: Outcome): void {
+    const { process, shardId, records, isAsked, isBlameless } = delivery;
+    // What is asked for is about to be written.
+    const isOver = outcome === "finished" || isAsked && isBlameless;
+    if (isOver) this.#finished(process, shardId, records.length);
   }
 
   onFact(process: SimProcess, fact: AppFact): void {

@@ -74,7 +74,15 @@ Deno.test("B4: from changeProcessor on, every next record goes to the new one; n
     void worker.worker.changeProcessor(
       worker.makeProcessor({
         ...processor,
-        ...{ partial: 0, pulled: "none", sinks: false, windows: 0, mode, behaviour: named("new") },
+        ...{
+          partial: 0,
+          pulled: "none",
+          sinks: false,
+          packed: 0,
+          windows: 0,
+          mode,
+          behaviour: named("new"),
+        },
       }),
     ).then(() => isDisposed = true);
     await stage.advance(MINUTE);

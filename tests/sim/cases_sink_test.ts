@@ -86,3 +86,27 @@ Deno.test("sink: a stop while nobody knows what became of a transaction", async 
     assert(records.every(({ isFinished }) => isFinished));
   });
 });
+
+Deno.test("sink: a stop while DynamoDB takes nothing, whatever the processor makes of it", async () => {
+  const mode = { kind: "retryAndSkip", retries: 0 } as const;
+  for (const kind of ["record", "batch"] as const) {
+    await play({ ...OPTIONS, processor: { sinks: true, kind, mode } }, async (stage) => {
+      await stage.assemble(2);
+      const shard = stage.open(0);
+      const records = stage.put(shard, 3);
+      const holder = stage.holderOf(shard.id);
+      assert(holder !== undefined);
+      let sent = 0;
+      stage.direct = (call) => {
+        if (!isTransaction(call) || call.host !== holder) return undefined;
+        sent += 1;
+        return { fate: "throttled" };
+      };
+      await stage.until("the first is sent", () => sent > 0, MINUTE);
+      stage.fleet.stop(holder);
+      await stage.advance(60 * SECOND);
+      await stage.settle();
+      assert(records.every(({ isFinished }) => isFinished));
+    });
+  }
+});

@@ -58,6 +58,41 @@ Deno.test("windows: a child that begins late still finds what its parent left", 
   });
 });
 
+Deno.test("windows: a child whose row comes late still finds what its parent left", async () => {
+  await play({ shards: 1, isGentle: false, processor: WINDOWS }, async (stage) => {
+    await stage.assemble(1);
+    const shard = stage.open(0);
+    stage.put(shard, 40);
+    await stage.until("they are written down", () => isKept(stage, shard.id), 20 * SECOND);
+    stage.stream.split(shard);
+    const [early, late] = shard.children ?? [];
+    assert(early !== undefined && late !== undefined);
+    stage.direct = ({ change, isWrite }) =>
+      isWrite && change?.id === late.id ? { fate: "request lost" } : undefined;
+    const hasBegun = (): boolean => typeof stage.row(early.id)?.state === "string";
+    await stage.until("the other one has begun", hasBegun, 5 * MINUTE);
+    assertEquals(stage.row(late.id), null);
+    stage.direct = undefined;
+    await stage.advance(4 * stage.config.checkStreamChangesFrequency);
+    assertEquals(stage.row(shard.id)?.state, null, "both have begun");
+    await stage.settle();
+  });
+});
+
+Deno.test("windows: while one takes too long to close no record is skipped for it", async () => {
+  const config = { processTimeout: 500 };
+  const processor = { ...WINDOWS, workMsMax: 3 * SECOND };
+  await play({ shards: 1, isGentle: false, config, processor }, async (stage) => {
+    await stage.assemble(1);
+    const shard = stage.open(0);
+    for (let i = 0; i < 20; i++) {
+      stage.put(shard, 3);
+      await stage.advance(10 * SECOND);
+    }
+    await stage.settle();
+  });
+});
+
 Deno.test("windows: a record that is filtered out does not pass what the parents left", async () => {
   const options = { shards: 2, isGentle: false, filtered: 0.5, processor: WINDOWS };
   await play(options, async (stage) => {

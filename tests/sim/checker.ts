@@ -30,6 +30,10 @@ export interface Delivery {
   readonly records: readonly SimRecord[];
   /** Those that the processor says have failed, when it does not throw. */
   failed: ReadonlySet<SimRecord>;
+  /** Whether it is asked what they write, which is done later, and together with what comes after them. */
+  readonly isAsked?: boolean;
+  /** Whether it was not the processor that failed: what it was to write was left to the next owner. */
+  isBlameless?: boolean;
 }
 
 /** How an attempt to process went; `in vain` if its result does not count any more. */

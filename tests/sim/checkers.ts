@@ -251,6 +251,7 @@ export class Lineage implements Checker {
       if (previous === null || inHand.has(previous) || isSettled(previous.shard, previous.index)) {
         continue;
       }
+      if (delivery.isAsked && previous.shard.id === shardId) continue;
       if (isBeforeStart(this.#truth, previous.approximateArrivalTimestamp)) continue;
       return world.fail(
         "order of a key",

@@ -322,6 +322,18 @@ export const MUTANTS: readonly Mutant[] = [
     to: '        if (inDoubt !== null && until !== signal) return "written";',
   },
   {
+    name: "sink: what was left to the next owner counts as finished",
+    file: "runtime/record_run.ts",
+    from: "if (user.isLeftOff) return { finished };",
+    to: "if (user.isLeftOff && finished < 0) return { finished };",
+  },
+  {
+    name: "sink: what was left to the next owner has failed",
+    file: "runtime/user_code.ts",
+    from: "return this.#leftOff !== undefined;",
+    to: "return false;",
+  },
+  {
     name: "sink: a shard is given up at what is finished, whatever its row says",
     file: "runtime/lease_keeper.ts",
     from: "compareCheckpoints(written, this.#finished) > 0 ? written : this.#finished",

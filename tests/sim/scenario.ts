@@ -10,7 +10,9 @@
 
 import type { ReactoKinesixConfig } from "../../src/core/config.ts";
 import type { Delivery } from "./checker.ts";
+import { drawSinks } from "./sim_sink.ts";
 import { drawWindows } from "./sim_windows.ts";
+import { drawStorm } from "./storm.ts";
 import { Prng } from "./world.ts";
 
 /** How often calls go wrong; probabilities, unless said otherwise. */
@@ -89,6 +91,8 @@ export interface ProcessorHabits {
   readonly pulled: "none" | "auto" | "manual";
   /** Whether each record writes an item together with the checkpoint. */
   readonly sinks: boolean;
+  /** How often that is done by a `dynamoSink`; every change of the processor draws anew. */
+  readonly packed: number;
   readonly mode: { readonly kind: "retryAndSkip" | "retryAndStop"; readonly retries: number };
   /** How long the windows are that are kept beside, in milliseconds; 0 for none. */
   readonly windows: number;
@@ -212,10 +216,8 @@ export function makeScenario(seed: number): Scenario {
     }),
     processor: drawProcessor(random.fork(), { isGentle, heartbeat, isStuck }),
   };
-  const lanes = drawWindows(drawBatches({
-    ...scenario,
-    config: { ...config, ...drawLanes(random.fork(), config) },
-  }));
+  const withLanes = { ...scenario, config: { ...config, ...drawLanes(random.fork(), config) } };
+  const lanes = drawStorm(drawWindows(drawSinks(drawBatches(withLanes))));
   if (isGentle) return lanes;
   // A chance of its own, too.
   if (new Prng(seed ^ 0x5bd1e995).chance(CRAMPED)) {
@@ -293,7 +295,6 @@ function drawBatches(scenario: Scenario): Scenario {
   const maxRecordAge = Math.round(random.between(0.2, 10) * MINUTE);
   const loops = new Prng(scenario.seed ^ 0x2545f491);
   const pulled = loops.chance(0.15) ? loops.pick(["auto", "manual"] as const) : "none";
-  const maySink = !isBatch && pulled === "none" && config.concurrency === undefined;
   return {
     ...scenario,
     // Of batches of one record there is nothing to be learnt.
@@ -312,7 +313,6 @@ function drawBatches(scenario: Scenario): Scenario {
         ? random.between(0.05, 0.4)
         : processor.throws,
       pulled,
-      sinks: maySink && new Prng(scenario.seed ^ 0x7f4a7c15).chance(0.3),
     },
     filtered: random.chance(0.2) ? random.between(0.1, 0.9) : 0,
   };
@@ -395,6 +395,6 @@ function drawProcessor(
       kind: random.chance(0.7) ? "retryAndSkip" : "retryAndStop",
       retries: random.whole(0, 3),
     },
-    ...{ partial: 0, pulled: "none", sinks: false, windows: 0 },
+    ...{ partial: 0, pulled: "none", sinks: false, packed: 0, windows: 0 },
   };
 }

@@ -24,11 +24,12 @@ import { pulledBy } from "./sim_loops.ts";
 import type { SimNetwork } from "./sim_network.ts";
 import { type ClockError, type PortHost, SimClock, SimRandom } from "./sim_clock.ts";
 import { type PortObserver, SimLeaseStore, SimStreamSource } from "./sim_ports.ts";
+import { dynamoSink } from "../../src/sink/dynamo_sink.ts";
 import { itemOf } from "./sim_sink.ts";
 import type { SimRecord, SimStream } from "./sim_stream.ts";
 import type { SimTable } from "./sim_table.ts";
 import { type WindowClosed, windowed } from "./sim_windows.ts";
-import type { Prng, World } from "./world.ts";
+import { Prng, type World } from "./world.ts";
 
 /** What a process is made of. */
 export interface ProcessOptions {
@@ -47,7 +48,10 @@ export interface ProcessOptions {
   readonly isFaulty: () => boolean;
   readonly isTorn: () => boolean;
   readonly staleMs: () => number;
-  readonly scenario: Pick<Scenario, "hasChildren" | "tableReadyMs" | "iteratorMs" | "filtered">;
+  readonly scenario: Pick<
+    Scenario,
+    "seed" | "hasChildren" | "tableReadyMs" | "iteratorMs" | "filtered"
+  >;
   /** Sees what passes the ports. */
   readonly observer: (process: SimProcess) => PortObserver;
   readonly onFact: (process: SimProcess, fact: AppFact) => void;
@@ -55,6 +59,9 @@ export interface ProcessOptions {
   readonly onReturn: (delivery: Delivery, outcome: Outcome) => void;
   readonly onWindow: (process: SimProcess, closed: WindowClosed) => void;
 }
+
+/** How often a window takes long to close, where anything does. */
+const SLOW_CLOSE = 0.05;
 
 /** What a process is doing. */
 export type ProcessState = "starting" | "running" | "stopping" | "stopped" | "crashed";
@@ -84,12 +91,15 @@ export class SimProcess implements PortHost {
   readonly #options: ProcessOptions;
   readonly #clock: SimClock;
   readonly #source: SimStreamSource;
+  /** A chance of its own: what it draws changes nothing for the others. */
+  readonly #sinkChance: Prng;
 
   constructor(options: ProcessOptions) {
     this.#options = options;
     const { name, workerId, world, config, random, scenario } = options;
     this.name = name;
     this.workerId = workerId;
+    this.#sinkChance = new Prng(scenario.seed ^ 0x1b873593);
     this.#clock = new SimClock(world, this, options.clockError);
     const { tableReadyMs, hasChildren, iteratorMs } = scenario;
     const ports = {
@@ -175,6 +185,7 @@ export class SimProcess implements PortHost {
         onWindow: (closed) => this.#options.onWindow(this, closed),
       });
     }
+    if (habits.packed > 0 && this.#sinkChance.chance(habits.packed)) return this.#packing(habits);
     if (habits.kind !== "factory") return this.#processor(habits);
     return async (shardId) => {
       habits.behaviour?.onMake?.(shardId);
@@ -186,21 +197,43 @@ export class SimProcess implements PortHost {
     };
   }
 
-  async #closeWindow({ workMsMax, throws }: ProcessorHabits): Promise<void> {
+  async #closeWindow({ workMsMax, slow, slowMsMax, throws }: ProcessorHabits): Promise<void> {
     const { random, isFaulty } = this.#options;
-    await this.#work(random.between(0, workMsMax));
+    const isSlow = slow > 0 && isFaulty() && random.chance(SLOW_CLOSE);
+    this.recordsInHand += 1;
+    await this.#work(random.between(0, isSlow ? slowMsMax : workMsMax));
+    this.recordsInHand -= 1;
     if (isFaulty() && random.chance(throws)) throw new Error("a window that cannot be closed");
   }
 
-  #processor(habits: ProcessorHabits): RecordProcessor {
+  #common(habits: ProcessorHabits): RecordProcessor {
     const { config } = this.#options;
-    const common: RecordProcessor = {
+    return {
       getErrorHandlingMode: () => habits.mode,
       onMaxRetryExceeded: () => habits.behaviour?.onMaxRetryExceeded?.(),
       shardEnded: async (context) => {
         if (config.checkpointMode === "manual") await context.checkpoint();
       },
     };
+  }
+
+  /** A sink of the library's own. What it is asked for is not written yet, and may be asked for again. */
+  #packing(habits: ProcessorHabits): RecordProcessor {
+    return dynamoSink({
+      ...this.#common(habits),
+      items: async (record, context) => {
+        const delivery = this.#deliver([record], context, { isAsked: true });
+        const { workMs, fails } = this.#howOf(delivery, habits);
+        if (workMs > 0) await this.#work(workMs);
+        delivery.isBlameless = !fails;
+        this.#return(delivery, true, fails);
+        return delivery.records.map(itemOf);
+      },
+    });
+  }
+
+  #processor(habits: ProcessorHabits): RecordProcessor {
+    const common = this.#common(habits);
     if (habits.kind === "batch") {
       return {
         ...common,
@@ -220,31 +253,44 @@ export class SimProcess implements PortHost {
     context: ProcessContext,
     habits: ProcessorHabits,
   ): void | BatchResult | Promise<void | BatchResult> {
-    const { random, config, stream, isFaulty, onDelivery } = this.#options;
-    const delivery: Delivery = {
-      process: this,
-      shardId: context.shardId,
-      term: context.term,
-      attempt: context.attempt,
-      signal: context.signal,
-      records: records.flatMap(({ sequenceNumber, subSequenceNumber }) =>
-        stream.record(sequenceNumber, subSequenceNumber) ?? []
-      ),
-      failed: new Set(),
-    };
-    this.recordsInHand += 1;
-    onDelivery(delivery);
-    const isSlow = isFaulty() && random.chance(habits.slow);
-    const { behaviour } = habits;
-    const workMs = behaviour?.workMs?.(delivery) ??
-      (isSlow ? random.between(0, habits.slowMsMax) : random.between(0, habits.workMsMax));
-    const fails = behaviour?.fails?.(delivery) ?? (isFaulty() && random.chance(habits.throws));
+    const { random, config } = this.#options;
+    const delivery = this.#deliver(records, context);
+    const { workMs, fails } = this.#howOf(delivery, habits);
     const isPart = fails && habits.partial > 0 && random.chance(habits.partial);
     if (isPart) delivery.failed = new Set(delivery.records.filter(() => random.chance(0.3)));
     const how = { workMs, fails: fails && !isPart };
     const isQuick = workMs === 0 && config.checkpointMode === "auto" && !habits.sinks;
     if (isQuick) return this.#return(delivery, how.fails);
     return this.#workAndReturn(delivery, context, { ...how, sinks: habits.sinks });
+  }
+
+  #deliver(
+    records: readonly KinesisRecord[],
+    { shardId, term, attempt, signal }: ProcessContext,
+    options: Pick<Delivery, "isAsked"> = {},
+  ): Delivery {
+    const { stream, onDelivery } = this.#options;
+    const known = records.flatMap(({ sequenceNumber, subSequenceNumber }) =>
+      stream.record(sequenceNumber, subSequenceNumber) ?? []
+    );
+    const about = { process: this, shardId, term, attempt, signal, records: known };
+    const delivery: Delivery = { ...about, failed: new Set(), ...options };
+    this.recordsInHand += 1;
+    onDelivery(delivery);
+    return delivery;
+  }
+
+  #howOf(
+    delivery: Delivery,
+    habits: ProcessorHabits,
+  ): { readonly workMs: number; readonly fails: boolean } {
+    const { random, isFaulty } = this.#options;
+    const isSlow = isFaulty() && random.chance(habits.slow);
+    const { behaviour } = habits;
+    const workMs = behaviour?.workMs?.(delivery) ??
+      (isSlow ? random.between(0, habits.slowMsMax) : random.between(0, habits.workMsMax));
+    const fails = behaviour?.fails?.(delivery) ?? (isFaulty() && random.chance(habits.throws));
+    return { workMs, fails };
   }
 
   async #workAndReturn(
@@ -259,7 +305,10 @@ export class SimProcess implements PortHost {
     const { config, random } = this.#options;
     await this.#work(workMs);
     const isWritten = !sinks || fails || await this.#sink(delivery, context);
-    const result = this.#return(delivery, fails || !isWritten);
+    // Whoever hears that the shard is given up may say nothing of it.
+    delivery.isBlameless = !isWritten;
+    const throws = fails || !isWritten && this.#sinkChance.chance(0.5);
+    const result = this.#return(delivery, fails || !isWritten, throws);
     const mayCheckpoint = config.checkpointMode === "manual" && delivery.failed.size === 0;
     if (mayCheckpoint && random.chance(0.05)) await context.checkpoint();
     return result;
@@ -276,11 +325,11 @@ export class SimProcess implements PortHost {
     }
   }
 
-  #return(delivery: Delivery, fails: boolean): void | BatchResult {
+  #return(delivery: Delivery, fails: boolean, throws = fails): void | BatchResult {
     this.recordsInHand -= 1;
     const outcome = delivery.signal.aborted ? "in vain" : fails ? "threw" : "finished";
     this.#options.onReturn(delivery, outcome);
-    if (fails) throw new Error("a processor that fails");
+    if (throws) throw new Error("a processor that fails");
     // One that fails in no part says nothing.
     if (delivery.failed.size > 0) return { failed: [...delivery.failed].map(nameOf) };
   }

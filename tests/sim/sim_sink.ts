@@ -1,17 +1,36 @@
 /**
  * Owns: the user's table in the simulated DynamoDB, and the promise that a record is in it once.
  * Must not: know when something is written there.
- * Called by: `sim_table.ts` writes, `sim_process.ts` makes the items, `simulation.ts`.
+ * Called by: `scenario.ts` draws, `sim_table.ts` writes, `sim_process.ts` makes the items, `simulation.ts`.
  *
  * @module
  */
 
 import type { TransactionItem } from "../../src/transaction_item.ts";
+import type { Scenario } from "./scenario.ts";
 import type { SimRecord, SimStream } from "./sim_stream.ts";
 import type { SimSink } from "./sim_table.ts";
-import type { World } from "./world.ts";
+import { Prng, type World } from "./world.ts";
 
 const TableName = "sink";
+
+/** A batch goes as a whole, and has no more items than fit. */
+const BATCH_MAX = 50;
+
+/** Draws whether records go into a sink: a chance of its own. */
+export function drawSinks(scenario: Scenario): Scenario {
+  const { seed, config, processor } = scenario;
+  const isBatch = processor.kind === "batch";
+  const maySink = processor.pulled === "none" && config.concurrency === undefined;
+  const sinks = maySink && new Prng(seed ^ 0x7f4a7c15).chance(0.3);
+  if (!sinks) return scenario;
+  const { batchSize = BATCH_MAX } = config;
+  return {
+    ...scenario,
+    config: { ...config, ...isBatch && { batchSize: Math.min(batchSize, BATCH_MAX) } },
+    processor: { ...processor, sinks, packed: 0.5, partial: 0 },
+  };
+}
 
 /** What a record writes. */
 export function itemOf({ sequenceNumber, subSequenceNumber }: SimRecord): TransactionItem {

@@ -10,6 +10,7 @@
 import { resolveConfig } from "../../src/core/config.ts";
 import { formatCheckpoint } from "../../src/core/checkpoint.ts";
 import { isEnded, isHalted } from "../../src/core/lease.ts";
+import { Blameless } from "./blame.ts";
 import type { Checker, Truth } from "./checker.ts";
 import { CheckpointOnlyMovesOn, NoDuplicatesAtParting, NoLoss, Order } from "./checkers.ts";
 import { Lineage } from "./checkers.ts";
@@ -147,6 +148,7 @@ export class Simulation {
       new NoDefects(truth),
       this.#takeover,
       new WindowsAddUp(truth),
+      new Blameless(truth),
       ...directed.checkers,
     );
     this.#fleet = new Fleet({

@@ -79,6 +79,7 @@ const QUIET: Scenario = {
     partial: 0,
     pulled: "none",
     sinks: false,
+    packed: 0,
     mode: { kind: "retryAndSkip", retries: 2 },
     windows: 0,
   },

@@ -18,8 +18,8 @@ export const WINDOW_MUTANTS: readonly Mutant[] = [
   {
     name: "what a parent left is dropped when one of its children has begun",
     file: "core/shard_state.ts",
-    from: "rows.filter((row) => !hasBegun(row)).flatMap((row) => row.parents)",
-    to: "rows.filter((row) => row.parents.length > 9).flatMap((row) => row.parents)",
+    from: "!children.every(hasBegun)",
+    to: "!children.some(hasBegun)",
   },
   {
     name: "a shard is read before its processor has begun with what there is",
@@ -44,5 +44,17 @@ export const WINDOW_MUTANTS: readonly Mutant[] = [
     file: "runtime/shard_state.ts",
     from: "this.#left === null && !this.#hasBegun",
     to: "this.#left !== null && !this.#hasBegun",
+  },
+  {
+    name: "what a parent left is dropped before each of its children has a row",
+    file: "core/shard_state.ts",
+    from: "|| covers(ranges, hashKeyRange)",
+    to: "|| covers(ranges, hashKeyRange) || true",
+  },
+  {
+    name: "a record is to blame for a window that takes too long to close",
+    file: "runtime/record_run.ts",
+    from: "if (!isStateful(processor) || !(error",
+    to: "if (isStateful(processor) || !(error",
   },
 ];

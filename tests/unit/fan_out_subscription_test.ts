@@ -173,6 +173,29 @@ Deno.test("an event larger than a batch may be comes in parts", async () => {
   assertEquals(batches.map((batch) => batch.millisBehindLatest > 0), [true, true, false]);
 });
 
+Deno.test("what was said before it was asked for does not say that the shard is at its tip now", async () => {
+  await using test = await setUp();
+  const batches = test.open();
+  const behind = async () => (await batches.next()).value?.millisBehindLatest;
+  assertEquals(await behind(), 0, "the first one of a subscription is an answer");
+  const subscription = test.subscriptions.at(-1);
+  let waitedMs = 0;
+  const event = { Records: [], ContinuationSequenceNumber: "1", MillisBehindLatest: 0 };
+  Object.assign(subscription ?? {}, {
+    next: () => {
+      test.clock.leap(waitedMs);
+      return { kind: "event", event };
+    },
+  });
+  // One event may be on its way already.
+  await test.put(1);
+  await behind();
+  assertEquals([await behind(), await behind()], [1, 1]);
+  waitedMs = 5_000;
+  await behind();
+  assertEquals([await behind(), await behind()], [0, 0]);
+});
+
 Deno.test("an event that says neither where to go on nor that the shard has ended ends nothing", async () => {
   await using test = await setUp();
   const batches = test.open();

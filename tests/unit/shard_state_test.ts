@@ -27,6 +27,20 @@ Deno.test("shard state: what a parent left is there until each child has begun",
   assertEquals(rowsWithStateTaken([{ ...PARENT, checkpoint: AT_1 }, BEGUN, second]), []);
 });
 
+Deno.test("shard state: a child that has no row yet has not begun, and its part is there until it has", () => {
+  const whole = { ...PARENT, hashKeyRange: { start: "10", end: "29" } };
+  const lower = { ...BEGUN, hashKeyRange: { start: "10", end: "19" } };
+  const upper = shardRow("c", {
+    ...{ parents: ["p"], checkpoint: AT_1, hashKeyRange: { start: "20", end: "29" } },
+  });
+  assertEquals(rowsWithStateTaken([whole, lower]), []);
+  assertEquals(rowsWithStateTaken([whole, upper]), []);
+  assertEquals(rowsWithStateTaken([whole, upper, lower]), [whole]);
+  // Of two that were merged each is a part of the child.
+  const merged = { ...BEGUN, hashKeyRange: { start: "0", end: "29" } };
+  assertEquals(rowsWithStateTaken([whole, merged]), [whole]);
+});
+
 Deno.test("shard state: a shard that left the stream keeps its row as long as it has a state for a child", () => {
   assertEquals(rowsWithoutShard([], [PARENT, FRESH]), []);
   assertEquals(rowsWithoutShard([], [PARENT, BEGUN]), [], "it is dropped first");

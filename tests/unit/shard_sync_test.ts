@@ -90,3 +90,20 @@ Deno.test("shard sync: what a parent left stays while a row cannot be read, whic
   }
   assertEquals((await store.shard("p")).state, "windows");
 });
+
+Deno.test("shard sync: what a parent left stays when only one of its children has got a row so far", async () => {
+  const { bench: { store, signal }, sync, show } = await syncOf([]);
+  const parents = ["p"];
+  const parent = { ...shard("p", true), hashKeyRange: { start: "0", end: "19" } };
+  const lower = { ...shard("a", false), parents, hashKeyRange: { start: "0", end: "9" } };
+  const upper = { ...shard("b", false), parents, hashKeyRange: { start: "10", end: "19" } };
+  const ended = { checkpoint: SHARD_END, state: "windows", hashKeyRange: parent.hashKeyRange };
+  await store.table.write(create(shardRow("p", ended)), signal);
+  const begun = { parents, state: "its part", hashKeyRange: lower.hashKeyRange };
+  await store.table.write(create(shardRow("a", begun)), signal);
+  // A write failed when the parent ended: this look makes up for it.
+  show([parent, lower, upper]);
+  await sync.look(signal);
+  assertEquals((await store.shard("b")).state, null);
+  assertEquals((await store.shard("p")).state, "windows");
+});

@@ -1,7 +1,7 @@
 // Owns: a stop, or a handover, while a record is in hand whose processor writes items with the checkpoint.
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { retryAndSkip } from "../../src/core/policy.ts";
-import { StoreError } from "../../src/errors.ts";
+import { LeaseLostError, StoreError } from "../../src/errors.ts";
 import type { ProcessContext, RecordProcessor } from "../../src/processor.ts";
 import type { TransactionItem } from "../../src/transaction_item.ts";
 import type { MemoryLeaseStore } from "../../testing.ts";
@@ -15,7 +15,7 @@ const ITEMS: readonly TransactionItem[] = [{
 async function stopped(
   kind: "process" | "processBatch",
   work: (context: ProcessContext) => Promise<unknown>,
-  isDown: boolean,
+  isDown: boolean | "once",
 ) {
   const gate = Promise.withResolvers<void>();
   const processor: RecordProcessor = {
@@ -38,9 +38,12 @@ async function stopped(
   };
   const { runner, drain, bench, lease } = await running(processor);
   const { store } = bench;
+  let isFailing = isDown !== false;
   Object.assign(store, {
     transact: ((change, transaction, signal) => {
-      if (isDown) throw new StoreError("Cannot write: a test", { kind: "throttled" });
+      const isFailure = isFailing;
+      isFailing = isDown === true;
+      if (isFailure) throw new StoreError("Cannot write: a test", { kind: "throttled" });
       return store.table.transact(change, transaction, signal);
     }) satisfies MemoryLeaseStore["transact"],
   });
@@ -75,4 +78,60 @@ Deno.test("transact: what cannot be written then is no failure of the record, an
     }
   }
   assertEquals(await stopped("processBatch", returned, true), left);
+});
+
+Deno.test("transact: what was not written is not finished by whoever says nothing of it", async () => {
+  const left = { outcome: "drained", position: { kind: "trimHorizon" }, told: 0, written: 0 };
+  const silent = (context: ProcessContext) => context.transact(ITEMS).catch(() => {});
+  for (const kind of ["process", "processBatch"] as const) {
+    assertEquals(await stopped(kind, silent, true), left, kind);
+  }
+});
+
+Deno.test("transact: what is written after all, when it is asked for once more, is finished", async () => {
+  const again = async (context: ProcessContext) => {
+    await assertRejects(() => context.transact(ITEMS), LeaseLostError);
+    await context.transact(ITEMS);
+  };
+  assertEquals(await stopped("process", again, "once"), {
+    ...{ outcome: "drained", position: at(1), told: 0, written: 1 },
+  });
+});
+
+Deno.test("transact: the time for which DynamoDB takes nothing is not the record's", async () => {
+  for (const work of [0, 600, 5_000]) {
+    const { runner, bench, lease } = await running({
+      getErrorHandlingMode: () => retryAndSkip(0),
+      async process(_, context) {
+        await context.transact(ITEMS);
+        await bench.clock.sleep(work, bench.signal);
+      },
+    }, { processTimeout: 1_000 });
+    const { store } = bench;
+    let failures = 10;
+    Object.assign(store, {
+      transact: ((change, transaction, signal) => {
+        if (failures-- > 0) throw new StoreError("Cannot write: a test", { kind: "throttled" });
+        return store.table.transact(change, transaction, signal);
+      }) satisfies MemoryLeaseStore["transact"],
+    });
+    assertEquals(await bench.clock.until(runner.run(batch(1, 1))), "done");
+    const failed = bench.told("record_failed").map(({ error }) => error.name);
+    assertEquals(failed, work < 1_000 ? [] : ["ProcessTimeoutError"]);
+    assertEquals([lease.position, store.table.transacted.length], [at(1), 1]);
+  }
+});
+
+Deno.test("transact: a record that counts as finished, whose items nobody waited for, is not passed without them", async () => {
+  const { runner, drain, bench, lease } = await running({
+    process: (_, context) => void context.transact(ITEMS),
+  });
+  const down = (): never => {
+    throw new StoreError("Cannot write: a test", { kind: "throttled" });
+  };
+  Object.assign(bench.store, { transact: down });
+  assertEquals(await bench.clock.until(runner.run(batch(1, 1))), "done");
+  drain.abort();
+  assertEquals(await bench.clock.until(lease.release()), "lost");
+  assertEquals((await bench.store.shard("s")).checkpoint, { kind: "trimHorizon" });
 });
