@@ -24,6 +24,8 @@ export interface TimedBatch {
   readonly askedAt: number;
   /** When it was there, on the monotonic clock. */
   readonly arrivedAt: number;
+  /** The latest arrival of its records, which are let go of before it is told; undefined if there are none. */
+  readonly latestArrival: number | undefined;
 }
 
 /** A window is never skipped: after so many attempts another worker tries. */
@@ -108,12 +110,17 @@ export class FinishedReads {
   }
 }
 
-function factsOf({ batch, askedAt, arrivedAt }: TimedBatch): FinishedRead {
-  const { records, millisBehindLatest, end } = batch;
-  let latestArrival: number | undefined;
+/** The latest arrival of records, in milliseconds since the epoch; undefined if there are none. */
+export function latestArrivalOf(records: Batch["records"]): number | undefined {
+  let latest: number | undefined;
   for (const { approximateArrivalTimestamp } of records) {
-    latestArrival = Math.max(latestArrival ?? -Infinity, approximateArrivalTimestamp);
+    latest = Math.max(latest ?? -Infinity, approximateArrivalTimestamp);
   }
+  return latest;
+}
+
+function factsOf({ batch, askedAt, arrivedAt, latestArrival }: TimedBatch): FinishedRead {
+  const { millisBehindLatest, end } = batch;
   return {
     latestArrival,
     askedAt,

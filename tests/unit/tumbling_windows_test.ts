@@ -1,8 +1,12 @@
 // Proves that windows begin only where it is known whose they are, and that where a read ends decides nothing about them.
 import { assertEquals, assertThrows } from "@std/assert";
+import { ReactoKinesixApp } from "../../src/app.ts";
+import type { Batch, SourceRecord, StreamSource } from "../../src/ports.ts";
 import type { HashKeyRange, ShardBeginning, StatefulProcessor } from "../../src/processor.ts";
 import { processContext, record } from "../../src/testing/records.ts";
 import { tumblingWindows } from "../../src/windows/tumbling_windows.ts";
+import { settled } from "../virtual_clock.ts";
+import { Cluster } from "./app_testing.ts";
 
 const factory = tumblingWindows({ size: "1m", initial: () => 0, add: (n) => n + 1, close() {} });
 
@@ -68,6 +72,52 @@ Deno.test("windows: where a read ends does not decide which record is late, also
   assertEquals(await closedBy([[-61], [59], [200]]), whole);
   // What is open is over as soon as a record that is filtered out says so.
   assertEquals(await closedBy([[30], [-61]]), whole);
+});
+
+/** A shard that is far behind its tip: reads with a record each, which are empty once they were taken out. */
+function readsOf(seconds: readonly number[]): StreamSource {
+  return {
+    listShards: () =>
+      Promise.resolve([{ id: "shard", parents: [], hashKeyRange: null, isClosed: false }]),
+    async *open(_shardId, _after, signal) {
+      for (const [index, second] of seconds.entries()) {
+        const read: SourceRecord = {
+          sequenceNumber: String(index + 1),
+          partitionKey: "key",
+          data: new Uint8Array([second]),
+          approximateArrivalTimestamp: second * 1_000,
+        };
+        const batch: { -readonly [K in keyof Batch]: Batch[K] } = {
+          records: [read],
+          millisBehindLatest: 3_600_000,
+          release: () => batch.records = [],
+        };
+        yield batch;
+      }
+      await new Promise<void>((resolve) =>
+        signal.addEventListener("abort", () => resolve(), { once: true })
+      );
+    },
+  };
+}
+
+Deno.test("windows: a record that is filtered out closes what is over, though its read was let go of", async () => {
+  await using cluster = new Cluster(1);
+  const closed: string[] = [];
+  const processor = tumblingWindows({
+    size: "1m",
+    initial: () => 0,
+    add: (count) => count + 1,
+    close: ({ id, state }) => void closed.push(`${id} has ${state}`),
+  });
+  const options = cluster.options("A", processor, {
+    filter: ({ data }) => data[0] !== 61,
+    ports: { source: readsOf([30, 61]) },
+  });
+  const app = await cluster.clock.until(ReactoKinesixApp.createNew(options));
+  await settled();
+  assertEquals(closed, ["shard/1970-01-01T00:00:00.000Z/1m has 1"]);
+  await cluster.clock.until(app.stop());
 });
 
 Deno.test("windows: a read that changes nothing is not written down again", async () => {
