@@ -348,10 +348,10 @@ export class Lease {
     return this.#queue.run(async () => {
       if (this.#over.signal.aborted) return "lost";
       this.#isParting = true;
-      this.#isStateDue = false;
       const outcome = await this.#row.write(makeChange);
       this.#isParting = false;
       if (outcome !== "written") return outcome;
+      this.#isStateDue = false;
       this.#tellWaiting();
       this.#finish(new LeaseLostError(this.shardId, "this worker gave it up"));
       return "done";

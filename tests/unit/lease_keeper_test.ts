@@ -305,6 +305,28 @@ Deno.test("lease keeper: a state that cannot be written is not tried again and a
   lease.lose("test over");
 });
 
+Deno.test("lease keeper: a state that is due is written also if the shard was to be given away, and stays after all", async () => {
+  const { bench, bench: { clock, store }, lease } = await holding();
+  let state = "before";
+  const processor: StatefulProcessor = {
+    ...{ keepsState: true, begin() {}, finishedRead: () => false, process() {} },
+    snapshot: () => state,
+  };
+  await lease.state.begin(processor, bench.signal);
+  const gate = store.holdNext();
+  lease.finished(at(5), 0);
+  await settled();
+  state = "after";
+  const written = lease.stateWritten();
+  // Nobody asks for it any more.
+  const parting = lease.give("B", { answers: { to: "B", id: "1" } });
+  gate.resolve("made");
+  assertEquals(await parting, "withdrawn");
+  await clock.until(written);
+  assertEquals((await store.shard("s")).state, "after");
+  lease.lose("test over");
+});
+
 Deno.test("lease keeper: the writes of a turn never overtake each other", async () => {
   const { bench: { clock, store }, lease } = await holding();
   const gate = store.holdNext();
