@@ -321,9 +321,9 @@ export class SimStreamSource implements StreamSource {
         const isAtTip = batch.records.length === 0;
         nextReadAt = startedAt + (isAtTip ? config.emptyReceiveDelay : READ_INTERVAL_MS);
         if (batch.end !== undefined && !this.#habits.hasChildren) {
-          yield { ...batch, end: { children: [] } };
+          yield releasable({ ...batch, end: { children: [] } });
         } else {
-          yield batch;
+          yield releasable(batch);
         }
         if (batch.end !== undefined) return;
       }
@@ -363,4 +363,13 @@ export class SimStreamSource implements StreamSource {
 
 function missing(shardId: string): SourceError {
   return new SourceError(`Cannot read shard "${shardId}": there is none`, { kind: "missing" });
+}
+
+/** As a batch of the polling reader: whoever asks for its records once they were taken out finds none. */
+function releasable(given: Batch): Batch {
+  const batch: { -readonly [K in keyof Batch]: Batch[K] } = {
+    ...given,
+    release: () => void (batch.records = []),
+  };
+  return batch;
 }
