@@ -42,7 +42,7 @@ Deno.test("every flag within a sentence of the guides is one", () => {
   ));
   const guides = DOCUMENTS.filter(({ path }) => /^(README\.md|SECURITY\.md|docs\/.+)$/.test(path));
   const unknown = guides.flatMap((document) =>
-    Array.from(proseOf(document).matchAll(/`--([a-z][a-z-]*)[^`]*`/g), ([, flag = ""]) => flag)
+    Array.from(proseOf(document).matchAll(/`--([a-z][a-z0-9-]*)[^`]*`/g), ([, flag = ""]) => flag)
       .filter((flag) => !known.has(flag) && !FOREIGN.test(flag))
       .map((flag) => `${document.path}: --${flag}`)
   );
