@@ -32,7 +32,7 @@ Deno.test("every kinesix within a sentence is a command with flags that it has",
 });
 
 /** Flags of other programs that a sentence may name: Deno, its tasks, Docker. */
-const FOREIGN = /^(allow-[a-z]+|no-prompt|only|check|stop-timeout)$/;
+const FOREIGN = /^(allow-[a-z]+|no-prompt|only|check|stop-timeout|v8-flags)$/;
 
 Deno.test("every flag within a sentence of the guides is one", () => {
   const known = new Set([...COMMANDS, { flags: COMMON_FLAGS, settings: [] }].flatMap(
@@ -42,7 +42,7 @@ Deno.test("every flag within a sentence of the guides is one", () => {
   ));
   const guides = DOCUMENTS.filter(({ path }) => /^(README\.md|SECURITY\.md|docs\/.+)$/.test(path));
   const unknown = guides.flatMap((document) =>
-    Array.from(proseOf(document).matchAll(/`--([a-z][a-z-]*)[^`]*`/g), ([, flag = ""]) => flag)
+    Array.from(proseOf(document).matchAll(/`--([a-z][a-z0-9-]*)[^`]*`/g), ([, flag = ""]) => flag)
       .filter((flag) => !known.has(flag) && !FOREIGN.test(flag))
       .map((flag) => `${document.path}: --${flag}`)
   );
