@@ -110,11 +110,30 @@ const CASES: Record<string, { shards: number; run: (test: Case) => Promise<void>
     },
   },
 
+  "a batch that is released has no records any more; what comes next is as before": {
+    shards: 1,
+    run: async (test) => {
+      const [, second] = await putMany(test, 2);
+      const batches = open(test, TRIM_HORIZON);
+      for (let last: string | undefined; last !== second;) {
+        const { value: batch } = await batches.next();
+        last = batch?.records.at(-1)?.sequenceNumber ?? last;
+        batch?.release?.();
+        if (batch?.release !== undefined) assertEquals(batch.records, []);
+      }
+      const puts = await putMany(test, 1);
+      const records = await takeFrom(batches, 1);
+      assertEquals(records.map((record) => record.sequenceNumber), puts);
+      await batches.return?.();
+    },
+  },
+
   "a reader at the tip gets what is put later": {
     shards: 1,
     run: async (test) => {
       const batches = open(test, TRIM_HORIZON);
-      assertEquals((await batches.next()).value, { records: [], millisBehindLatest: 0 });
+      const { value } = await batches.next();
+      assertEquals([value?.records, value?.millisBehindLatest], [[], 0]);
       for (let round = 0; round < 3; round++) {
         const puts = await putMany(test, 2);
         const records = await takeFrom(batches, 2);
