@@ -115,7 +115,8 @@ const CASES: Record<string, { shards: number; run: (test: Case) => Promise<void>
     run: async (test) => {
       const [, second] = await putMany(test, 2);
       const batches = open(test, TRIM_HORIZON);
-      for (let last: string | undefined; last !== second;) {
+      let last: string | undefined;
+      while (last !== second) {
         const { value: batch } = await batches.next();
         last = batch?.records.at(-1)?.sequenceNumber ?? last;
         batch?.release?.();
