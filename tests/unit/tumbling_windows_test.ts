@@ -37,15 +37,20 @@ Deno.test("windows: of a shard that was split they are refused by a child whose 
 /** Reads of a shard, each with the seconds at which its records arrived; those below zero are filtered out. */
 type Reads = readonly (readonly number[])[];
 
-/** The windows that are closed when a shard is read so. */
-async function closedBy(reads: Reads): Promise<readonly string[]> {
-  const closed: string[] = [];
-  const processor = tumblingWindows({
+/** Counts records by the minute, and writes down what each window had. */
+function countingWindows(closed: string[]) {
+  return tumblingWindows({
     size: "1m",
     initial: () => 0,
     add: (count) => count + 1,
     close: ({ id, state }) => void closed.push(`${id} has ${state}`),
-  })("shard") as StatefulProcessor;
+  });
+}
+
+/** The windows that are closed when a shard is read so. */
+async function closedBy(reads: Reads): Promise<readonly string[]> {
+  const closed: string[] = [];
+  const processor = countingWindows(closed)("shard") as StatefulProcessor;
   processor.begin({
     ...{ shardId: "shard", hashKeyRange: null, state: null, parents: [], isMerged: false },
   });
@@ -104,12 +109,7 @@ function readsOf(seconds: readonly number[]): StreamSource {
 Deno.test("windows: a record that is filtered out closes what is over, though its read was let go of", async () => {
   await using cluster = new Cluster(1);
   const closed: string[] = [];
-  const processor = tumblingWindows({
-    size: "1m",
-    initial: () => 0,
-    add: (count) => count + 1,
-    close: ({ id, state }) => void closed.push(`${id} has ${state}`),
-  });
+  const processor = countingWindows(closed);
   const options = cluster.options("A", processor, {
     filter: ({ data }) => data[0] !== 61,
     ports: { source: readsOf([30, 61]) },
