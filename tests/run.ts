@@ -1,10 +1,13 @@
 /**
  * Owns: the test run: everything, in several processes at a time, and a last line that any tool can count.
  * Called by: `deno task test`. Arguments are files and folders; if some are flags, all are passed on to one `deno test`.
+ * With an executable in `KINESIX_BINARY` what starts the command line runs with that: without arguments as well, else instead.
  */
 
 /** So many files share a process: to start one takes as long as many a file. */
 const FILES_MAX = 4;
+/** The folder that tests nothing but an executable. */
+const OF_BINARY = "tests/binary";
 /** The folder whose files have a process each: threads with endless loops go on until their process ends. */
 const ALONE = "tests/sandbox";
 /** What goes on for longer hangs, in milliseconds. */
@@ -25,6 +28,8 @@ const ORDER = [
 ];
 
 const ROOT = new URL("../", import.meta.url);
+/** An executable, or none. */
+const BINARY = Deno.env.get("KINESIX_BINARY") ?? "";
 /** One for all processes: what it is given it writes in that order, each as a whole. */
 const OUT = Deno.stdout.writable.getWriter();
 /** No test may find real credentials, or ask the network who this machine is. */
@@ -35,7 +40,12 @@ const ENV = {
 };
 
 /** What one process tests. */
-type Group = readonly string[];
+interface Group {
+  /** Of `deno test`. */
+  readonly args: readonly string[];
+  /** What the command line is: an executable, or, empty, `cli.ts`. */
+  readonly binary: string;
+}
 
 interface Result {
   readonly tests: number;
@@ -53,27 +63,42 @@ async function* testsUnder(path: string): AsyncGenerator<string> {
   }
 }
 
-/** The files of each folder, a few at a time. */
-async function groupsOf(paths: readonly string[]): Promise<Group[]> {
+async function filesUnder(paths: readonly string[]): Promise<readonly string[]> {
   const files = new Set<string>();
   for (const path of paths) for await (const file of testsUnder(path)) files.add(file);
-  const place = (folder: string): number => {
-    const found = ORDER.indexOf(folder.replace("tests/", ""));
-    return found < 0 ? ORDER.indexOf("cli") : found;
-  };
-  const folders = Map.groupBy([...files].sort(), (file) => file.replace(/\/[^/]*$/, ""));
-  return [...folders].sort(([a], [b]) => place(a) - place(b)).flatMap(
-    ([folder, files]) => cut(files, folder === ALONE ? 1 : FILES_MAX),
+  return [...files].sort();
+}
+
+/** Those that start the command line as a process; the documents do so with `deno run`. */
+async function thatStartIt(files: readonly string[]): Promise<readonly string[]> {
+  const texts = await Promise.all(files.map((file) => Deno.readTextFile(new URL(file, ROOT))));
+  return files.filter((file, i) =>
+    file.startsWith(OF_BINARY) ||
+    texts[i]?.includes("CliProcess") && !file.startsWith("tests/docs")
   );
 }
 
-function cut(files: readonly string[], length: number): readonly Group[] {
+/** The files of each folder, a few at a time. */
+function groupsOf(files: readonly string[], binary: string): readonly Group[] {
+  const folders = Map.groupBy(files, (file) => file.replace(/\/[^/]*$/, ""));
+  return [...folders].flatMap(([folder, files]) =>
+    cut(files, folder === ALONE ? 1 : FILES_MAX).map((args) => ({ args, binary }))
+  );
+}
+
+/** Where its folder stands in the order. */
+function placeOf({ args: [file = ""] }: Group): number {
+  const found = ORDER.findIndex((folder) => file.startsWith(`tests/${folder}/`));
+  return found < 0 ? ORDER.indexOf("cli") : found;
+}
+
+function cut(files: readonly string[], length: number): readonly (readonly string[])[] {
   const count = Math.ceil(files.length / length);
   return Array.from({ length: count }, (_, i) => files.slice(i * length, (i + 1) * length));
 }
 
 /** Tests in a process of its own. */
-async function run(args: Group, stdout: "inherit" | "piped"): Promise<Result> {
+async function run({ args, binary }: Group, stdout: "inherit" | "piped"): Promise<Result> {
   const report = await Deno.makeTempFile({ prefix: "kinesix-tests-", suffix: ".xml" });
   // Who waits before the screen ends it by hand.
   const slow = stdout === "piped" ? AbortSignal.timeout(GROUP_MS_MAX) : undefined;
@@ -81,7 +106,7 @@ async function run(args: Group, stdout: "inherit" | "piped"): Promise<Result> {
     const child = new Deno.Command(Deno.execPath(), {
       args: ["test", "--allow-all", "--trace-leaks", `--junit-path=${report}`, ...args],
       cwd: ROOT,
-      env: ENV,
+      env: { ...ENV, KINESIX_BINARY: binary },
       stdin: "null",
       stdout,
       stderr: stdout,
@@ -142,22 +167,35 @@ function bytes(text: string): Uint8Array<ArrayBuffer> {
 }
 
 async function main(args: readonly string[]): Promise<readonly Result[]> {
-  if (args.some((arg) => arg.startsWith("-"))) return [await run(["--doc", ...args], "inherit")];
+  const isWhole = args.length === 0;
+  if (args.some((arg) => arg.startsWith("-"))) {
+    return [await run({ args: ["--doc", ...args], binary: BINARY }, "inherit")];
+  }
   // What is not among the tests has examples that run.
   const isTest = (path: string): boolean => /^(\.\/)?tests(\/|$)/.test(path);
-  const others = args.length === 0 ? ["--ignore=tests"] : args.filter((path) => !isTest(path));
-  const files = await groupsOf(args.length === 0 ? ["tests"] : args.filter(isTest));
+  const others = isWhole ? ["--ignore=tests"] : args.filter((path) => !isTest(path));
+  const files = await filesUnder(isWhole ? ["tests"] : args.filter(isTest));
   // Once for all processes.
-  if (files.length > 0) await check(files.flat());
+  if (files.length > 0) await check(files);
+  const tests = isWhole && BINARY
+    ? [
+      ...groupsOf(files.filter((file) => !file.startsWith(OF_BINARY)), ""),
+      ...groupsOf(await thatStartIt(files), BINARY),
+    ]
+    : groupsOf(files, BINARY);
   const groups = [
-    ...others.length > 0 ? [["--doc", ...others]] : [],
-    ...files.map((group) => ["--no-check", ...group]),
+    ...others.length > 0 ? [{ args: ["--doc", ...others], binary: "" }] : [],
+    ...tests.toSorted((a, b) => placeOf(a) - placeOf(b))
+      .map(({ args, binary }) => ({ args: ["--no-check", ...args], binary })),
   ];
-  return groups.length === 1 ? [await run(groups[0] ?? [], "inherit")] : await runAll(groups);
+  const [first] = groups;
+  return first && groups.length === 1 ? [await run(first, "inherit")] : await runAll(groups);
 }
 
+const startedAt = performance.now();
 const results = await main(Deno.args);
 const tests = results.reduce((sum, { tests }) => sum + tests, 0);
 const failed = results.reduce((sum, { failed }) => sum + failed, 0);
+await OUT.write(bytes(`all in ${((performance.now() - startedAt) / 1_000).toFixed(0)} s\n`));
 await OUT.write(bytes(`${tests - failed} passed, ${failed} failed\n`));
 Deno.exitCode = results.find(({ code }) => code !== 0)?.code ?? 0;

@@ -76,6 +76,22 @@ binaryTest("local, put and two workers of the executable share a stream", async 
   assertEquals(gotBy(first, second).toSorted(), LINES.toSorted());
 });
 
+binaryTest(
+  "OpenTelemetry was left out when it was compiled: it says so, and runs",
+  async (binary) => {
+    await using stack = await startStack(1);
+    await putLines(stack, LINES);
+    await using worker = startWorker({
+      stack,
+      processor: `data:text/javascript,${encodeURIComponent(PROCESSOR)}`,
+      env: { OTEL_DENO: "true" },
+      program: { command: binary, args: [] },
+    });
+    await worker.untilProcessed(LINES.length);
+    assert(worker.stderr.some((line) => line.startsWith("note: OTEL_DENO has no effect")));
+  },
+);
+
 /** A compiled program finds itself through /proc, which every container has too. */
 const ENTER = 'mount --rbind /proc "$0/proc" && exec chroot "$0" /kinesix "$@"';
 

@@ -69,14 +69,3 @@ Deno.test("OpenTelemetry: Deno exports metrics and a span for each batch to a co
   worker.kill("SIGTERM");
   assertEquals(await worker.ended(), 0);
 });
-
-Deno.test({
-  name: "OpenTelemetry: an executable that was compiled without it says so, and runs",
-  ignore: !Deno.env.get("KINESIX_BINARY"),
-  async fn() {
-    await using stack = await Stack.start(1);
-    await using worker = stack.worker("w1", "() => {}", { env: { OTEL_DENO: "true" } });
-    await worker.until(hasTold("shard_claimed"));
-    assert(worker.stderr.some((line) => line.startsWith("note: OTEL_DENO has no effect")));
-  },
-});
