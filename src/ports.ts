@@ -139,7 +139,7 @@ export interface SourceRecord {
   readonly approximateArrivalTimestamp: number;
 }
 
-/** What one read of a shard gives. It may be empty. */
+/** What one read of a shard gives, or a part of it that a smaller read would have given. It may be empty. */
 export interface Batch {
   /** In the order of the shard. */
   readonly records: readonly SourceRecord[];
@@ -169,6 +169,10 @@ export interface ReadBudget {
   ): Promise<number>;
   /** Gives the room back, for others to use: the read failed, or has to wait. */
   giveBack(): void;
+  /** Whether a read may come as several batches: what waits for its turn takes less memory as it came. */
+  readonly mayComeInParts: boolean;
+  /** Says, before each batch of such a read, how many bytes are held for the batches after it; 0 with the last one. */
+  keep(bytes: number): void;
 }
 
 /**

@@ -1,7 +1,7 @@
 /**
  * Owns: reading the answers of GetRecords for less than half of what the SDK takes, by what the platform has built in.
  * Must not: give anything that the SDK would not give for the same answer.
- * Called by: `lean_get_records.ts`; `fast_events.ts` takes records out of events.
+ * Called by: `lean_get_records.ts`, `late_answer.ts`; `fast_events.ts` takes records out of events.
  *
  * The SDK walks its schema for each field of each record, checks base64 by a regular expression, and decodes it in JavaScript. It
  * still reads each answer that is unusual in any way.
@@ -15,15 +15,17 @@ import type { SourceRecord } from "../ports.ts";
 
 const JSON_TYPE = "application/x-amz-json-1.1";
 
-/** Reads an answer; undefined if it is unusual in any way. Then it is as it was, to be read by somebody else. */
+/** Whether an answer is no error, and JSON as far as it says. */
+export function isUsualAnswer({ body, headers, statusCode }: HttpResponse): boolean {
+  return statusCode === 200 && headers["content-type"] === JSON_TYPE && body instanceof Uint8Array;
+}
+
+/** Reads a usual answer; undefined if what it says is unusual in any way. Then it is as it was, to be read by somebody else. */
 export function readAnswer(
   response: HttpResponse,
   decoder: Base64Decoder,
 ): ReadOutput | undefined {
   const { body, headers, statusCode } = response;
-  const isUsual = statusCode === 200 && headers["content-type"] === JSON_TYPE &&
-    body instanceof Uint8Array;
-  if (!isUsual) return undefined;
   const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(body);
   // Many megabytes that would else stay until the engine cares to collect them.
   if (body.buffer instanceof ArrayBuffer) body.buffer.transfer(0);
@@ -60,7 +62,7 @@ export class ReadOutput implements GetRecordsOutput {
 }
 
 /** Whether what is left of an answer is as the SDK would give it; the end of a shard is for the SDK. */
-function isUsualRest(
+export function isUsualRest(
   { NextShardIterator, MillisBehindLatest, ChildShards, __type }: Rest,
 ): boolean {
   return typeof (NextShardIterator ?? "") === "string" &&

@@ -10,9 +10,14 @@
  * @module
  */
 
-import { GetRecordsCommand, type KinesisClient } from "@aws-sdk/client-kinesis";
+import {
+  GetRecordsCommand,
+  type GetRecordsOutput,
+  type KinesisClient,
+} from "@aws-sdk/client-kinesis";
 import { HttpRequest, type HttpResponse } from "@smithy/core/protocols";
-import { Base64Decoder, readAnswer } from "./fast_get_records.ts";
+import { Base64Decoder, isUsualAnswer } from "./fast_get_records.ts";
+import { isLate, LateAnswer } from "./late_answer.ts";
 
 /** How a call looks before it is signed, and who signs it. */
 interface KnownCall {
@@ -75,10 +80,11 @@ export function callGetRecordsLean(client: KinesisClient): void {
     const properties = { ...known.signingProperties };
     const request = await signed(client, { ...known, signingProperties: properties }, command);
     const { response } = await client.config.requestHandler.handle(request, options as never);
-    const answer = readAnswer(response, decoder);
-    if (answer === undefined) return await readBySdk(client, command, response);
+    const readBySdk = (response: HttpResponse) => readAnswerBySdk(client, command, response);
+    if (!isUsualAnswer(response)) return await readBySdk(response);
     known.signer.successHandler?.(response, properties);
-    return answer;
+    const answer = new LateAnswer(response, { decoder, readBySdk });
+    return isLate(command) ? answer : await answer.whole();
   };
   client.send = send as KinesisClient["send"];
 }
@@ -127,16 +133,16 @@ async function signed(
 }
 
 /** Has the SDK read an answer that came: it takes it for that of its own call. */
-async function readBySdk(
+async function readAnswerBySdk(
   client: KinesisClient,
   command: GetRecordsCommand,
   response: HttpResponse,
-): Promise<unknown> {
+): Promise<GetRecordsOutput> {
   const requestHandler = {
     ...client.config.requestHandler,
     handle: () => Promise.resolve({ response }),
   };
   const config = { ...client.config, requestHandler };
   const handler = command.resolveMiddleware(client.middlewareStack, config as never, {});
-  return (await handler(command)).output;
+  return (await handler(command)).output as GetRecordsOutput;
 }

@@ -22,8 +22,17 @@ import {
   takeOutRecords,
   toChild,
   toIteratorStart,
+  toSourceRecord,
 } from "./kinesis_shapes.ts";
-import { FUTURE_WAIT_MS, FUTURE_WAITS_MAX, READ_INTERVAL_MS, readIntervalMs } from "./pacing.ts";
+import { AnswerParts, late, LateAnswer } from "./late_answer.ts";
+import {
+  FUTURE_WAIT_MS,
+  FUTURE_WAITS_MAX,
+  READ_INTERVAL_MS,
+  readIntervalMs,
+  type ReadSize,
+} from "./pacing.ts";
+import { PartSizes } from "./part_sizes.ts";
 import { RecordSizes } from "./read_limit.ts";
 import { ShardRetries, toSourceError } from "./shard_retries.ts";
 
@@ -37,6 +46,14 @@ export type ShardReaderOptions = Required<KinesisPollingOptions> & {
   readonly sizes: RecordSizes;
 };
 
+/** A read of which a part was given. */
+interface BegunRead {
+  readonly parts: AnswerParts;
+  readonly startedAt: number;
+  /** How much of it was given. */
+  readonly given: Pick<ReadSize, "records" | "bytes">;
+}
+
 type Operation = "GetRecords" | "GetShardIterator";
 
 /** Iterators expire after 5 minutes: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetShardIterator.html */
@@ -48,6 +65,8 @@ const EXPIRIES_MAX = 3;
 export class ShardReader {
   readonly #options: ShardReaderOptions;
   readonly #sizes: RecordSizes;
+  readonly #partSizes = new PartSizes();
+  #begun: BegunRead | undefined;
   /** Every record up to here was read. */
   #position: OpenPosition;
   #iterator: { readonly value: string; readonly issuedAt: number } | null = null;
@@ -69,6 +88,8 @@ export class ShardReader {
   /** The next batch; it may be empty. Not to be called again after the one that has an `end`. */
   async read(): Promise<Batch> {
     const { clock, shardId, streamName } = this.#options;
+    this.#partSizes.asked(clock.monotonic());
+    if (this.#begun !== undefined) return await this.#nextPart(this.#begun);
     for (let expiries = 0; expiries <= EXPIRIES_MAX; expiries++) {
       await this.#pace();
       // Before the iterator, which would grow old while there is no room.
@@ -77,6 +98,9 @@ export class ShardReader {
       const startedAt = clock.monotonic();
       this.#nextReadAt = startedAt + READ_INTERVAL_MS;
       const reply = await this.#getRecords(iterator);
+      if (reply instanceof AnswerParts) {
+        return await this.#nextPart({ parts: reply, startedAt, given: { records: 0, bytes: 0 } });
+      }
       if (reply !== "expired") return this.#toBatch(reply, startedAt);
       this.#iterator = null;
     }
@@ -134,13 +158,16 @@ export class ShardReader {
     return this.#sizes.limit(room, config.maxBatchSize);
   }
 
-  async #getRecords(iterator: string): Promise<GetRecordsOutput | "expired"> {
+  async #getRecords(iterator: string): Promise<GetRecordsOutput | AnswerParts | "expired"> {
     const { client, signal } = this.#options;
     try {
       return await this.#retried(async () => {
         const Limit = this.#limit ??= await this.#takeRoom();
-        const command = withoutRetries(new GetRecordsCommand({ ShardIterator: iterator, Limit }));
-        const reply = await client.send(command, { abortSignal: signal });
+        const input = { ShardIterator: iterator, Limit };
+        const command = late(withoutRetries(new GetRecordsCommand(input)));
+        const answer = await client.send(command, { abortSignal: signal });
+        const reply = answer instanceof LateAnswer ? await this.#opened(answer) : answer;
+        if (reply instanceof AnswerParts) return reply;
         // What says nothing at all, of whoever is in between, is no end of the shard: that would be written down for good.
         required(reply.NextShardIterator ?? reply.Records, "Records");
         return reply;
@@ -151,24 +178,73 @@ export class ShardReader {
     }
   }
 
+  /** In parts, if it would take long to process all of it. */
+  #opened(answer: LateAnswer): AnswerParts | Promise<GetRecordsOutput> {
+    const { bytes } = answer;
+    const isLong = this.#options.budget?.mayComeInParts && this.#partSizes.isWorthParts(bytes);
+    const parts = isLong ? answer.inParts() : undefined;
+    if (parts === undefined) this.#partSizes.given(bytes);
+    return parts ?? answer.whole();
+  }
+
+  /** What a smaller read would have brought. */
+  async #nextPart({ parts, startedAt, given }: BegunRead): Promise<Batch> {
+    const { bytesLeft, lastArrival } = parts;
+    const records = await this.#recordsOf(parts);
+    const isLast = parts.bytesLeft === 0;
+    this.#partSizes.given(bytesLeft - parts.bytesLeft);
+    this.#options.budget?.keep(parts.bytesHeld);
+    const readTo = this.#readTo(records);
+    const lagMs = isLast || readTo === undefined ? 0 : Math.max(0, (lastArrival ?? 0) - readTo);
+    const millisBehindLatest = parts.millisBehindLatest + lagMs;
+    const size = {
+      records: given.records + records.length,
+      bytes: given.bytes + bytesOf(records),
+      millisBehindLatest,
+    };
+    this.#begun = isLast ? undefined : { parts, startedAt, given: size };
+    this.#learn(size, startedAt);
+    if (isLast) this.#iterator = { value: parts.nextShardIterator, issuedAt: startedAt };
+    return releasable({ records, millisBehindLatest });
+  }
+
+  async #recordsOf(parts: AnswerParts): Promise<readonly SourceRecord[]> {
+    try {
+      return (await parts.next(this.#partSizes.bytes)).map(toSourceRecord);
+    } catch (error) {
+      throw await toSourceError(error, "GetRecords", this.#options);
+    }
+  }
+
   #toBatch(reply: GetRecordsOutput, startedAt: number): Batch {
-    const { config } = this.#options;
     const records = takeOutRecords(reply);
     const millisBehindLatest = reply.MillisBehindLatest ?? 0;
-    const last = records.at(-1);
-    if (last !== undefined) {
-      this.#position = { kind: "sequence", sequenceNumber: last.sequenceNumber };
-    }
-    const size = { records: records.length, bytes: bytesOf(records), millisBehindLatest };
-    this.#sizes.learn(size);
-    this.#nextReadAt = startedAt + readIntervalMs(size, this.#emptyDelayMs);
-    if (records.length === 0) this.#emptyDelayMs = config.emptyReceiveDelay;
+    this.#readTo(records);
+    this.#learn(
+      { records: records.length, bytes: bytesOf(records), millisBehindLatest },
+      startedAt,
+    );
+    if (records.length === 0) this.#emptyDelayMs = this.#options.config.emptyReceiveDelay;
     if (reply.NextShardIterator !== undefined) {
       this.#iterator = { value: reply.NextShardIterator, issuedAt: startedAt };
       return releasable({ records, millisBehindLatest });
     }
     const end = { children: reply.ChildShards?.map(toChild) ?? [] };
     return releasable({ records, millisBehindLatest, end });
+  }
+
+  /** Moves the position behind records; gives when the last of them arrived. */
+  #readTo(records: readonly SourceRecord[]): number | undefined {
+    const last = records.at(-1);
+    if (last === undefined) return undefined;
+    this.#position = { kind: "sequence", sequenceNumber: last.sequenceNumber };
+    return last.approximateArrivalTimestamp;
+  }
+
+  /** When the next read may be, and what it may bring. */
+  #learn(size: ReadSize, startedAt: number): void {
+    this.#sizes.learn(size);
+    this.#nextReadAt = startedAt + readIntervalMs(size, this.#emptyDelayMs);
   }
 
   /** Makes a call again that was throttled or not answered. */

@@ -59,6 +59,10 @@ export class ShardBudget implements ReadBudget, Disposable {
   readonly #shares: BufferShares<Waiting>;
   readonly #share: Share;
   readonly #holders: Holders;
+  /** What waits as it came. */
+  #kept = 0;
+  /** Whoever processes whole batches has none of them cut. */
+  mayComeInParts: boolean = false;
 
   constructor(shares: BufferShares<Waiting>, holders: Holders) {
     this.#shares = shares;
@@ -96,7 +100,13 @@ export class ShardBudget implements ReadBudget, Disposable {
   }
 
   giveBack(): void {
+    this.keep(0);
     this.arrived(0);
+  }
+
+  keep(bytes: number): void {
+    this.#shares.change(this.#share, bytes - this.#kept);
+    this.#kept = bytes;
   }
 
   /** The read brought so many bytes, which count until they are finished. */

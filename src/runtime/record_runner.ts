@@ -115,10 +115,7 @@ export class RecordRunner {
     return this.#readTo;
   }
 
-  /**
-   * Takes a batch in hand. Resolves when there is room for the next one: with one lane, and nothing to be collected, when it is
-   * finished.
-   */
+  /** Takes a batch in hand. Resolves when there is room for the next one: with one lane, if nothing is collected, when it is finished. */
   async run(batch: Batch): Promise<BatchOutcome> {
     const { records, millisBehindLatest } = batch;
     batch.release?.();
@@ -230,6 +227,7 @@ export class RecordRunner {
     }
     if (typeof ready === "string") return this.#end(ready);
     const isTogether = ready.processor.processBatch !== undefined;
+    this.budget.mayComeInParts = !isTogether;
     if (isTogether && this.#room === undefined && !this.#window.isOver(queue)) {
       await ready.use.done();
       await this.#window.look(queue, this.until);

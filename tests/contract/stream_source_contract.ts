@@ -156,6 +156,8 @@ const CASES: Record<string, { shards: number; run: (test: Case) => Promise<void>
           return Promise.resolve(room);
         },
         giveBack: () => room = 0,
+        mayComeInParts: false,
+        keep: () => {},
       };
       const seen: string[] = [];
       for await (const batch of test.source.open(SHARD, TRIM_HORIZON, test.signal, budget)) {

@@ -228,6 +228,8 @@ Deno.test("an event waits for room, and nothing more is taken before there is so
       });
     },
     giveBack: () => {},
+    mayComeInParts: false,
+    keep: () => {},
   };
   const { signal } = new AbortController();
   const batches = test.source.open(SHARD, { kind: "trimHorizon" }, signal, budget);

@@ -29,6 +29,10 @@ class NotedBudget implements ReadBudget {
   giveBack(): void {
     this.log.push("give back");
   }
+
+  readonly mayComeInParts = false;
+
+  keep(): void {}
 }
 
 async function setUp({ startInMs }: { readonly startInMs?: number } = {}) {
