@@ -198,7 +198,7 @@ export class HeldRow {
           this.#row = row;
           return "written";
         }
-        return lose(`the row says that ${describeOwner(row)}`);
+        return lose(this.#whyLost(row));
       } catch (error) {
         if (signal.aborted) return "lost";
         if (!(error instanceof StoreError) || error.maybeApplied) inDoubt = change;
@@ -211,6 +211,16 @@ export class HeldRow {
       }
     }
     return lose(`its row changed ${CONFLICTS_MAX} times while it was written`);
+  }
+
+  #whyLost(row: ShardRow | null): string {
+    const { workerId } = this.#options.deps.claimant;
+    // A write that nobody answered, and that the row had not shown, may still be under way.
+    const isGivenAway = row?.previousOwner === workerId && row.holder === null &&
+      row.term === this.#term + 1;
+    return isGivenAway
+      ? "a handover that had failed for all that was known was carried out late"
+      : `the row says that ${describeOwner(row)}`;
   }
 
   #isOurs(row: ShardRow): boolean {
