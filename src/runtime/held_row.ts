@@ -198,7 +198,8 @@ export class HeldRow {
           this.#row = row;
           return "written";
         }
-        return lose(this.#whyLost(row));
+        const isLate = this.#isGivenAway(row) && (inDoubt === null || !isParting(inDoubt));
+        return lose(isLate ? LATE_HANDOVER : `the row says that ${describeOwner(row)}`);
       } catch (error) {
         if (signal.aborted) return "lost";
         if (!(error instanceof StoreError) || error.maybeApplied) inDoubt = change;
@@ -213,14 +214,10 @@ export class HeldRow {
     return lose(`its row changed ${CONFLICTS_MAX} times while it was written`);
   }
 
-  #whyLost(row: ShardRow | null): string {
-    const { workerId } = this.#options.deps.claimant;
-    // A write that nobody answered, and that the row had not shown, may still be under way.
-    const isGivenAway = row?.previousOwner === workerId && row.holder === null &&
+  /** Whether it was this worker that ended the turn. */
+  #isGivenAway(row: ShardRow | null): boolean {
+    return row?.previousOwner === this.#options.deps.claimant.workerId && row.holder === null &&
       row.term === this.#term + 1;
-    return isGivenAway
-      ? "a handover that had failed for all that was known was carried out late"
-      : `the row says that ${describeOwner(row)}`;
   }
 
   #isOurs(row: ShardRow): boolean {
@@ -233,6 +230,9 @@ export class HeldRow {
     await this.#options.deps.clock.sleep(ms, either.signal).catch(() => {});
   }
 }
+
+/** It was taken back since the row did not show it, and was under way all the same. */
+const LATE_HANDOVER = "a handover that had failed for all that was known was carried out late";
 
 /** How a change is sent. */
 interface Sending {
