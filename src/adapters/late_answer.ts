@@ -82,6 +82,8 @@ const UTF_8 = new TextDecoder("utf-8", { ignoreBOM: true });
 const ARRIVAL = /"ApproximateArrivalTimestamp":([-+.\dEe]+)/;
 /** Of which each character is a byte. */
 const ASCII = /^[ -~]*$/;
+/** Names of fields begin with one. */
+const LETTER = /[A-Za-z]/;
 const [COMMA, OPENING, CLOSING, QUOTE] = [0x2c, 0x7b, 0x7d, 0x22];
 
 /** What is around the records of an answer. */
@@ -193,25 +195,30 @@ export class AnswerParts {
     return taken && Object.keys(taken.rest).length === 0 ? taken.records : undefined;
   }
 
-  /** Where the record ends that goes on at a place. A brace, comma, brace and quote are within no text, where the quote is escaped. */
+  /** Where the record ends that goes on at a place. */
   #ending(at: number): number {
     const body = this.#body;
     for (let end = body.indexOf(CLOSING, at - 1); end !== -1 && end < this.#end;) {
       end += 1;
-      if (body[end] === COMMA && body[end + 1] === OPENING && body[end + 2] === QUOTE) return end;
+      if (this.#isBorder(end)) return end;
       end = body.indexOf(CLOSING, end);
     }
     return this.#end;
+  }
+
+  /** Whether an object ends here and another one begins. Within a text the quote would be escaped, or end it: no letter follows then. */
+  #isBorder(at: number): boolean {
+    const [comma, opening, quote, letter = 0] = this.#body.subarray(at, at + 4);
+    return comma === COMMA && opening === OPENING && quote === QUOTE &&
+      LETTER.test(String.fromCharCode(letter));
   }
 
   #lastStart(): number {
     const body = this.#body;
     for (let end = this.#end - 1; end > this.#at;) {
       end = body.lastIndexOf(CLOSING, end - 1);
-      if (body[end + 1] === COMMA && body[end + 2] === OPENING && body[end + 3] === QUOTE) {
-        return Math.max(this.#at, end + 2);
-      }
       if (end === -1) break;
+      if (this.#isBorder(end + 1)) return Math.max(this.#at, end + 2);
     }
     return this.#at;
   }

@@ -189,13 +189,15 @@ export class ShardReader {
 
   /** What a smaller read would have brought. */
   async #nextPart({ parts, startedAt, given }: BegunRead): Promise<Batch> {
+    this.#options.signal.throwIfAborted();
     const { bytesLeft, lastArrival } = parts;
     const records = await this.#recordsOf(parts);
     const isLast = parts.bytesLeft === 0;
     this.#partSizes.given(bytesLeft - parts.bytesLeft);
     this.#options.budget?.keep(parts.bytesHeld);
-    const readTo = this.#readTo(records);
-    const lagMs = isLast || readTo === undefined ? 0 : Math.max(0, (lastArrival ?? 0) - readTo);
+    const readTo = this.#readTo(records) ?? Infinity;
+    // Before the last part it is not at the tip, whatever the times of the records say.
+    const lagMs = isLast ? 0 : Math.max(1, (lastArrival ?? 0) - readTo);
     const millisBehindLatest = parts.millisBehindLatest + lagMs;
     const size = {
       records: given.records + records.length,

@@ -131,11 +131,12 @@ export class RangeSource implements StreamSource {
 
   #isPast({ records, millisBehindLatest }: Batch): boolean {
     const { to, now } = this.#options;
-    const last = records.at(-1)?.approximateArrivalTimestamp ?? 0;
-    // The end of a batch is so far behind the tip; where no records are, this alone tells where it is.
-    const position = now() - millisBehindLatest;
-    return millisBehindLatest === 0 || last >= to + DISORDER_MAX_MS ||
-      position >= to + CLOCK_DIFFERENCE_MAX_MS;
+    if (millisBehindLatest === 0) return true;
+    const last = records.at(-1);
+    if (last !== undefined) return last.approximateArrivalTimestamp >= to + DISORDER_MAX_MS;
+    // The end of a batch is so far behind the tip; where no records are, this alone tells where it is. A part of a read may come
+    // long after it was read, and how far it is behind is an estimate.
+    return now() - millisBehindLatest >= to + CLOCK_DIFFERENCE_MAX_MS;
   }
 
   #note(shardId: string, records: readonly SourceRecord[]): void {

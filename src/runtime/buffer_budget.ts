@@ -138,6 +138,7 @@ export class ShardBudget implements ReadBudget, Disposable {
   /** Everything that the turn held is free for others. */
   [Symbol.dispose](): void {
     this.#holders.close();
+    this.keep(0);
     this.#shares.leave(this.#share);
     this.#serve();
   }
