@@ -1,5 +1,6 @@
 // Owns: waiting for room in memory: who gets it when, and that it always comes back.
 import { assertEquals, assertRejects } from "@std/assert";
+import fc from "fast-check";
 import { BufferBudget, type ShardBudget } from "../../src/runtime/buffer_budget.ts";
 import { settled } from "../virtual_clock.ts";
 
@@ -76,4 +77,105 @@ Deno.test("buffer budget: the end of a turn frees what it held, whatever that wa
   assertEquals(await waits.taken, 90);
   other[Symbol.dispose]();
   assertEquals(budget.heldBytes, 0);
+});
+
+Deno.test("buffer budget: what is kept for later counts beside what arrived, until it is said that it is less", async () => {
+  const budget = new BufferBudget(100);
+  const [shard, other] = [budget.open(), budget.open()];
+  await shard.take(80, { least: 1, signal: never });
+  shard.keep(70);
+  shard.arrived(10);
+  assertEquals(budget.heldBytes, 80);
+  const waits = ask(other, 90);
+  await settled();
+  assertEquals(waits.got(), undefined);
+  shard.keep(70);
+  shard.arrived(5);
+  assertEquals(budget.heldBytes, 85);
+  shard.finished(10);
+  await settled();
+  assertEquals(waits.got(), undefined);
+  shard.keep(0);
+  shard.arrived(3);
+  assertEquals(await waits.taken, 90);
+  assertEquals(budget.heldBytes, 98);
+});
+
+Deno.test("buffer budget: who fails or ends with something kept keeps nothing", async () => {
+  const budget = new BufferBudget(100);
+  const shard = budget.open();
+  shard.keep(60);
+  const waits = ask(budget.open(), 70);
+  await settled();
+  assertEquals(waits.got(), undefined);
+  shard.giveBack();
+  assertEquals(await waits.taken, 70);
+  shard.keep(20);
+  shard[Symbol.dispose]();
+  // As a read does that ends after its turn.
+  shard.giveBack();
+  assertEquals(budget.heldBytes, 70);
+});
+
+Deno.test("buffer budget: whatever is kept, given back, brought and finished, it adds up, and nothing is left at the end", async () => {
+  const step = fc.record({
+    shard: fc.nat(2),
+    does: fc.constantFrom("take", "keep", "arrived", "finished", "giveBack", "dispose"),
+    bytes: fc.nat(200),
+  });
+  await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+    const budget = new BufferBudget(1_000);
+    const shards = [0, 1, 2].map(() => {
+      const counts = { reading: 0, kept: 0, inHand: 0, isOver: false };
+      return Object.assign(counts, { budget: budget.open() });
+    });
+    for (const { shard: index, does, bytes } of steps) {
+      const shard = shards[index];
+      if (shard === undefined) continue;
+      if (shard.isOver) {
+        Object.assign(shard, { budget: budget.open(), isOver: false });
+      }
+      const { budget: share } = shard;
+      switch (does) {
+        case "take": {
+          const enough = new AbortController();
+          const taken = share.take(bytes, { least: 1, signal: enough.signal });
+          await settled();
+          enough.abort();
+          Object.assign(shard, { kept: 0, reading: await taken.catch(() => 0) });
+          break;
+        }
+        case "keep":
+          share.keep(shard.kept = bytes);
+          break;
+        case "arrived":
+          share.arrived(bytes);
+          Object.assign(shard, { reading: 0, inHand: shard.inHand + bytes });
+          break;
+        case "finished": {
+          const finished = Math.min(bytes, shard.inHand);
+          share.finished(finished);
+          shard.inHand -= finished;
+          break;
+        }
+        case "giveBack":
+          share.giveBack();
+          Object.assign(shard, { reading: 0, kept: 0 });
+          break;
+        case "dispose":
+          share[Symbol.dispose]();
+          Object.assign(shard, { reading: 0, kept: 0, inHand: 0, isOver: true });
+          break;
+        default:
+          does satisfies never;
+      }
+      const sum = shards.reduce(
+        (all, { reading, kept, inHand }) => all + reading + kept + inHand,
+        0,
+      );
+      assertEquals(budget.heldBytes, sum, does);
+    }
+    for (const { budget: share, isOver } of shards) if (!isOver) share[Symbol.dispose]();
+    assertEquals(budget.heldBytes, 0);
+  }));
 });

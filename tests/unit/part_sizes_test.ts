@@ -1,0 +1,96 @@
+// Owns: how large the parts of an answer are: as much as is processed in a tenth of a second, whatever else takes time.
+import { assert, assertEquals, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
+import fc from "fast-check";
+import { PartSizes } from "../../src/adapters/part_sizes.ts";
+
+const BYTES_MIN = 8 * 1024;
+const BYTES_AT_FIRST = 256 * 1024;
+const ANSWER_MAX = 14 * 2 ** 20;
+const PART_MS = 100;
+
+interface Round {
+  /** How long the network takes, in milliseconds; 0 for a part of an answer that is there. */
+  readonly waitMs: number;
+  /** What came, if it is no part. */
+  readonly bytes: number;
+}
+
+/** A worker that processes one batch while the next one is read; gives how large the next part was after each round. */
+function run(
+  sizes: PartSizes,
+  bytesPerMs: number | ((round: number) => number),
+  rounds: readonly Round[],
+): readonly number[] {
+  let [now, finishedAt] = [0, 0];
+  return rounds.map(({ waitMs, bytes }, i) => {
+    sizes.asked(now);
+    const given = waitMs === 0 ? sizes.bytes : bytes;
+    if (given > 0) sizes.given(given);
+    // Both: the next one is there, and what is in hand is finished.
+    now = Math.max(now + waitMs, finishedAt);
+    finishedAt = now + given / (typeof bytesPerMs === "number" ? bytesPerMs : bytesPerMs(i));
+    return sizes.bytes;
+  });
+}
+
+const parts = (count: number): readonly Round[] =>
+  Array.from({ length: count }, () => ({ waitMs: 0, bytes: 0 }));
+const speeds = fc.integer({ min: -200, max: 600 }).map((exponent) => 10 ** (exponent / 100));
+const rounds = fc.array(
+  fc.oneof(
+    fc.constant({ waitMs: 0, bytes: 0 }),
+    fc.record({ waitMs: fc.integer({ min: 1, max: 5_000 }), bytes: fc.nat(ANSWER_MAX) }),
+  ),
+  { maxLength: 60 },
+);
+
+Deno.test("part sizes: a part is a tenth of a second's work, and no less than is worth it", () => {
+  fc.assert(fc.property(speeds, (bytesPerMs) => {
+    const tenth = bytesPerMs * PART_MS;
+    const last = run(new PartSizes(), bytesPerMs, parts(40)).at(-1) ?? 0;
+    if (tenth <= BYTES_MIN) return assertEquals(last, BYTES_MIN);
+    // However fast: what is finished within a millisecond counts as one.
+    assertGreaterOrEqual(last, Math.min(tenth, ANSWER_MAX) * 0.999);
+    assertLessOrEqual(last, tenth * 1.001);
+  }));
+});
+
+Deno.test("part sizes: no wait, of whatever length, makes them larger than what is processed meanwhile", () => {
+  fc.assert(fc.property(speeds, rounds, (bytesPerMs, rounds) => {
+    const after = run(new PartSizes(), bytesPerMs, rounds);
+    const tenth = Math.max(BYTES_MIN, bytesPerMs * PART_MS * 1.001);
+    // Until something was processed, the first guess stands.
+    const known = rounds.findIndex(({ waitMs, bytes }) => waitMs === 0 || bytes > 0) + 2;
+    for (const [i, bytes] of after.entries()) {
+      assertGreaterOrEqual(bytes, BYTES_MIN);
+      assertLessOrEqual(bytes, i < known ? BYTES_AT_FIRST : tenth, `round ${i}`);
+    }
+  }));
+});
+
+Deno.test("part sizes: a fast worker soon gets answers as a whole; a slow one does not", () => {
+  const fast = new PartSizes();
+  assert(fast.isWorthParts(ANSWER_MAX), "nobody knows yet");
+  run(fast, 1_000_000, parts(5));
+  assert(!fast.isWorthParts(ANSWER_MAX));
+  const slow = new PartSizes();
+  run(slow, 10, parts(5));
+  assertEquals(slow.bytes, BYTES_MIN);
+  assert(slow.isWorthParts(8 * BYTES_MIN));
+  assert(!slow.isWorthParts(8 * BYTES_MIN - 1), "it is soon over");
+});
+
+Deno.test("part sizes: at the tip, where each read waits and brings little, they are small; then they grow fourfold at most", () => {
+  const sizes = new PartSizes();
+  run(sizes, 100_000, Array.from({ length: 10 }, () => ({ waitMs: 1_000, bytes: 100 })));
+  assertEquals(sizes.bytes, BYTES_MIN);
+  const after = run(new PartSizes(), 1e9, parts(6));
+  for (let i = 1; i < after.length; i++) {
+    assertLessOrEqual(after[i] ?? NaN, 4 * (after[i - 1] ?? NaN));
+  }
+});
+
+Deno.test("part sizes: a worker that gets slower gets less as soon as the first part that was slow is finished", () => {
+  const after = run(new PartSizes(), (round) => round < 20 ? 20_000 : 1_000, parts(30));
+  assertEquals(after.slice(20, 23).map(Math.round), [2_000_000, 2_000_000, 100_000]);
+});
