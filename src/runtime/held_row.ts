@@ -198,7 +198,8 @@ export class HeldRow {
           this.#row = row;
           return "written";
         }
-        return lose(`the row says that ${describeOwner(row)}`);
+        const isLate = this.#isGivenAway(row) && (inDoubt === null || !isParting(inDoubt));
+        return lose(isLate ? LATE_HANDOVER : `the row says that ${describeOwner(row)}`);
       } catch (error) {
         if (signal.aborted) return "lost";
         if (!(error instanceof StoreError) || error.maybeApplied) inDoubt = change;
@@ -213,6 +214,12 @@ export class HeldRow {
     return lose(`its row changed ${CONFLICTS_MAX} times while it was written`);
   }
 
+  /** Whether it was this worker that ended the turn. */
+  #isGivenAway(row: ShardRow | null): boolean {
+    return row?.previousOwner === this.#options.deps.claimant.workerId && row.holder === null &&
+      row.term === this.#term + 1;
+  }
+
   #isOurs(row: ShardRow): boolean {
     return isHeldBy(row, this.#options.deps.claimant) && row.term === this.#term;
   }
@@ -223,6 +230,9 @@ export class HeldRow {
     await this.#options.deps.clock.sleep(ms, either.signal).catch(() => {});
   }
 }
+
+/** It was taken back since the row did not show it, and was under way all the same. */
+const LATE_HANDOVER = "a handover that had failed for all that was known was carried out late";
 
 /** How a change is sent. */
 interface Sending {

@@ -26,7 +26,7 @@ import type {
 } from "../../src/ports.ts";
 import { EPOCH_MS, type PortHost } from "./sim_clock.ts";
 import { type Call, CallFailure, type SimNetwork } from "./sim_network.ts";
-import { readFrom, readingPlaceAfter, type SimStream } from "./sim_stream.ts";
+import { partsOf, readFrom, readingPlaceAfter, type SimStream } from "./sim_stream.ts";
 import type { SimTable } from "./sim_table.ts";
 import type { Prng, World } from "./world.ts";
 
@@ -320,10 +320,13 @@ export class SimStreamSource implements StreamSource {
         observer.onBatch(shardId, batch.records.length);
         const isAtTip = batch.records.length === 0;
         nextReadAt = startedAt + (isAtTip ? config.emptyReceiveDelay : READ_INTERVAL_MS);
-        if (batch.end !== undefined && !this.#habits.hasChildren) {
-          yield releasable({ ...batch, end: { children: [] } });
-        } else {
-          yield releasable(batch);
+        const hidesChildren = batch.end !== undefined && !this.#habits.hasChildren;
+        const told = hidesChildren ? { ...batch, end: { children: [] } } : batch;
+        // Not by chance, which the rest of the seed depends on.
+        const size = budget?.mayComeInParts ? 1 + read.next % 3 : Infinity;
+        for (const { part, left } of partsOf(told, size)) {
+          budget?.keep(left * this.#stream.heldBytesMax);
+          yield releasable(part);
         }
         if (batch.end !== undefined) return;
       }

@@ -284,6 +284,26 @@ export function readFrom(
   return { batch: { records: batch, millisBehindLatest, end }, next };
 }
 
+/** A read in parts of so many records, each as a smaller read would have brought it; and how many records come after it. */
+export function* partsOf(
+  batch: Batch,
+  size: number,
+): Generator<{ readonly part: Batch; readonly left: number }> {
+  const { records, millisBehindLatest } = batch;
+  const latest = records.at(-1)?.approximateArrivalTimestamp ?? 0;
+  let from = 0;
+  for (let to = size; to < records.length; to += size) {
+    const part = records.slice(from, to);
+    const behind = latest - (part.at(-1)?.approximateArrivalTimestamp ?? 0);
+    yield {
+      part: { records: part, millisBehindLatest: millisBehindLatest + Math.max(0, behind) },
+      left: records.length - to,
+    };
+    from = to;
+  }
+  yield { part: { ...batch, records: records.slice(from) }, left: 0 };
+}
+
 function toChild(shard: SimShard): Omit<ShardInfo, "isClosed"> {
   return {
     id: shard.id,
