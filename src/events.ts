@@ -55,7 +55,10 @@ export type AppFact =
     /** Up to when the shard was read before, by its last owner's clock, as an ISO time; absent if nobody knows. */
     readonly readUntil?: string;
   }
-  /** A batch of records was processed. An empty one tells how far the reader is; at the tip of the shard only the first one does. */
+  /**
+   * A batch of records was processed: a read, or a part of a long one, of which there may be ten a second. An empty one tells how far
+   * the reader is; at the tip of the shard only the first one does.
+   */
   | {
     readonly type: "batch_processed";
     readonly shardId: string;

@@ -197,16 +197,21 @@ export class ShardReader {
     this.#options.budget?.keep(parts.bytesHeld);
     const readTo = this.#readTo(records) ?? Infinity;
     // Before the last part it is not at the tip, whatever the times of the records say.
-    const lagMs = isLast ? 0 : Math.max(1, (lastArrival ?? 0) - readTo);
-    const millisBehindLatest = parts.millisBehindLatest + lagMs;
+    const lagMs = parts.millisBehindLatest +
+      (isLast ? 0 : Math.max(1, (lastArrival ?? 0) - readTo));
+    // The tip has moved on since, and a slow processor takes long for the parts before this one.
+    const sinceMs = Math.round(this.#options.clock.monotonic() - startedAt);
+    const millisBehindLatest = lagMs === 0 ? 0 : lagMs + sinceMs;
     const size = {
       records: given.records + records.length,
       bytes: given.bytes + bytesOf(records),
       millisBehindLatest,
     };
     this.#begun = isLast ? undefined : { parts, startedAt, given: size };
-    this.#learn(size, startedAt);
-    if (isLast) this.#iterator = { value: parts.nextShardIterator, issuedAt: startedAt };
+    if (isLast) {
+      this.#learn(size, startedAt);
+      this.#iterator = { value: parts.nextShardIterator, issuedAt: startedAt };
+    }
     return releasable({ records, millisBehindLatest });
   }
 

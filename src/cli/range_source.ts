@@ -154,7 +154,18 @@ export class RangeSource implements StreamSource {
       const { sequenceNumber, approximateArrivalTimestamp } = records[i] ?? first;
       marks.push({ sequenceNumber, arrivedAt: approximateArrivalTimestamp, before: before + i });
     }
-    this.#marks.set(shardId, marks.slice(-MARKS_MAX));
+    const kept = marks.length <= MARKS_MAX ? marks : spread(marks);
+    this.#marks.set(shardId, kept.slice(-MARKS_MAX));
     this.#read.set(shardId, before + records.length);
   }
+}
+
+/** Some of the marks: reads that bring little, or come in parts, would use all up for what is not finished. */
+function spread(marks: readonly Mark[]): readonly Mark[] {
+  let next = -Infinity;
+  return marks.filter(({ before }) => {
+    if (before < next) return false;
+    next = before + RECORDS_PER_MARK;
+    return true;
+  });
 }

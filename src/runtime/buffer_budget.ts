@@ -61,7 +61,10 @@ export class ShardBudget implements ReadBudget, Disposable {
   readonly #holders: Holders;
   /** What waits as it came. */
   #kept = 0;
-  /** Whoever processes whole batches has none of them cut. */
+  /**
+   * Whoever processes batches, or puts many records into one transaction, gets whole reads: what that takes does not depend on how
+   * many records there are, so that smaller parts would make it slower, and the parts smaller.
+   */
   mayComeInParts: boolean = false;
 
   constructor(shares: BufferShares<Waiting>, holders: Holders) {

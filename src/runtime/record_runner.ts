@@ -51,6 +51,8 @@ const OUTCOMES: readonly BatchOutcome[] = [
   "recordFailed",
 ];
 const NONE: ReadonlySet<number> = new Set();
+/** So many for each lane are read, however little a read brings: else many have none, and a key that fails soon holds up all. */
+const LANE_RECORDS = 16;
 /** While one record fails again and again, so many others may be finished after it; all of them would come again after a crash. */
 const SPAN_MAX = 100_000;
 
@@ -227,7 +229,7 @@ export class RecordRunner {
     }
     if (typeof ready === "string") return this.#end(ready);
     const isTogether = ready.processor.processBatch !== undefined;
-    this.budget.mayComeInParts = !isTogether;
+    this.budget.mayComeInParts = !isTogether && !("isTransacting" in ready.processor);
     if (isTogether && this.#room === undefined && !this.#window.isOver(queue)) {
       await ready.use.done();
       await this.#window.look(queue, this.until);
@@ -328,8 +330,7 @@ export class RecordRunner {
   }
 
   #leaveOut(read: Read, numbers: readonly number[]): void {
-    let hasMoved = false;
-    for (const number of numbers) hasMoved = this.#progress.finish(number) || hasMoved;
+    const hasMoved = numbers.map((number) => this.#progress.finish(number)).includes(true);
     read.finished += numbers.length;
     this.#noteFinished(read, hasMoved);
   }
@@ -392,7 +393,8 @@ export class RecordRunner {
     const { unfinished, span } = this.#progress;
     const { concurrency, batchSize } = this.#deps;
     const collected = this.#window.isOpen ? (this.#isShared ? 1 : concurrency) * batchSize : 0;
-    const enough = Math.max(concurrency, this.#largestRead / 2) + collected;
+    const least = concurrency * (this.#isShared || collected > 0 ? 1 : LANE_RECORDS);
+    const enough = Math.max(least, this.#largestRead / 2) + collected;
     return this.until.aborted || unfinished <= enough && span <= SPAN_MAX;
   }
 }

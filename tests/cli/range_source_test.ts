@@ -137,3 +137,16 @@ Deno.test("range: progress and the time to go on from never run ahead of the che
   await read(whole);
   assert(whole.progress("s", after(899)).share > 0.7, "the oldest record is the beginning");
 });
+
+Deno.test("range: where to go on from is known, however small the parts are in which it is read", async () => {
+  const batches = Array.from({ length: 10_000 }, (_, i) => ({
+    records: Array.from({ length: 5 }, (_, j) => record(5 * i + j, FROM + 5 * i + j)),
+    millisBehindLatest: NOW - FROM - i,
+  }));
+  const range = rangeOf(sourceOf(batches));
+  assertEquals(numbers(await read(range)).length, 50_000);
+  // A key that is stuck holds the checkpoint back, and no other key.
+  const stuck: Checkpoint = { kind: "sequence", sequenceNumber: String(1_000_000 + 7_000) };
+  const at = range.timeOf("s", stuck);
+  assert(at !== undefined && at <= FROM + 7_000 && at > FROM + 5_000, `${at}`);
+});

@@ -109,7 +109,7 @@ Deno.test("lanes: what is read and not finished is bounded, and so is what is fi
 Deno.test("lanes: a drain finishes the records in hand; what is beyond a gap comes again", async () => {
   const gates = new Gates();
   const { bench, lease, runner, drain } = await running(gates, { concurrency: 16 });
-  const run = runner.run(batch(1, 30, keyOf(6)));
+  const run = runner.run(batch(1, 300, keyOf(6)));
   await settled();
   const { size } = gates.inHand;
   await gates.open(1, 2, 3);
@@ -147,7 +147,7 @@ Deno.test("lanes: a record that stops the shard ends the others after the record
 Deno.test("lanes: a lost shard starts nothing more in any lane", async () => {
   const gates = new Gates();
   const { lease, runner } = await running(gates, { concurrency: 16 });
-  const run = runner.run(batch(1, 30, keyOf(6)));
+  const run = runner.run(batch(1, 300, keyOf(6)));
   await settled();
   await gates.open(1);
   const { length } = gates.started;
