@@ -17,6 +17,9 @@ const WORTH_PARTS = 8;
 /** So many times as much as before is dared at once: one part may have been finished in no time by chance. */
 const GROWTH_MAX = 4;
 
+/** So long it takes at most until the next one is asked for, if nothing is in hand. */
+const AT_ONCE_MS = 5;
+
 /** How large parts are. */
 export class PartSizes {
   #bytes = BYTES_AT_FIRST;
@@ -24,6 +27,7 @@ export class PartSizes {
   /** What was given last is processed from when the next one is asked for until the one after that is. */
   #inHand = 0;
   #given = 0;
+  #givenAt = 0;
 
   /** The next part, in bytes of an answer. */
   get bytes(): number {
@@ -33,18 +37,21 @@ export class PartSizes {
   /** Somebody asks for the next part, or the next answer, at a monotonic time. */
   asked(now: number): void {
     if (this.#askedAt !== undefined && this.#inHand > 0) {
-      // If it had to wait for an answer, it is faster than that; the parts of the answer tell by how much.
       const bytes = this.#inHand * PART_MS / Math.max(1, now - this.#askedAt);
-      this.#bytes = Math.max(BYTES_MIN, Math.min(bytes, this.#bytes * GROWTH_MAX));
+      const size = Math.max(BYTES_MIN, Math.min(bytes, this.#bytes * GROWTH_MAX));
+      // Who asks at once had waited for what it was given: it is as fast as that, and maybe much faster.
+      const hasWaited = now - this.#givenAt < AT_ONCE_MS;
+      if (!hasWaited || size > this.#bytes) this.#bytes = size;
     }
     this.#askedAt = now;
     this.#inHand = this.#given;
     this.#given = 0;
   }
 
-  /** Is given so many bytes of an answer. */
-  given(bytes: number): void {
+  /** It is given so many bytes of an answer, at a monotonic time. */
+  given(bytes: number, now: number): void {
     this.#given = bytes;
+    this.#givenAt = now;
   }
 
   /** Whether an answer is worth more than one part. */

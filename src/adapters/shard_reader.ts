@@ -66,6 +66,8 @@ export class ShardReader {
   readonly #options: ShardReaderOptions;
   readonly #sizes: RecordSizes;
   readonly #partSizes = new PartSizes();
+  /** Of an answer that could have come in parts. */
+  #givenBytes = 0;
   #begun: BegunRead | undefined;
   /** Every record up to here was read. */
   #position: OpenPosition;
@@ -87,8 +89,16 @@ export class ShardReader {
 
   /** The next batch; it may be empty. Not to be called again after the one that has an `end`. */
   async read(): Promise<Batch> {
-    const { clock, shardId, streamName } = this.#options;
+    const { clock } = this.#options;
     this.#partSizes.asked(clock.monotonic());
+    this.#givenBytes = 0;
+    const batch = await this.#next();
+    this.#partSizes.given(this.#givenBytes, clock.monotonic());
+    return batch;
+  }
+
+  async #next(): Promise<Batch> {
+    const { clock, shardId, streamName } = this.#options;
     if (this.#begun !== undefined) return await this.#nextPart(this.#begun);
     for (let expiries = 0; expiries <= EXPIRIES_MAX; expiries++) {
       await this.#pace();
@@ -183,7 +193,7 @@ export class ShardReader {
     const { bytes } = answer;
     const isLong = this.#options.budget?.mayComeInParts && this.#partSizes.isWorthParts(bytes);
     const parts = isLong ? answer.inParts() : undefined;
-    if (parts === undefined) this.#partSizes.given(bytes);
+    if (parts === undefined) this.#givenBytes = bytes;
     return parts ?? answer.whole();
   }
 
@@ -193,7 +203,7 @@ export class ShardReader {
     const { bytesLeft, lastArrival } = parts;
     const records = await this.#recordsOf(parts);
     const isLast = parts.bytesLeft === 0;
-    this.#partSizes.given(bytesLeft - parts.bytesLeft);
+    this.#givenBytes = bytesLeft - parts.bytesLeft;
     this.#options.budget?.keep(parts.bytesHeld);
     const readTo = this.#readTo(records) ?? Infinity;
     // Before the last part it is not at the tip, whatever the times of the records say.

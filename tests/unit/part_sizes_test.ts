@@ -25,7 +25,7 @@ function run(
   return rounds.map(({ waitMs, bytes }, i) => {
     sizes.asked(now);
     const given = waitMs === 0 ? sizes.bytes : bytes;
-    if (given > 0) sizes.given(given);
+    sizes.given(given, now + waitMs);
     // Both: the next one is there, and what is in hand is finished.
     now = Math.max(now + waitMs, finishedAt);
     finishedAt = now + given / (typeof bytesPerMs === "number" ? bytesPerMs : bytesPerMs(i));
@@ -58,12 +58,11 @@ Deno.test("part sizes: a part is a tenth of a second's work, and no less than is
 Deno.test("part sizes: no wait, of whatever length, makes them larger than what is processed meanwhile", () => {
   fc.assert(fc.property(speeds, rounds, (bytesPerMs, rounds) => {
     const after = run(new PartSizes(), bytesPerMs, rounds);
-    const tenth = Math.max(BYTES_MIN, bytesPerMs * PART_MS * 1.001);
-    // Until something was processed, the first guess stands.
-    const known = rounds.findIndex(({ waitMs, bytes }) => waitMs === 0 || bytes > 0) + 2;
+    // Until it had something in hand that took longer than the wait, the first guess stands.
+    const most = Math.max(BYTES_AT_FIRST, bytesPerMs * PART_MS * 1.001);
     for (const [i, bytes] of after.entries()) {
       assertGreaterOrEqual(bytes, BYTES_MIN);
-      assertLessOrEqual(bytes, i < known ? BYTES_AT_FIRST : tenth, `round ${i}`);
+      assertLessOrEqual(bytes, most, `round ${i}`);
     }
   }));
 });
@@ -80,10 +79,17 @@ Deno.test("part sizes: a fast worker soon gets answers as a whole; a slow one do
   assert(!slow.isWorthParts(8 * BYTES_MIN - 1), "it is soon over");
 });
 
-Deno.test("part sizes: at the tip, where each read waits and brings little, they are small; then they grow fourfold at most", () => {
-  const sizes = new PartSizes();
-  run(sizes, 100_000, Array.from({ length: 10 }, () => ({ waitMs: 1_000, bytes: 100 })));
-  assertEquals(sizes.bytes, BYTES_MIN);
+Deno.test("part sizes: that answers come slowly says nothing of the worker", () => {
+  for (const bytes of [100, ANSWER_MAX]) {
+    const sizes = new PartSizes();
+    run(sizes, 100_000, Array.from({ length: 10 }, () => ({ waitMs: 3_000, bytes })));
+    assertGreaterOrEqual(sizes.bytes, BYTES_AT_FIRST);
+    run(sizes, 10, parts(4));
+    assertEquals(sizes.bytes, BYTES_MIN);
+  }
+});
+
+Deno.test("part sizes: they grow fourfold at most", () => {
   const after = run(new PartSizes(), 1e9, parts(6));
   for (let i = 1; i < after.length; i++) {
     assertLessOrEqual(after[i] ?? NaN, 4 * (after[i - 1] ?? NaN));
