@@ -50,7 +50,8 @@ for (const concurrency of [1, 2]) {
       return { process: (record) => void log.push(`${name} ${record.text()}`) };
     };
     const { runner, processors, drain } = await running(factory("first"), { concurrency });
-    const run = runner.run(batch(1, 4));
+    // More than lanes have in hand.
+    const run = runner.run(batch(1, 100));
     await settled();
     const changed = processors.change(factory("second"));
     gates.get("first")?.resolve();
