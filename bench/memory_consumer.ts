@@ -21,6 +21,8 @@ export interface MemoryJob {
   readonly config: ReactoKinesixConfig;
   /** How long the processor waits at each record. */
   readonly processMs: number;
+  /** Whether each record has a timer of its own, of which Deno leaves more behind than the worker does; else all wait for the next tick. */
+  readonly hasTimers: boolean;
   /** Before anything is measured. */
   readonly settleMs: number;
   readonly measureMs: number;
@@ -36,6 +38,8 @@ export interface MemoryResult {
   readonly residentBytes: number;
   /** What the worker said that it holds, at its highest. */
   readonly bufferedBytes: number;
+  /** What buffers took beyond what it said that it holds at the same time, at its highest. */
+  readonly deadBytes: number;
   readonly records: number;
   readonly payloadBytes: number;
 }
@@ -46,13 +50,23 @@ interface Subject extends AsyncDisposable {
   readonly bufferedBytes: number;
 }
 
+/** Waits that end together. */
+class Ticks {
+  #next: Promise<void> | undefined;
+
+  wait(ms: number): Promise<void> {
+    return this.#next ??= delay(ms).then(() => this.#next = undefined);
+  }
+}
+
 class Tally {
   records = 0;
   payloadBytes = 0;
 }
 
 async function startWorker(aws: AwsOptions, job: MemoryJob, tally: Tally): Promise<Subject> {
-  const { shape, config, processMs } = job;
+  const { shape, config, processMs, hasTimers } = job;
+  const ticks = new Ticks();
   const clients = connectAws(aws);
   const hasTable = aws.dynamoDBEndpoint !== undefined;
   const app = await ReactoKinesixApp.createNew({
@@ -64,7 +78,7 @@ async function startWorker(aws: AwsOptions, job: MemoryJob, tally: Tally): Promi
     config,
     processor: {
       process: async ({ data }) => {
-        if (processMs > 0) await delay(processMs);
+        if (processMs > 0) await (hasTimers ? delay(processMs) : ticks.wait(processMs));
         tally.records += 1;
         tally.payloadBytes += data.byteLength;
       },
@@ -111,12 +125,15 @@ async function measure(subject: Subject, job: MemoryJob, tally: Tally): Promise<
   await delay(job.settleMs);
   const samples: number[] = [];
   let bufferedBytes = 0;
+  let deadBytes = 0;
   const { records, payloadBytes } = tally;
   const cpu = process.cpuUsage();
   const startedAt = performance.now();
   while (performance.now() - startedAt < job.measureMs) {
-    samples.push(Deno.memoryUsage().rss);
+    const { rss, external } = Deno.memoryUsage();
+    samples.push(rss);
     bufferedBytes = Math.max(bufferedBytes, subject.bufferedBytes);
+    deadBytes = Math.max(deadBytes, external - subject.bufferedBytes);
     await delay(SAMPLE_MS);
   }
   const { user, system } = process.cpuUsage(cpu as never);
@@ -126,6 +143,7 @@ async function measure(subject: Subject, job: MemoryJob, tally: Tally): Promise<
     peakBytes: Math.max(...samples),
     residentBytes: samples.toSorted((a, b) => a - b)[samples.length >> 1] ?? NaN,
     bufferedBytes,
+    deadBytes,
     records: tally.records - records,
     payloadBytes: tally.payloadBytes - payloadBytes,
   };

@@ -83,13 +83,8 @@ export function takeRecords(
     const { Records: encoded, ...rest } = JSON.parse(skeleton);
     // As many payloads as records, and one was cut out of each: so they belong together.
     if (!Array.isArray(encoded) || encoded.length !== payloads.length) return undefined;
-    const records: ReadRecord[] = [];
-    for (let i = 0; i < payloads.length; i++) {
-      const record = toRecord(encoded[i], payloads[i], decoder);
-      if (record === undefined) return undefined;
-      records.push(record);
-    }
-    return { rest, records };
+    const records = payloads.map((payload, i) => toRecord(encoded[i], payload, decoder));
+    return records.every((record) => record !== undefined) ? { rest, records } : undefined;
   } catch {
     // It is no JSON, or no base64: the SDK says so in its own words.
     return undefined;
@@ -127,15 +122,15 @@ function cutPayloads(
  */
 function toRecord(
   item: Readonly<Record<string, unknown>> | null,
-  payload: string | undefined,
+  payload: string,
   decoder: Base64Decoder,
 ): ReadRecord | undefined {
   if (item === null) return undefined;
   const { SequenceNumber, Data: cut, ApproximateArrivalTimestamp: seconds, PartitionKey } = item;
   const { EncryptionType, __type } = item;
   if (
-    typeof SequenceNumber !== "string" || cut !== CUT || payload === undefined ||
-    typeof PartitionKey !== "string" || typeof seconds !== "number" || !Number.isFinite(seconds) ||
+    typeof SequenceNumber !== "string" || cut !== CUT || typeof PartitionKey !== "string" ||
+    typeof seconds !== "number" || !Number.isFinite(seconds) ||
     // The SDK keeps fields that it does not know beside this one.
     __type !== undefined
   ) return undefined;

@@ -15,7 +15,7 @@ import type {
 } from "@aws-sdk/client-kinesis";
 import type { Checkpoint } from "../core/checkpoint.ts";
 import { SourceError } from "../errors.ts";
-import type { ShardInfo, SourceRecord } from "../ports.ts";
+import type { Batch, ShardInfo, SourceRecord } from "../ports.ts";
 import { ReadOutput, ReadRecord } from "./fast_get_records.ts";
 
 /** Where a reader may begin: a shard that was read to its end is not opened. */
@@ -61,6 +61,24 @@ export function toSourceRecord(record: _Record): SourceRecord {
       "ApproximateArrivalTimestamp",
     ).getTime(),
   };
+}
+
+/** What a read gave. */
+export class ReadBatch implements Batch {
+  records: readonly SourceRecord[];
+  readonly millisBehindLatest: number;
+  declare readonly end?: NonNullable<Batch["end"]>;
+
+  constructor({ records, millisBehindLatest, end }: Omit<Batch, "release">) {
+    this.records = records;
+    this.millisBehindLatest = millisBehindLatest;
+    if (end !== undefined) Object.assign(this, { end });
+  }
+
+  /** Each promise that it comes through has waited for the network, and would carry the records along until the engine looks at it. */
+  release(): void {
+    this.records = [];
+  }
 }
 
 /** Where an iterator starts that gives what comes after a position. */

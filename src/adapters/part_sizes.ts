@@ -10,10 +10,10 @@
 const PART_MS = 100;
 /** Each part costs as much as some ten records of a kilobyte; less would be of no use. */
 const BYTES_MIN = 8 * 1024;
-/** As long as nobody knows; with hundreds of shards an answer is not much longer. */
-const BYTES_AT_FIRST = 256 * 1024;
-/** An answer of fewer parts is soon over: at full speed all of them are, and cost less as a whole. */
-const WORTH_PARTS = 8;
+/** As long as nobody knows. Who is fast soon gets more, and who is slow would hold for long what it got at first. */
+const BYTES_AT_FIRST = 16 * 1024;
+/** An answer of fewer parts is soon over, and costs less as a whole. */
+const WORTH_PARTS = 2;
 /** So many times as much as before is dared at once: one part may have been finished in no time by chance. */
 const GROWTH_MAX = 4;
 

@@ -18,6 +18,7 @@ import { isNamed } from "./aws_errors.ts";
 import type { KinesisPollingOptions } from "./kinesis_polling.ts";
 import {
   type OpenPosition,
+  ReadBatch,
   required,
   takeOutRecords,
   toChild,
@@ -222,7 +223,7 @@ export class ShardReader {
       this.#learn(size, startedAt);
       this.#iterator = { value: parts.nextShardIterator, issuedAt: startedAt };
     }
-    return releasable({ records, millisBehindLatest });
+    return new ReadBatch({ records, millisBehindLatest });
   }
 
   async #recordsOf(parts: AnswerParts): Promise<readonly SourceRecord[]> {
@@ -244,10 +245,10 @@ export class ShardReader {
     if (records.length === 0) this.#emptyDelayMs = this.#options.config.emptyReceiveDelay;
     if (reply.NextShardIterator !== undefined) {
       this.#iterator = { value: reply.NextShardIterator, issuedAt: startedAt };
-      return releasable({ records, millisBehindLatest });
+      return new ReadBatch({ records, millisBehindLatest });
     }
     const end = { children: reply.ChildShards?.map(toChild) ?? [] };
-    return releasable({ records, millisBehindLatest, end });
+    return new ReadBatch({ records, millisBehindLatest, end });
   }
 
   /** Moves the position behind records; gives when the last of them arrived. */
@@ -278,16 +279,6 @@ export class ShardReader {
       }
     }
   }
-}
-
-/**
- * What a read gave, with records that can be let go. Each promise that it comes through has waited for the network, so the engine
- * looks at it late, and would carry them along until then: a seventh of all CPU with hundreds of shards.
- */
-function releasable({ records, ...others }: Batch): Batch {
-  if (records.length === 0) return { records, ...others };
-  const batch = { records, ...others, release: () => void (batch.records = []) };
-  return batch;
 }
 
 function bytesOf(records: readonly SourceRecord[]): number {

@@ -13,7 +13,13 @@ import { SourceError } from "../errors.ts";
 import type { Batch, ReadBudget } from "../ports.ts";
 import { isNamed } from "./aws_errors.ts";
 import { EventSubscription } from "./event_subscription.ts";
-import { type OpenPosition, toChild, toIteratorStart, toSourceRecord } from "./kinesis_shapes.ts";
+import {
+  type OpenPosition,
+  ReadBatch,
+  toChild,
+  toIteratorStart,
+  toSourceRecord,
+} from "./kinesis_shapes.ts";
 import { FUTURE_WAIT_MS, FUTURE_WAITS_MAX, SUBSCRIBE_INTERVAL_MS } from "./pacing.ts";
 import type { RegisteredConsumer } from "./registered_consumer.ts";
 import { ShardRetries, type ShardRetriesOptions, toSourceError } from "./shard_retries.ts";
@@ -147,10 +153,14 @@ export class ShardSubscriber implements Disposable {
       first += config.maxBatchSize
     ) {
       const part = records.slice(first, first + config.maxBatchSize);
-      this.#batches.push({ records: part, millisBehindLatest: Math.max(1, millisBehindLatest) });
+      this.#batches.push(
+        new ReadBatch({ records: part, millisBehindLatest: Math.max(1, millisBehindLatest) }),
+      );
     }
     const rest = records.slice(this.#batches.length * config.maxBatchSize);
-    this.#batches.push({ records: rest, millisBehindLatest, ...isEnd && { end: { children } } });
+    this.#batches.push(
+      new ReadBatch({ records: rest, millisBehindLatest, ...isEnd && { end: { children } } }),
+    );
   }
 
   /** Returns when it is time to subscribe again. @throws {SourceError} If that does not help. */

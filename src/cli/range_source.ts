@@ -6,6 +6,7 @@
  * @module
  */
 
+import { ReadBatch } from "../adapters/kinesis_shapes.ts";
 import type { Checkpoint } from "../core/checkpoint.ts";
 import { compareSequenceNumbers } from "../core/checkpoint.ts";
 import { SourceError } from "../errors.ts";
@@ -85,7 +86,9 @@ export class RangeSource implements StreamSource {
         const records = batch.records.filter((record) => record.approximateArrivalTimestamp < to);
         this.#note(shardId, records);
         const isOver = batch.end !== undefined || this.#isPast(batch);
-        yield { records, millisBehindLatest: batch.millisBehindLatest, ...isOver && { end } };
+        const { millisBehindLatest } = batch;
+        batch.release?.();
+        yield new ReadBatch({ records, millisBehindLatest, ...isOver && { end } });
         if (isOver) return;
       }
     } catch (error) {

@@ -12,7 +12,6 @@
 
 import { decide, type ErrorHandlingMode } from "../core/policy.ts";
 import { toUserError } from "../errors.ts";
-import type { EventSink } from "../events.ts";
 import type {
   BrokeredProcessor,
   BrokerOptions,
@@ -21,20 +20,26 @@ import type {
   RecordProcessor,
 } from "../processor.ts";
 import { type Failed, failedOf } from "./batch_result.ts";
+import { InHand } from "./call_context.ts";
 import { placeOf } from "./delivered_record.ts";
-import { type BatchOutcome, tellRecordFailed } from "./record_attempts.ts";
-import type { Run } from "./record_run.ts";
+import { type BatchOutcome, tellRecordFailed, type TriedRun } from "./record_attempts.ts";
 
-/** What is to be run. `onFinished` is told the indexes of what is finished: from one on, and before another one. */
+/** How a batch is to be run. */
 export interface BatchRun
-  extends Pick<Run, "user" | "lease" | "processor" | "records" | "millisBehindLatest" | "until"> {
+  extends Pick<TriedRun, "user" | "lease" | "emit" | "processor" | "millisBehindLatest" | "until"> {
   readonly bisectBatchOnError: boolean;
-  readonly onFinished: (from: number, until: number) => void;
 }
 
+/** Is told the indexes of what is finished: from one on, and before another one. */
+type OnFinished = (from: number, until: number) => void;
+
 /** Processes a batch. Unless it is `done`, records were left off that are not finished. */
-export async function processBatch(run: BatchRun, emit: EventSink): Promise<BatchOutcome> {
-  return await new BatchAttempts(run, emit).run();
+export async function processBatch(
+  records: readonly KinesisRecord[],
+  run: BatchRun,
+  onFinished: OnFinished,
+): Promise<BatchOutcome> {
+  return await new BatchAttempts(records, run, onFinished).run();
 }
 
 /** Records that go to the processor together: their indexes in the batch, in order. */
@@ -50,8 +55,10 @@ type Result =
   | { readonly kind: "leftOff" };
 
 class BatchAttempts {
+  readonly #records: readonly KinesisRecord[];
   readonly #run: BatchRun;
-  readonly #emit: EventSink;
+  readonly #onFinished: OnFinished;
+  readonly #broker: BrokerOptions;
   /** What is left, the next one last. */
   readonly #groups: Group[];
   /** What follows the failures of a record, once that is known. */
@@ -59,10 +66,12 @@ class BatchAttempts {
   /** What each record failed with last. */
   readonly #errors = new Map<number, unknown>();
 
-  constructor(run: BatchRun, emit: EventSink) {
+  constructor(records: readonly KinesisRecord[], run: BatchRun, onFinished: OnFinished) {
+    this.#records = records;
     this.#run = run;
-    this.#emit = emit;
-    this.#groups = [{ indexes: [...run.records.keys()], attempt: 1 }];
+    this.#onFinished = onFinished;
+    this.#broker = brokerOf(run);
+    this.#groups = [{ indexes: [...records.keys()], attempt: 1 }];
   }
 
   /** It ends: what fails becomes smaller, or has one attempt less. */
@@ -104,20 +113,15 @@ class BatchAttempts {
   }
 
   async #call({ indexes, attempt }: Group): Promise<Result> {
-    const { user, lease, until, processor, millisBehindLatest } = this.#run;
+    const { user, processor, millisBehindLatest } = this.#run;
     const records = this.#recordsAt(indexes);
-    const broker: BrokerOptions = {
-      until,
-      isHeld: () => lease.isHeld,
-      writing: () => user.writing,
-    };
     try {
       const returned: unknown = await user.call(
         processor,
-        { last: records.at(-1), attempt, millisBehindLatest },
+        new InHand(records.at(-1), { attempt, millisBehindLatest }),
         (context) =>
           isBrokered(processor)
-            ? processor.processBatch(records, context, broker)
+            ? processor.processBatch(records, context, this.#broker)
             : processor.processBatch?.(records, context),
       );
       const isLeft = user.isLeftOff || isBrokered(processor) && isLeftOff(returned);
@@ -135,12 +139,12 @@ class BatchAttempts {
   /** The first half, with all that follows from it, comes before the second one. */
   #bisect({ indexes, attempt }: Group, error: unknown): void {
     const middle = Math.ceil(indexes.length / 2);
-    const second = this.#run.records[indexes[middle] ?? NaN];
+    const second = this.#records[indexes[middle] ?? NaN];
     if (second === undefined) return;
     const records = indexes.length;
     const told = toUserError(error);
     const type = "batch_bisected";
-    this.#emit({ type, ...placeOf(second), records, attempt, error: told });
+    this.#run.emit({ type, ...placeOf(second), records, attempt, error: told });
     this.#groups.push(
       { indexes: indexes.slice(middle), attempt },
       { indexes: indexes.slice(0, middle), attempt },
@@ -152,7 +156,7 @@ class BatchAttempts {
     { indexes, attempt }: Group,
     result: Exclude<Result, { readonly kind: "leftOff" }>,
   ): Promise<readonly number[] | Exclude<BatchOutcome, "done">> {
-    const { user, processor, records, millisBehindLatest } = this.#run;
+    const { user, processor, millisBehindLatest } = this.#run;
     const failed = result.kind === "returned"
       ? result.failed
       : indexes.map((index) => ({ index, error: result.error }));
@@ -163,7 +167,7 @@ class BatchAttempts {
     const again: number[] = [];
     let isStopped = false;
     for (const { index, error } of failed) {
-      const [mode, record] = [this.#modes.get(index), records[index]];
+      const [mode, record] = [this.#modes.get(index), this.#records[index]];
       if (mode === undefined || record === undefined) return "lost";
       const { kind } = decide(attempt, mode, 0);
       if (kind === "retry") {
@@ -189,16 +193,16 @@ class BatchAttempts {
     failed: readonly Failed[],
     { attempt, isOne }: { readonly attempt: number; readonly isOne: boolean },
   ): Promise<void> {
-    const { lease, user, processor, records, millisBehindLatest } = this.#run;
+    const { lease, user, emit, processor, millisBehindLatest } = this.#run;
     let shared: ErrorHandlingMode | undefined;
     for (const [i, { index, error }] of failed.entries()) {
       this.#errors.set(index, error);
-      const record = records[index];
+      const record = this.#records[index];
       if (record === undefined) continue;
       if (!isOne || i === 0) {
         await user.letOthersRun(user.now());
         if (!lease.isHeld) return;
-        tellRecordFailed(this.#emit, record, { attempt, error });
+        tellRecordFailed(emit, record, { attempt, error });
       }
       const mode = this.#modes.get(index) ?? (isOne ? shared : undefined) ??
         await user.askMode(processor, record, { error, attempt, millisBehindLatest });
@@ -209,16 +213,16 @@ class BatchAttempts {
 
   /** What is left of a group when the records that are too old are given up. */
   async #withoutTooOld(group: Group): Promise<Group | Exclude<BatchOutcome, "done">> {
-    const { user, processor, records, millisBehindLatest } = this.#run;
+    const { user, processor, millisBehindLatest } = this.#run;
     if (!user.hasAgeLimit) return group;
     const isTooOld = (index: number): boolean => {
-      const record = records[index];
+      const record = this.#records[index];
       return record !== undefined && user.isTooOld(record);
     };
     const old = new Set(group.indexes.filter(isTooOld));
     if (old.size === 0) return group;
     for (const index of old) {
-      const record = records[index];
+      const record = this.#records[index];
       if (record === undefined) continue;
       const error = this.#errors.get(index);
       const attempt = this.#errors.has(index) ? group.attempt - 1 : 0;
@@ -231,7 +235,7 @@ class BatchAttempts {
   }
 
   #recordsAt(indexes: readonly number[]): readonly KinesisRecord[] {
-    const { records } = this.#run;
+    const records = this.#records;
     return indexes.length === records.length
       ? records
       : indexes.flatMap((index) => records[index] ?? []);
@@ -239,15 +243,20 @@ class BatchAttempts {
 
   /** In stretches: as a rule everything is finished at once. */
   #finish(indexes: readonly number[]): void {
-    const { length } = this.#run.records;
-    if (indexes.length === length) return this.#run.onFinished(0, length);
+    const { length } = this.#records;
+    if (indexes.length === length) return this.#onFinished(0, length);
     let [from] = indexes;
     for (const [i, index] of indexes.entries()) {
       if (from === undefined || indexes[i + 1] === index + 1) continue;
-      this.#run.onFinished(from, index + 1);
+      this.#onFinished(from, index + 1);
       from = indexes[i + 1];
     }
   }
+}
+
+/** Made apart from the records: what such a literal leads to stays for long. */
+function brokerOf({ until, lease, user }: BatchRun): BrokerOptions {
+  return { until, isHeld: () => lease.isHeld, writing: () => user.writing };
 }
 
 function isBrokered(processor: RecordProcessor): processor is BrokeredProcessor {

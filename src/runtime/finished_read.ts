@@ -18,7 +18,7 @@ import { isStateful } from "./shard_state.ts";
 import { UserCode, type UserCodeDeps } from "./user_code.ts";
 
 /** A read as it was made. */
-export interface TimedBatch {
+export class TimedBatch {
   readonly batch: Batch;
   /** When it was asked for, on the monotonic clock. */
   readonly askedAt: number;
@@ -26,6 +26,13 @@ export interface TimedBatch {
   readonly arrivedAt: number;
   /** The latest arrival of its records, which are let go of before it is told; undefined if there are none. */
   readonly latestArrival: number | undefined;
+
+  constructor(batch: Batch, times: Pick<TimedBatch, "askedAt" | "arrivedAt">) {
+    this.batch = batch;
+    this.askedAt = times.askedAt;
+    this.arrivedAt = times.arrivedAt;
+    this.latestArrival = latestArrivalOf(batch.records);
+  }
 }
 
 /** A window is never skipped: after so many attempts another worker tries. */
@@ -111,7 +118,7 @@ export class FinishedReads {
 }
 
 /** The latest arrival of records, in milliseconds since the epoch; undefined if there are none. */
-export function latestArrivalOf(records: Batch["records"]): number | undefined {
+function latestArrivalOf(records: Batch["records"]): number | undefined {
   let latest: number | undefined;
   for (const { approximateArrivalTimestamp } of records) {
     latest = Math.max(latest ?? -Infinity, approximateArrivalTimestamp);

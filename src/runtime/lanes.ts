@@ -13,28 +13,64 @@ import type { DeliveredRecord } from "./delivered_record.ts";
 import { TaskGroup } from "./tasks.ts";
 
 /** What came in one read, and how much of it is finished. */
-export interface Read {
+export class Read {
   readonly size: number;
+  /** How many were left out by the filter. */
+  readonly filtered: number;
   /** What its records count for in memory. */
   readonly heldBytes: number;
   readonly millisBehindLatest: number;
-  /** When its records were put into the lanes, by the monotonic clock. */
-  readonly takenAt: number;
   /** When it was read, by the monotonic clock. */
   readonly readAt: number;
+  /** When its records were put into the lanes, by the monotonic clock. */
+  readonly takenAt: number;
   /** Those that were left out count. */
-  finished: number;
-  finishedBytes: number;
-  /** How many were left out by the filter. */
-  readonly filtered: number;
+  finished = 0;
+  finishedBytes = 0;
+
+  constructor(about: Omit<Read, "finished" | "finishedBytes">) {
+    this.size = about.size;
+    this.filtered = about.filtered;
+    this.heldBytes = about.heldBytes;
+    this.millisBehindLatest = about.millisBehindLatest;
+    this.readAt = about.readAt;
+    this.takenAt = about.takenAt;
+  }
 }
 
 /** Records of one read that a lane processes one after the other. */
-export interface Stretch {
+export class Stretch {
   readonly read: Read;
   readonly records: readonly DeliveredRecord[];
   /** The number of each record in the order of the shard. */
   readonly numbers: readonly number[];
+
+  constructor(read: Read, records: readonly DeliveredRecord[], numbers: readonly number[]) {
+    this.read = read;
+    this.records = records;
+    this.numbers = numbers;
+  }
+
+  /** The records from an index on, and before another one. */
+  cut(from: number, until: number = Infinity): Stretch {
+    if (from === 0 && until >= this.records.length) return this;
+    const { read, records, numbers } = this;
+    return new Stretch(read, records.slice(from, until), numbers.slice(from, until));
+  }
+}
+
+/** Where some records of several stretches are in each of these, given their indexes in all of them. */
+export function* parted(
+  stretches: readonly Stretch[],
+  from: number,
+  until: number,
+): Generator<[stretch: Stretch, from: number, until: number]> {
+  let before = 0;
+  for (const stretch of stretches) {
+    const { length } = stretch.records;
+    yield [stretch, Math.max(0, from - before), Math.min(length, until - before)];
+    before += length;
+  }
 }
 
 /** What waits for a lane, in order. */
@@ -76,12 +112,12 @@ export class StretchQueue {
       this.#stretches.shift();
       this.#taken = 0;
     }
-    return cut(first, from, until);
+    return first.cut(from, until);
   }
 
   /** The next records of as many reads as it takes, at most so many. */
   takeAcross(max: number): readonly Stretch[] {
-    const taken: Stretch[] = [];
+    const taken = Array.of<Stretch>();
     for (let left = max; left > 0;) {
       const stretch = this.take(() => left);
       if (stretch === undefined) break;
@@ -96,24 +132,18 @@ export class StretchQueue {
     if (rest.records.length === 0) return;
     this.#size += rest.records.length;
     const [first] = this.#stretches;
-    if (first !== undefined) this.#stretches[0] = cut(first, this.#taken);
+    if (first !== undefined) this.#stretches[0] = first.cut(this.#taken);
     this.#taken = 0;
     this.#stretches.unshift(rest);
   }
-}
-
-/** The records of a stretch from an index on, and before another one. */
-export function cut(stretch: Stretch, from: number, until: number = Infinity): Stretch {
-  const { read, records, numbers } = stretch;
-  if (from === 0 && until >= records.length) return stretch;
-  return { read, records: records.slice(from, until), numbers: numbers.slice(from, until) };
 }
 
 /** The lanes of one shard. */
 export class Lanes {
   readonly #count: number;
   readonly #queues: readonly StretchQueue[];
-  readonly #atWork = new Set<number>();
+  /** By lane. */
+  readonly #isAtWork: boolean[] = [];
   readonly #tasks: TaskGroup;
   readonly #work: (lane: number, queue: StretchQueue) => Promise<boolean>;
 
@@ -159,31 +189,32 @@ export class Lanes {
   }
 
   #start(lane: number, queue: StretchQueue): boolean {
-    if (this.#atWork.has(lane)) return false;
-    this.#atWork.add(lane);
+    if (this.#isAtWork[lane]) return false;
+    this.#isAtWork[lane] = true;
     this.#tasks.start(`lane ${lane}`, async () => {
       try {
         // No wait between the last look into the queue and the end: what came meanwhile would be nobody's.
         while (!queue.isEmpty && await this.#work(lane, queue));
       } finally {
-        this.#atWork.delete(lane);
+        this.#isAtWork[lane] = false;
       }
     });
     return true;
   }
 }
 
-function splitByKey(stretch: Stretch, count: number): ReadonlyMap<number, Stretch> {
-  const { read, records, numbers } = stretch;
-  const parts = new Map<number, { records: DeliveredRecord[]; numbers: number[]; read: Read }>();
-  for (const [i, record] of records.entries()) {
-    const lane = laneOf(record.partitionKey, count);
-    const part = parts.get(lane) ?? { read, records: [], numbers: [] };
-    if (part.records.length === 0) parts.set(lane, part);
-    part.records.push(record);
-    part.numbers.push(numbers[i] ?? NaN);
+function* splitByKey(
+  { read, records, numbers }: Stretch,
+  count: number,
+): Generator<[lane: number, part: Stretch]> {
+  const parts = Map.groupBy(
+    records.entries(),
+    ([_, { partitionKey }]) => laneOf(partitionKey, count),
+  );
+  for (const [lane, part] of parts) {
+    const ofPart = part.map(([_, record]) => record);
+    yield [lane, new Stretch(read, ofPart, part.map(([i]) => numbers[i] ?? NaN))];
   }
-  return parts;
 }
 
 /** The lane of a partition key: FNV-1a, which spreads similar keys well. */

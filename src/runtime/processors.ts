@@ -219,6 +219,12 @@ export class Slot {
     return this.#current.enter();
   }
 
+  /** The current processor, if no factory makes it. */
+  get made(): RecordProcessor | undefined {
+    const { source } = this.#currentOf();
+    return typeof source === "function" ? undefined : source;
+  }
+
   /** Whether the current processor keeps state: it is to learn of every read. */
   get keepsState(): boolean {
     return "keepsState" in this.#currentOf().source;

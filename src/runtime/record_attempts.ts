@@ -11,7 +11,7 @@ import { NoFaultOfRecordError, toUserError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
 import type { KinesisRecord } from "../processor.ts";
 import { placeOf } from "./delivered_record.ts";
-import { type Run, runRecords } from "./record_run.ts";
+import { type OnFinished, type Run, runRecords } from "./record_run.ts";
 
 /**
  * How it went: every record is `done`; some were left off because the shard is to be given up (`drained`) or was `lost`; or the
@@ -25,11 +25,20 @@ export interface Processed {
   readonly outcome: BatchOutcome;
 }
 
+/** A run of which the failures are dealt with. */
+export interface TriedRun extends Run {
+  readonly emit: EventSink;
+}
+
 const NEVER = new AbortController().signal;
 
 /** Processes records up to the first that has to be left off, or, with one failure dealt with, the one after it. */
-export async function processRecords(run: Run, emit: EventSink): Promise<Processed> {
-  const { records, lease, user, processor, until, millisBehindLatest, onFinished } = run;
+export async function processRecords(
+  records: readonly KinesisRecord[],
+  run: TriedRun,
+  onFinished: OnFinished,
+): Promise<Processed> {
+  const { lease, user, processor, until, millisBehindLatest } = run;
   const [first] = records;
   if (first !== undefined && user.isTooOld(first)) {
     const last = { attempt: 0, error: undefined, millisBehindLatest };
@@ -38,18 +47,16 @@ export async function processRecords(run: Run, emit: EventSink): Promise<Process
     onFinished(1);
     return { finished: 1, outcome };
   }
-  const result = await runRecords(run);
+  const result = await runRecords(records, run, onFinished);
   const { finished } = result;
   onFinished(finished);
   if (!lease.isHeld) return { finished, outcome: "lost" };
   if (finished === records.length) return { finished, outcome: "done" };
   if (user.isLeftOff) return { finished, outcome: "drained" };
   if (!("error" in result)) return { finished, outcome: until.aborted ? "drained" : "done" };
-  const failed = records.slice(finished, finished + 1);
-  const outcome = await tryAgain({ ...run, records: failed, onFinished: () => {} }, {
-    emit,
-    error: result.error,
-  });
+  const failed = records[finished];
+  if (failed === undefined) return { finished, outcome: "done" };
+  const outcome = await tryAgain(failed, run, result.error);
   if (outcome !== "done") return { finished, outcome };
   onFinished(finished + 1);
   return { finished: finished + 1, outcome };
@@ -57,33 +64,33 @@ export async function processRecords(run: Run, emit: EventSink): Promise<Process
 
 /** Tries a record again that failed, until it is processed or given up. */
 async function tryAgain(
-  run: Run,
-  options: { readonly emit: EventSink; readonly error: unknown },
+  record: KinesisRecord,
+  run: TriedRun,
+  firstError: unknown,
 ): Promise<BatchOutcome> {
-  const { user, lease, processor, records, millisBehindLatest } = run;
-  const [first] = records;
-  if (first === undefined) return "done";
+  const { user, lease, processor, millisBehindLatest } = run;
   let mode: ErrorHandlingMode | undefined;
-  let { error } = options;
+  let error = firstError;
   for (let attempt = 1;; attempt++) {
     if (!lease.isHeld) return "lost";
-    tellRecordFailed(options.emit, first, { attempt, error });
-    mode ??= await user.askMode(processor, first, { error, attempt, millisBehindLatest });
+    tellRecordFailed(run.emit, record, { attempt, error });
+    mode ??= await user.askMode(processor, record, { error, attempt, millisBehindLatest });
     const next = await user.afterFailure(attempt, mode);
     if (next === "lost" || next === "drained") return next;
-    if (next === "again" && user.isTooOld(first)) {
-      return await user.giveUpTooOld(processor, first, { attempt, error, millisBehindLatest });
+    if (next === "again" && user.isTooOld(record)) {
+      return await user.giveUpTooOld(processor, record, { attempt, error, millisBehindLatest });
     }
     if (next === "stop" && NoFaultOfRecordError.is(error)) return "processorFailed";
     if (next !== "again") {
       const last = { mode, error, attempt, millisBehindLatest, reason: "failed" } as const;
-      const outcome = await user.giveUp(processor, first, last);
+      const outcome = await user.giveUp(processor, record, last);
       return next === "stop" ? "recordFailed" : outcome;
     }
     // A record keeps the processor that it began with, also when there is a newer one.
-    const result = await runRecords({ ...run, attempt: attempt + 1, retired: NEVER });
+    const again = { ...run, attempt: attempt + 1, retired: NEVER };
+    const result = await runRecords([record], again, () => {});
     if (!lease.isHeld) return "lost";
-    if (result.finished === records.length) return "done";
+    if (result.finished === 1) return "done";
     if (!("error" in result) || user.isLeftOff) return "drained";
     const before = error;
     error = result.error;

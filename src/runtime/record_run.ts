@@ -14,6 +14,7 @@ import type {
   RunProcessor,
   RunResult,
 } from "../processor.ts";
+import { InHand } from "./call_context.ts";
 import type { Lease } from "./lease_keeper.ts";
 import { isStateful } from "./shard_state.ts";
 import { Scope } from "./tasks.ts";
@@ -24,7 +25,6 @@ export interface Run {
   readonly user: UserCode;
   readonly lease: Lease;
   readonly processor: RecordProcessor;
-  readonly records: readonly KinesisRecord[];
   readonly attempt: number;
   readonly millisBehindLatest: number;
   readonly lane: number;
@@ -32,14 +32,20 @@ export interface Run {
   readonly until: AbortSignal;
   /** Aborts when further records are for another version of the processor. */
   readonly retired: AbortSignal;
-  /** Is told how many records are finished so far, before each wait. */
-  readonly onFinished: (finished: number) => void;
 }
 
-/** Runs the records. What is finished was finished while the shard was held, in this thread at least. */
-export function runRecords(run: Run): Promise<RunResult> {
-  const { processor } = run;
-  return isRunProcessor(processor) ? runElsewhere(run, processor) : runHere(run);
+/** Is told how many records are finished so far, before each wait. */
+export type OnFinished = (finished: number) => void;
+
+/** Runs records. What is finished was finished while the shard was held, in this thread at least. */
+export function runRecords(
+  records: readonly KinesisRecord[],
+  run: Run,
+  onFinished: OnFinished,
+): Promise<RunResult> {
+  return isRunProcessor(run.processor)
+    ? runElsewhere(records, { ...run, processor: run.processor }, onFinished)
+    : runHere(records, run, onFinished);
 }
 
 /** Whether a processor takes many records at once, in another thread. */
@@ -47,47 +53,84 @@ export function isRunProcessor(processor: RecordProcessor): processor is RunProc
   return "processRun" in processor;
 }
 
-async function runElsewhere(run: Run, processor: RunProcessor): Promise<RunResult> {
-  const { user, lease, records, lane, attempt, millisBehindLatest } = run;
+/** Whether it costs no more to process a read in parts than as a whole. */
+export function takesParts(processor: RecordProcessor): boolean {
+  return processor.processBatch === undefined && !("isTransacting" in processor);
+}
+
+async function runElsewhere(
+  records: readonly KinesisRecord[],
+  run: Run & { readonly processor: RunProcessor },
+  onFinished: OnFinished,
+): Promise<RunResult> {
+  const { user, lease, processor } = run;
   using scope = new Scope(run.until, run.retired);
-  const until = scope.signal;
-  let sure = 0;
-  const progressed = (finished: number): void => {
-    if (user.isLeftOff) return;
-    sure = finished;
-    run.onFinished(finished);
-  };
-  const context = user.context({ ...run, last: records.at(-1) }, lease.signal);
-  let hasTooOld = false;
-  let isLost = false;
-  const options: RunOptions = {
-    ...{ lane, until, progressed },
-    isTooOld: (record) => hasTooOld = user.isTooOld(record),
-    isHeld: () => !(isLost = !lease.isHeld),
-    writing: () => user.writing,
-    call: (last, code) => user.call(processor, { last, attempt, millisBehindLatest }, code),
-  };
-  const result = await processor.processRun(records, context, options)
+  const context = user.context(new InHand(records.at(-1), run), lease.signal);
+  const elsewhere = new RunElsewhere(run, scope.signal, onFinished);
+  const result = await processor.processRun(records, context, elsewhere)
     // Another thread broke down: the first record that it did not finish has failed.
-    .catch((error) => ({ finished: sure, error }));
-  const isOver = result.finished === records.length || "error" in result || until.aborted ||
-    hasTooOld || isLost;
+    .catch((error) => ({ finished: elsewhere.finished, error }));
+  const isOver = result.finished === records.length || "error" in result || elsewhere.isToldToEnd;
   invariant(isOver, "a run ends with its last record, a failure, or because it was told to");
-  return user.isLeftOff ? { finished: sure } : result;
+  return user.isLeftOff ? { finished: elsewhere.finished } : result;
+}
+
+/** What whoever processes a run is given; by `onFinished` it leads to the records. */
+class RunElsewhere implements RunOptions {
+  readonly lane: number;
+  readonly until: AbortSignal;
+  /** How many records are finished for sure. */
+  finished = 0;
+  readonly #run: Run;
+  readonly #onFinished: OnFinished;
+  #hasTooOld = false;
+  #isLost = false;
+
+  constructor(run: Run, until: AbortSignal, onFinished: OnFinished) {
+    this.lane = run.lane;
+    this.until = until;
+    this.#run = run;
+    this.#onFinished = onFinished;
+  }
+
+  /** Whether it was to end before its last record. */
+  get isToldToEnd(): boolean {
+    return this.until.aborted || this.#hasTooOld || this.#isLost;
+  }
+
+  readonly progressed: RunOptions["progressed"] = (finished) => {
+    if (this.#run.user.isLeftOff) return;
+    this.finished = finished;
+    this.#onFinished(finished);
+  };
+
+  readonly isTooOld: RunOptions["isTooOld"] = (record) =>
+    this.#hasTooOld = this.#run.user.isTooOld(record);
+
+  readonly isHeld: RunOptions["isHeld"] = () => !(this.#isLost = !this.#run.lease.isHeld);
+
+  readonly writing: NonNullable<RunOptions["writing"]> = () => this.#run.user.writing;
+
+  readonly call: RunOptions["call"] = (last, code) =>
+    this.#run.user.call(this.#run.processor, new InHand(last, this.#run), code);
 }
 
 /** In this thread: without a wait for each record, as long as the processor does not wait either. */
-async function runHere(run: Run): Promise<RunResult> {
-  const { user, lease, processor, attempt, millisBehindLatest, until, retired, onFinished } = run;
+async function runHere(
+  records: readonly KinesisRecord[],
+  run: Run,
+  onFinished: OnFinished,
+): Promise<RunResult> {
+  const { user, lease, processor, until, retired } = run;
   let finished = 0;
-  for (const record of run.records) {
+  for (const record of records) {
     // Whoever starts a run has looked at the first one.
     if (finished > 0 && user.isTooOld(record)) return { finished };
     // The shard is held here: whoever starts a run asks, and each round does at its end.
     try {
       const running: unknown = user.call(
         processor,
-        { last: record, attempt, millisBehindLatest },
+        new InHand(record, run),
         (context) => processor.process?.(record, context),
       );
       if (isThenable(running)) {

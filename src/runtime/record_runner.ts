@@ -16,13 +16,13 @@ import { processBatch } from "./batch_attempts.ts";
 import { BatchWindow, type BatchWindowDeps } from "./batch_window.ts";
 import type { BufferBudget, ShardBudget } from "./buffer_budget.ts";
 import { DeliveredRecord, positionAfter } from "./delivered_record.ts";
-import { cut, Lanes, type Read, type Stretch, type StretchQueue } from "./lanes.ts";
+import { Lanes, parted, Read, Stretch, type StretchQueue } from "./lanes.ts";
 import type { Lease } from "./lease_keeper.ts";
 import type { Slot } from "./processors.ts";
 import { type Ready, ReadyProcessor } from "./ready_processor.ts";
 import { type BatchOutcome, processRecords } from "./record_attempts.ts";
 import { leftOut } from "./record_filter.ts";
-import { isRunProcessor } from "./record_run.ts";
+import { isRunProcessor, takesParts } from "./record_run.ts";
 import { tellShardEnded } from "./shard_end.ts";
 import { Scope } from "./tasks.ts";
 import { UserCode, type UserCodeDeps } from "./user_code.ts";
@@ -73,7 +73,7 @@ export class RecordRunner {
   /** What this turn holds in memory: until a read is finished, since its records are kept together. */
   readonly budget: ShardBudget;
   /** The reads with records that are not finished, in order. */
-  readonly #reads = new Set<Read>();
+  readonly #reads: Read[] = [];
   #largestRead = 0;
   readonly #userRecords: UserRecords;
   #readTo: Checkpoint;
@@ -91,6 +91,7 @@ export class RecordRunner {
     this.#readTo = lease.readTo;
     this.#window = new BatchWindow(deps);
     this.budget = deps.budget.open(this.#window.isOpen ? () => this.#window.added() : undefined);
+    this.budget.mayComeInParts = slot.made !== undefined && takesParts(slot.made);
     const { shardId, row: { hashKeyRange } } = lease;
     const room = (): number => this.budget.room;
     this.#userRecords = new UserRecords({ ...deps, shardId, hashKeyRange, room });
@@ -151,8 +152,8 @@ export class RecordRunner {
     { millisBehindLatest, readAt, heldBytes }: AboutRead & Pick<Read, "heldBytes">,
   ): void {
     const { size } = filtered;
-    const counts = { size: records.length, filtered: size, finished: 0, finishedBytes: 0 };
-    const read = { ...counts, millisBehindLatest, readAt, takenAt: this.#user.now(), heldBytes };
+    const counts = { size: records.length, filtered: size, heldBytes };
+    const read = new Read({ ...counts, millisBehindLatest, readAt, takenAt: this.#user.now() });
     const last = records.at(-1);
     this.#latest = read;
     if (last === undefined) {
@@ -161,12 +162,12 @@ export class RecordRunner {
     }
     this.#readTo = positionAfter(last);
     this.#largestRead = Math.max(this.#largestRead, read.size);
-    this.#reads.add(read);
+    this.#reads.push(read);
     this.#tellInHand();
     const numbers = records.map((record) => this.#progress.add(positionAfter(record)));
-    if (size === 0) return this.#share({ read, records, numbers });
+    if (size === 0) return this.#share(new Stretch(read, records, numbers));
     const isLeft = (_: unknown, index: number): boolean => !filtered.has(index);
-    this.#share({ read, records: records.filter(isLeft), numbers: numbers.filter(isLeft) });
+    this.#share(new Stretch(read, records.filter(isLeft), numbers.filter(isLeft)));
     this.#leaveOut(read, numbers.filter((_, index) => filtered.has(index)));
   }
 
@@ -184,7 +185,7 @@ export class RecordRunner {
     if (this.#defect !== undefined) throw this.#defect.error;
     if (this.#outcome !== "done") {
       for (const read of this.#reads) if (read.finished > 0) this.#tellBatch(read);
-      this.#reads.clear();
+      this.#reads.length = 0;
       this.#tellInHand();
     }
     return this.#outcome;
@@ -229,7 +230,7 @@ export class RecordRunner {
     }
     if (typeof ready === "string") return this.#end(ready);
     const isTogether = ready.processor.processBatch !== undefined;
-    this.budget.mayComeInParts = !isTogether && !("isTransacting" in ready.processor);
+    this.budget.mayComeInParts = takesParts(ready.processor);
     if (isTogether && this.#room === undefined && !this.#window.isOver(queue)) {
       await ready.use.done();
       await this.#window.look(queue, this.until);
@@ -260,22 +261,22 @@ export class RecordRunner {
     const stretch = queue.take((read) => isAlone ? 1 : this.#shareOf(read));
     if (stretch === undefined) return "done";
     let told = 0;
-    const { finished, outcome } = await processRecords({
+    const run = {
       user: this.#user,
       lease: this.#lease,
+      emit: this.#deps.emit,
       processor,
-      records: stretch.records,
       attempt: 1,
       millisBehindLatest: stretch.read.millisBehindLatest,
       lane,
       until: this.until,
       retired: use.retired,
-      onFinished: (finished) => {
-        this.#finish(stretch, told, finished);
-        told = Math.max(told, finished);
-      },
-    }, this.#deps.emit);
-    if (outcome === "done") queue.putBack(cut(stretch, finished));
+    };
+    const { finished, outcome } = await processRecords(stretch.records, run, (finished) => {
+      this.#finish(stretch, told, finished);
+      told = Math.max(told, finished);
+    });
+    if (outcome === "done") queue.putBack(stretch.cut(finished));
     return outcome;
   }
 
@@ -284,27 +285,25 @@ export class RecordRunner {
     const { batchSize, bisectBatchOnError } = this.#deps;
     const taken = this.#window.isOpen
       ? queue.takeAcross(batchSize)
-      : [queue.take((read) => Math.min(batchSize, this.#shareOf(read)))];
+      : Array.of(queue.take((read) => Math.min(batchSize, this.#shareOf(read))));
     const stretches = taken.filter((stretch) => stretch !== undefined);
     const last = stretches.at(-1);
     if (last === undefined) return "done";
-    return await processBatch({
+    const records = stretches.length === 1
+      ? last.records
+      : stretches.flatMap(({ records }) => records);
+    const run = {
       user: this.#user,
       lease: this.#lease,
+      emit: this.#deps.emit,
       processor,
-      records: stretches.length === 1 ? last.records : stretches.flatMap(({ records }) => records),
       millisBehindLatest: last.read.millisBehindLatest,
       until: this.until,
       bisectBatchOnError,
-      onFinished: (from, until) => {
-        let before = 0;
-        for (const stretch of stretches) {
-          const { length } = stretch.records;
-          this.#finish(stretch, Math.max(0, from - before), Math.min(length, until - before));
-          before += length;
-        }
-      },
-    }, this.#deps.emit);
+    };
+    return await processBatch(records, run, (from, until) => {
+      for (const part of parted(stretches, from, until)) this.#finish(...part);
+    });
   }
 
   /** Whether all lanes take from one queue. */
@@ -330,7 +329,8 @@ export class RecordRunner {
   }
 
   #leaveOut(read: Read, numbers: readonly number[]): void {
-    const hasMoved = numbers.map((number) => this.#progress.finish(number)).includes(true);
+    let hasMoved = false;
+    for (const number of numbers) hasMoved = this.#progress.finish(number) || hasMoved;
     read.finished += numbers.length;
     this.#noteFinished(read, hasMoved);
   }
@@ -338,7 +338,7 @@ export class RecordRunner {
   /** @param hasMoved Whether the position did before which everything is finished. */
   #noteFinished(read: Read, hasMoved: boolean): void {
     if (read.finished === read.size) {
-      this.#reads.delete(read);
+      this.#reads.splice(this.#reads.indexOf(read), 1);
       this.#tellInHand();
       this.budget.finished(read.heldBytes);
       this.#tellBatch(read);
@@ -356,7 +356,7 @@ export class RecordRunner {
   #tellBatch(read: Read): void {
     const { finished, filtered, finishedBytes, millisBehindLatest, takenAt } = read;
     const isTip = finished === 0 && millisBehindLatest === 0;
-    if (isTip && this.#reads.size === 0 && this.#lease.isAllFinished) this.#lease.caughtUp();
+    if (isTip && this.#reads.length === 0 && this.#lease.isAllFinished) this.#lease.caughtUp();
     if (isTip && this.#isTipTold) return;
     this.#isTipTold = isTip;
     this.#deps.emit({
@@ -371,7 +371,7 @@ export class RecordRunner {
   }
 
   #tellInHand(): void {
-    this.#lease.inHandSince = this.#reads.values().next().value?.takenAt;
+    this.#lease.inHandSince = this.#reads[0]?.takenAt;
   }
 
   /** Ends all lanes, each after the record in hand. */

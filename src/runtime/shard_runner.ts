@@ -12,7 +12,7 @@ import { type Backoff, backoffMs } from "../core/policy.ts";
 import { messageOf, SourceError, toEventError } from "../errors.ts";
 import type { StopReason } from "../events.ts";
 import type { Batch, Clock, ShardInfo, StreamSource } from "../ports.ts";
-import { FinishedReads, latestArrivalOf, type TimedBatch } from "./finished_read.ts";
+import { FinishedReads, TimedBatch } from "./finished_read.ts";
 import type { Lease } from "./lease_keeper.ts";
 import type { Processors } from "./processors.ts";
 import type { BatchOutcome } from "./record_attempts.ts";
@@ -145,7 +145,7 @@ async function endTrimmed(
   if (outcome === "done" && reads.areWanted) {
     const now = clock.monotonic();
     const batch: Batch = { records: [], millisBehindLatest: 0, end: { children } };
-    outcome = await reads.tell({ batch, askedAt: now, arrivedAt: now, latestArrival: undefined });
+    outcome = await reads.tell(new TimedBatch(batch, { askedAt: now, arrivedAt: now }));
   }
   if (outcome !== "done") return toRunOutcome(outcome);
   return { kind: "ended", children: [], wasTrimmed: true };
@@ -181,10 +181,8 @@ async function* readAhead(
       return batches.next();
     });
     if (done) return undefined;
-    const { records } = batch;
-    budget.arrived(aheadBytes = heldBytesOf(records));
-    const latestArrival = latestArrivalOf(records);
-    return { batch, askedAt, arrivedAt: clock.monotonic(), latestArrival };
+    budget.arrived(aheadBytes = heldBytesOf(batch.records));
+    return new TimedBatch(batch, { askedAt, arrivedAt: clock.monotonic() });
   };
   let next = read();
   try {

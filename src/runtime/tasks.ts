@@ -41,7 +41,8 @@ export class Scope implements Disposable {
 
 /** Owns async work; a failure is told, never lost. */
 export class TaskGroup {
-  readonly #running = new Set<Promise<void>>();
+  /** No Set: each time that one is emptied the engine makes it a new table, to which the old one leads. */
+  readonly #running: Promise<void>[] = [];
   readonly #onError: (task: string, error: unknown) => void;
 
   /** @param onError Is told what a task threw. */
@@ -52,13 +53,13 @@ export class TaskGroup {
   /** Starts a task. */
   start(task: string, work: () => Promise<unknown>): void {
     const running = work().then(() => {}, (error) => this.#onError(task, error))
-      .finally(() => this.#running.delete(running));
-    this.#running.add(running);
+      .finally(() => this.#running.splice(this.#running.indexOf(running), 1));
+    this.#running.push(running);
   }
 
   /** Resolves when every task is done, those included that are started meanwhile. */
   async settled(): Promise<void> {
-    while (this.#running.size > 0) await Promise.all(this.#running);
+    while (this.#running.length > 0) await Promise.all(this.#running);
   }
 }
 

@@ -14,6 +14,7 @@ import type { AppFact, EventSink } from "../events.ts";
 import type { Clock, FailureDestination, Random } from "../ports.ts";
 import type { KinesisRecord, ProcessContext, RecordProcessor } from "../processor.ts";
 import { BesideWrites, withinProcessTimeout } from "./attempt_time.ts";
+import { CallContext, InHand } from "./call_context.ts";
 import { placeOf, positionAfter } from "./delivered_record.ts";
 import type { Lease } from "./lease_keeper.ts";
 import { putAside } from "./put_aside.ts";
@@ -37,14 +38,6 @@ export interface UserCodeDeps {
   /** In milliseconds; 0 is no limit. */
   readonly maxRecordAge: number;
   readonly breather: Breather;
-}
-
-/** What a call is about. */
-export interface InHand {
-  /** The record that `context.checkpoint()` means if none is named; undefined for everything that was given. */
-  readonly last: KinesisRecord | undefined;
-  readonly attempt: number;
-  readonly millisBehindLatest: number;
 }
 
 /** The last attempt of a record. */
@@ -96,18 +89,14 @@ export class UserCode {
   }
 
   context(inHand: InHand, signal: AbortSignal): ProcessContext {
-    const { last, attempt, millisBehindLatest } = inHand;
-    return {
-      shardId: this.#lease.shardId,
-      workerId: this.#deps.workerId,
-      streamName: this.#deps.streamName,
-      attempt,
-      millisBehindLatest,
-      term: this.#lease.term,
+    const { last, millisBehindLatest } = inHand;
+    const { workerId, streamName } = this.#deps;
+    const { shardId, term } = this.#lease;
+    return new CallContext({ shardId, workerId, streamName, term }, inHand, {
       signal,
       checkpoint: (record) => this.#checkpoint(record ?? last, millisBehindLatest),
       transact: (items, record) => withLossKnown(this.#transact(items, record, inHand, signal)),
-    };
+    });
   }
 
   /**
@@ -129,7 +118,7 @@ export class UserCode {
     try {
       const mode = await this.call(
         processor,
-        { ...failure, last: record },
+        new InHand(record, failure),
         (context) => ask(record, failure.error, context),
       );
       if (isMode(mode)) return mode;
@@ -200,7 +189,7 @@ export class UserCode {
     if (outcome !== "done") return outcome;
     const tell = processor.onMaxRetryExceeded?.bind(processor);
     try {
-      const inHand = { ...last, last: record };
+      const inHand = new InHand(record, last);
       if (tell !== undefined) {
         await this.call(processor, inHand, (context) => tell(record, mode, error, context));
       }

@@ -32,12 +32,18 @@ export interface UserRecordsOptions {
 }
 
 /** Records that are handed out at once. */
-export interface Part {
+export class Part {
   readonly records: readonly SourceRecord[];
   /** What is not needed any more when they are finished, in bytes, counted as `heldBytes` counts. */
   readonly heldBytes: number;
   /** Of this, what was not there when the read arrived. */
   readonly addedBytes: number;
+
+  constructor(records: readonly SourceRecord[], heldBytes: number, addedBytes = 0) {
+    this.records = records;
+    this.heldBytes = heldBytes;
+    this.addedBytes = addedBytes;
+  }
 }
 
 /** What is wrong with the aggregates of a read: the first one, and how many. */
@@ -54,10 +60,10 @@ const KEYS_CHECKED_MAX = 4;
 const PART_RECORDS_MIN = 100;
 
 /** A part that grows. */
-class PartInMaking implements Part {
-  readonly records: SourceRecord[] = [];
-  arrivedBytes = 0;
-  addedBytes = 0;
+class PartInMaking {
+  readonly #records = Array.of<SourceRecord>();
+  #arrivedBytes = 0;
+  #addedBytes = 0;
   readonly #recordsMax: number;
   readonly #addedBytesMax: number;
 
@@ -67,13 +73,47 @@ class PartInMaking implements Part {
   }
 
   get isFull(): boolean {
-    const { length } = this.records;
+    const { length } = this.#records;
     return length >= this.#recordsMax ||
-      length >= PART_RECORDS_MIN && this.addedBytes >= this.#addedBytesMax;
+      length >= PART_RECORDS_MIN && this.#addedBytes >= this.#addedBytesMax;
   }
 
-  get heldBytes(): number {
-    return this.arrivedBytes + this.addedBytes;
+  /** @param addedBytes What it takes beside what arrived. */
+  add(record: SourceRecord, addedBytes: number): void {
+    this.#records.push(record);
+    this.#addedBytes += addedBytes;
+  }
+
+  /** All that came of a record that arrived is in it, or in the parts before. */
+  arrived(record: SourceRecord): void {
+    this.#arrivedBytes += heldBytes(record);
+  }
+
+  end(): Part {
+    return new Part(this.#records, this.#arrivedBytes + this.#addedBytes, this.#addedBytes);
+  }
+}
+
+/** A record that was in an aggregate. */
+class UserSourceRecord implements SourceRecord {
+  readonly sequenceNumber: string;
+  readonly subSequenceNumber: number;
+  readonly isLastOfAggregate: boolean;
+  readonly partitionKey: string;
+  readonly data: Uint8Array<ArrayBuffer>;
+  readonly approximateArrivalTimestamp: number;
+
+  constructor(
+    aggregate: SourceRecord,
+    { partitionKey, data }: UserRecord,
+    place: Required<Pick<SourceRecord, "subSequenceNumber" | "isLastOfAggregate">>,
+  ) {
+    this.sequenceNumber = aggregate.sequenceNumber;
+    this.subSequenceNumber = place.subSequenceNumber;
+    this.isLastOfAggregate = place.isLastOfAggregate;
+    this.partitionKey = partitionKey;
+    this.data = data;
+    this.approximateArrivalTimestamp = aggregate.approximateArrivalTimestamp;
   }
 }
 
@@ -101,7 +141,7 @@ export class UserRecords {
     const [first] = records;
     const isWhole = first === undefined || !isFinishedAlone(first, after);
     if (isWhole && records.length <= maxBatchSize && !records.some(isAggregate)) {
-      yield { records, heldBytes: heldBytesOf(records), addedBytes: 0 };
+      yield new Part(records, heldBytesOf(records));
       return;
     }
     const findings: Findings = { malformed: undefined, misplaced: undefined };
@@ -115,16 +155,15 @@ export class UserRecords {
           : [];
         for (const user of users) {
           if (part.isFull) {
-            yield part;
+            yield part.end();
             part = new PartInMaking(this.#options);
           }
-          part.records.push(user);
           // A part of an aggregate is held beside the aggregate.
-          if (user !== record) part.addedBytes += heldBytes(user);
+          part.add(user, user === record ? 0 : heldBytes(user));
         }
-        part.arrivedBytes += heldBytes(record);
+        part.arrived(record);
       }
-      yield part;
+      yield part.end();
     } finally {
       this.#tell(findings);
     }
@@ -136,7 +175,7 @@ export class UserRecords {
     after: Checkpoint,
     findings: Findings,
   ): Generator<SourceRecord, void> {
-    const { sequenceNumber, approximateArrivalTimestamp } = record;
+    const { sequenceNumber } = record;
     const reading = readAggregate(record.data, md5);
     if (reading.kind === "malformed") {
       const { reason } = reading;
@@ -155,14 +194,10 @@ export class UserRecords {
         findings.misplaced ??= { sequenceNumber, aggregates: 0 };
         findings.misplaced.aggregates += 1;
       }
-      yield {
-        sequenceNumber,
+      yield new UserSourceRecord(record, user, {
         subSequenceNumber: place,
         isLastOfAggregate: place === aggregate.size - 1,
-        partitionKey: user.partitionKey,
-        data: user.data,
-        approximateArrivalTimestamp,
-      };
+      });
       place += 1;
     }
   }

@@ -12,9 +12,9 @@ export const RECORD_MUTANTS: readonly Mutant[] = [
   {
     name: "checkpoint before finish: a record is marked before it is processed",
     file: "runtime/record_attempts.ts",
-    from: "  const result = await runRecords(run);\n  const { finished } = result;",
+    from: "  const result = await runRecords(records, run, onFinished);",
     to:
-      "  onFinished(records.length);\n  const result = await runRecords(run);\n  const { finished } = result;",
+      "  onFinished(records.length);\n  const result = await runRecords(records, run, onFinished);",
   },
   {
     name: "the progress passes an unfinished record",
@@ -26,8 +26,8 @@ export const RECORD_MUTANTS: readonly Mutant[] = [
   {
     name: "two lanes for one key",
     file: "runtime/lanes.ts",
-    from: "const lane = laneOf(record.partitionKey, count);",
-    to: "const lane = (laneOf(record.partitionKey, count) + i) % count;",
+    from: "([_, { partitionKey }]) => laneOf(partitionKey, count),",
+    to: "([i, { partitionKey }]) => (laneOf(partitionKey, count) + i) % count,",
   },
   {
     name: "with lanes a failed read goes on after what is finished",
@@ -78,8 +78,7 @@ export const RECORD_MUTANTS: readonly Mutant[] = [
   {
     name: "what is left out by the filter is passed over what is in hand",
     file: "runtime/record_runner.ts",
-    from:
-      "    this.#share({ read, records: records.filter(isLeft), numbers: numbers.filter(isLeft) });\n",
+    from: "    this.#share(new Stretch(read, records.filter(isLeft), numbers.filter(isLeft)));\n",
     to: "    numbers.filter(isLeft).forEach((number) => this.#progress.finish(number));\n",
   },
   {

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { PartSizes } from "../../src/adapters/part_sizes.ts";
 
 const BYTES_MIN = 8 * 1024;
-const BYTES_AT_FIRST = 256 * 1024;
+const BYTES_AT_FIRST = 16 * 1024;
 const ANSWER_MAX = 14 * 2 ** 20;
 const PART_MS = 100;
 
@@ -70,13 +70,13 @@ Deno.test("part sizes: no wait, of whatever length, makes them larger than what 
 Deno.test("part sizes: a fast worker soon gets answers as a whole; a slow one does not", () => {
   const fast = new PartSizes();
   assert(fast.isWorthParts(ANSWER_MAX), "nobody knows yet");
-  run(fast, 1_000_000, parts(5));
+  run(fast, 1_000_000, parts(7));
   assert(!fast.isWorthParts(ANSWER_MAX));
   const slow = new PartSizes();
   run(slow, 10, parts(5));
   assertEquals(slow.bytes, BYTES_MIN);
-  assert(slow.isWorthParts(8 * BYTES_MIN));
-  assert(!slow.isWorthParts(8 * BYTES_MIN - 1), "it is soon over");
+  assert(slow.isWorthParts(2 * BYTES_MIN));
+  assert(!slow.isWorthParts(2 * BYTES_MIN - 1), "it is soon over");
 });
 
 Deno.test("part sizes: that answers come slowly says nothing of the worker", () => {
