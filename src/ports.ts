@@ -147,6 +147,8 @@ export interface Batch {
   readonly millisBehindLatest: number;
   /** Set on the last batch of a closed shard: nothing comes after it. */
   readonly end?: { readonly children: readonly Omit<ShardInfo, "isClosed">[] };
+  /** More of the same read is there already, maybe all of it: it comes without a wait, so that nobody asks for it ahead of time. */
+  readonly hasMore?: boolean;
   /** The records were taken out, and are not asked for again; a source that does not care has no such method. */
   release?(): void;
 }

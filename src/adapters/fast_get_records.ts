@@ -73,14 +73,19 @@ export function isUsualRest(
 /** What an answer has beside records; nothing of it is sure. */
 type Rest = Readonly<Record<string, unknown>>;
 
-/** The records of an answer and what else it says; undefined if anything about it is unusual. */
+/**
+ * The records of an answer and what else it says; undefined if anything about it is unusual.
+ *
+ * @param around What is to be thought before the text and behind it.
+ */
 export function takeRecords(
   text: string,
   decoder: Base64Decoder,
+  around: { readonly before: string; readonly behind: string } = { before: "", behind: "" },
 ): { readonly rest: Rest; readonly records: ReadRecord[] } | undefined {
   try {
     const { skeleton, payloads } = cutPayloads(text);
-    const { Records: encoded, ...rest } = JSON.parse(skeleton);
+    const { Records: encoded, ...rest } = JSON.parse(around.before + skeleton + around.behind);
     // As many payloads as records, and one was cut out of each: so they belong together.
     if (!Array.isArray(encoded) || encoded.length !== payloads.length) return undefined;
     const records = payloads.map((payload, i) => toRecord(encoded[i], payload, decoder));

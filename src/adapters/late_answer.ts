@@ -76,10 +76,11 @@ export class LateAnswer {
 }
 
 const RECORDS = '"Records":[';
-/** Before the records and behind them there is little. */
+/** Before the records and behind them there is little, and in a record before its payload. */
 const EDGE_BYTES = 4_096;
 const UTF_8 = new TextDecoder("utf-8", { ignoreBOM: true });
-const ARRIVAL = /"ApproximateArrivalTimestamp":([-+.\dEe]+)/;
+/** With what is behind it, so that it is all there. */
+const ARRIVAL = /"ApproximateArrivalTimestamp":([-+.\dEe]+)[,}]/;
 /** Of which each character is a byte. */
 const ASCII = /^[ -~]*$/;
 /** Names of fields begin with one. */
@@ -136,6 +137,7 @@ export class AnswerParts {
   readonly #end: number;
   readonly #tools: AnswerTools;
   #at: number;
+  /** Of the last record, once it was asked for. */
   #lastArrival: number | undefined;
 
   constructor(response: HttpResponse, frame: Frame, tools: AnswerTools) {
@@ -158,15 +160,15 @@ export class AnswerParts {
     return this.bytesLeft === 0 ? 0 : this.#body.length;
   }
 
-  /** When the last record arrived, in milliseconds since the epoch; undefined if nobody can say. */
+  /** When the next record arrived, in milliseconds since the epoch; undefined if nobody can say. */
+  get nextArrival(): number | undefined {
+    return this.bytesLeft === 0 ? undefined : this.#arrivalAt(this.#at, this.#ending(this.#at + 1));
+  }
+
+  /** When the last record arrived, likewise. */
   get lastArrival(): number | undefined {
-    if (this.#lastArrival !== undefined || this.bytesLeft === 0) return this.#lastArrival;
-    // Within a text the quotes would be escaped.
-    const last = UTF_8.decode(this.#body.subarray(this.#lastStart(), this.#end));
-    const [, seconds] = ARRIVAL.exec(last) ?? [];
-    return this.#lastArrival = seconds === undefined
-      ? undefined
-      : Math.round(Number(seconds) * 1_000);
+    if (this.bytesLeft === 0) return this.#lastArrival;
+    return this.#lastArrival ??= this.#arrivalAt(this.#lastStart(), this.#end);
   }
 
   /**
@@ -190,7 +192,8 @@ export class AnswerParts {
   /** The records between two places; undefined if anything about them is unusual. */
   #read(from: number, until: number): ReadRecord[] | undefined {
     const text = UTF_8.decode(this.#body.subarray(from, until));
-    const taken = takeRecords(`{${RECORDS}${text}]}`, this.#tools.decoder);
+    const around = { before: `{${RECORDS}`, behind: "]}" };
+    const taken = takeRecords(text, this.#tools.decoder, around);
     // Whatever is beside them was behind their end.
     return taken && Object.keys(taken.rest).length === 0 ? taken.records : undefined;
   }
@@ -221,6 +224,17 @@ export class AnswerParts {
       if (this.#isBorder(end + 1)) return Math.max(this.#at, end + 2);
     }
     return this.#at;
+  }
+
+  /** Of the record between two places. */
+  #arrivalAt(start: number, end: number): number | undefined {
+    // It stands before the payload, mostly.
+    for (const until of [Math.min(start + EDGE_BYTES, end), end]) {
+      // Within a text the quotes would be escaped.
+      const [, seconds] = ARRIVAL.exec(UTF_8.decode(this.#body.subarray(start, until))) ?? [];
+      if (seconds !== undefined) return Math.round(Number(seconds) * 1_000);
+    }
+    return undefined;
   }
 
   async #restBySdk(): Promise<GetRecordsOutput> {

@@ -6,11 +6,10 @@
  * @module
  */
 
+import type { Amount } from "./read_limit.ts";
+
 /** What a read gave, as far as the pace depends on it. */
-export interface ReadSize {
-  readonly records: number;
-  /** The bytes of the payloads and partition keys. */
-  readonly bytes: number;
+export interface ReadSize extends Amount {
   readonly millisBehindLatest: number;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Owns: how much of what was read is made into records at a time: as much as is processed in a while.
+ * Owns: how much is read at a time, and how much of that is made into records at a time: as much as is processed in a while.
  * Must not: read, or know what is processed.
  * Called by: `shard_reader.ts`.
  *
@@ -8,54 +8,80 @@
 
 /** For so long a part should be enough, in milliseconds: what waits for longer is carried over by the engine once and again. */
 const PART_MS = 100;
-/** Each part costs as much as some ten records of a kilobyte; less would be of no use. */
+/** Each part costs as much as some ten records of a kilobyte; less would be of no use. Also at first: who is fast soon gets more, and who is slow would hold for long what it got. */
 const BYTES_MIN = 8 * 1024;
-/** As long as nobody knows. Who is fast soon gets more, and who is slow would hold for long what it got at first. */
-const BYTES_AT_FIRST = 16 * 1024;
-/** An answer of fewer parts is soon over, and costs less as a whole. */
+/** Fewer are soon over, and cost less as a whole; and the next read begins with the last part, so that it is there in time. */
 const WORTH_PARTS = 2;
+/** For so long a read should be enough, in milliseconds: what it brings beyond that only takes memory. */
+const READ_MS = 1_000;
+/**
+ * And for so many times as long as a read takes: the worker may have nothing to do meanwhile, but for what the last part takes. So
+ * whoever waits for reads gets larger ones, also if it is never seen how fast they are processed.
+ */
+const READ_TIMES = 10;
 /** So many times as much as before is dared at once: one part may have been finished in no time by chance. */
 const GROWTH_MAX = 4;
 
 /** So long it takes at most until the next one is asked for, if nothing is in hand. */
 const AT_ONCE_MS = 5;
 
-/** How large parts are. */
+/** How large reads and their parts are. */
 export class PartSizes {
-  #bytes = BYTES_AT_FIRST;
-  #askedAt: number | undefined;
-  /** What was given last is processed from when the next one is asked for until the one after that is. */
-  #inHand = 0;
-  #given = 0;
+  /** Of a part, in bytes of an answer. */
+  #bytes = BYTES_MIN;
+  #readMs = 0;
+  #askedAt = 0;
   #givenAt = 0;
+  #given = 0;
+  #hasMore = false;
+  /** What was given before that, and is not known to be processed. */
+  #before = 0;
 
-  /** The next part, in bytes of an answer. */
-  get bytes(): number {
-    return this.#bytes;
+  /** The next read, in bytes of its answer. */
+  get readBytes(): number {
+    return this.#bytes * Math.max(READ_MS, this.#readMs * READ_TIMES) / PART_MS;
   }
 
-  /** Somebody asks for the next part, or the next answer, at a monotonic time. */
+  /** A read took so long, with all that went wrong; a longer one counts at once, a shorter one slowly. */
+  took(ms: number): void {
+    this.#readMs = Math.max(ms, (this.#readMs * 3 + ms) / 4);
+  }
+
+  /**
+   * Somebody asks for the next part, or the next answer, at a monotonic time. What was given last is processed by then, if there was
+   * more of it; else it is about to be, and what was given before is.
+   */
   asked(now: number): void {
-    if (this.#askedAt !== undefined && this.#inHand > 0) {
-      const bytes = this.#inHand * PART_MS / Math.max(1, now - this.#askedAt);
+    const processed = this.#before + (this.#hasMore ? this.#given : 0);
+    if (processed > 0) {
+      const bytes = processed * PART_MS / Math.max(1, now - this.#askedAt);
       const size = Math.max(BYTES_MIN, Math.min(bytes, this.#bytes * GROWTH_MAX));
-      // Who asks at once had waited for what it was given: it is as fast as that, and maybe much faster.
-      const hasWaited = now - this.#givenAt < AT_ONCE_MS;
-      if (!hasWaited || size > this.#bytes) this.#bytes = size;
+      // Who asks at once had waited for what it was given, or is done with it: it is as fast as that, and maybe much faster.
+      const isAtOnce = now - this.#givenAt < AT_ONCE_MS;
+      if (!isAtOnce || size > this.#bytes) this.#bytes = size;
     }
     this.#askedAt = now;
-    this.#inHand = this.#given;
+    this.#before = this.#hasMore ? 0 : this.#given;
     this.#given = 0;
   }
 
-  /** It is given so many bytes of an answer, at a monotonic time. */
-  given(bytes: number, now: number): void {
+  /** It is given so many bytes of an answer, at a monotonic time; when there is more, that is asked for when these are processed. */
+  given(
+    bytes: number,
+    { now, hasMore }: { readonly now: number; readonly hasMore: boolean },
+  ): void {
     this.#given = bytes;
     this.#givenAt = now;
+    this.#hasMore = hasMore;
   }
 
   /** Whether an answer is worth more than one part. */
   isWorthParts(bytes: number): boolean {
     return bytes >= WORTH_PARTS * this.#bytes;
+  }
+
+  /** The next part of what is left of an answer: all of it, if that is soon over. */
+  partOf(bytesLeft: number): number {
+    return this.isWorthParts(bytesLeft) ? this.#bytes : bytesLeft;
   }
 }

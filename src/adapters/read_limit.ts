@@ -18,8 +18,25 @@ const UNKNOWN_LEAST_BYTES = 64 * 1024;
 /** At the tip of a shard no more than this is expected, or twice what the last read brought. */
 const TIP_RECORDS = 256;
 
+/** What an answer says of a record, beside its payload and key. */
+const ANSWER_OVERHEAD_BYTES = 170;
+/** Payloads come in base64. */
+const BASE64_FACTOR = 4 / 3;
+
 /** While an answer is on its way and taken apart, it takes so much more memory than its records: as bytes, then text, then payloads, two of which are there at a time. */
 const DECODING_FACTOR = 3;
+
+/** So many records. */
+export interface Amount {
+  readonly records: number;
+  /** The bytes of their payloads and partition keys. */
+  readonly bytes: number;
+}
+
+/** How long an answer with such records is, about. */
+export function answerBytes({ records, bytes }: Amount): number {
+  return bytes * BASE64_FACTOR + records * ANSWER_OVERHEAD_BYTES;
+}
 
 /** How large the records of a shard are. */
 export class RecordSizes {
@@ -35,13 +52,7 @@ export class RecordSizes {
   }
 
   /** Says what a read brought. */
-  learn(
-    read: {
-      readonly records: number;
-      readonly bytes: number;
-      readonly millisBehindLatest?: number;
-    },
-  ): void {
+  learn(read: Amount & { readonly millisBehindLatest?: number }): void {
     this.#expected = read.millisBehindLatest === 0
       ? Math.max(TIP_RECORDS, 2 * read.records)
       : Infinity;
@@ -77,6 +88,13 @@ export class RecordSizes {
     if (room >= this.room(recordsMax).wanted) return recordsMax;
     const held = (this.#known ?? UNKNOWN_RECORD_BYTES) + RECORD_OVERHEAD_BYTES;
     return Math.max(1, Math.min(recordsMax, Math.floor(room / DECODING_FACTOR / held)));
+  }
+
+  /** How many records make an answer of so many bytes: 1 at least; undefined as long as nothing is known. */
+  inAnswer(bytes: number): number | undefined {
+    const known = this.#known;
+    if (known === undefined) return undefined;
+    return Math.max(1, Math.round(bytes / answerBytes({ records: 1, bytes: known })));
   }
 
   /** The bytes of a record, if any was read. */

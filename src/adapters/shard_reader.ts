@@ -12,7 +12,7 @@ import {
   GetShardIteratorCommand,
 } from "@aws-sdk/client-kinesis";
 import { SourceError } from "../errors.ts";
-import type { Batch, ReadBudget, SourceRecord } from "../ports.ts";
+import type { ReadBudget, SourceRecord } from "../ports.ts";
 import { withoutRetries } from "./aws_calls.ts";
 import { isNamed } from "./aws_errors.ts";
 import type { KinesisPollingOptions } from "./kinesis_polling.ts";
@@ -34,7 +34,7 @@ import {
   type ReadSize,
 } from "./pacing.ts";
 import { PartSizes } from "./part_sizes.ts";
-import { RecordSizes } from "./read_limit.ts";
+import { type Amount, answerBytes, RecordSizes } from "./read_limit.ts";
 import { ShardRetries, toSourceError } from "./shard_retries.ts";
 
 /** What the reading of a shard is made of. */
@@ -52,7 +52,7 @@ interface BegunRead {
   readonly parts: AnswerParts;
   readonly startedAt: number;
   /** How much of it was given. */
-  readonly given: Pick<ReadSize, "records" | "bytes">;
+  readonly given: Amount;
 }
 
 type Operation = "GetRecords" | "GetShardIterator";
@@ -67,8 +67,6 @@ export class ShardReader {
   readonly #options: ShardReaderOptions;
   readonly #sizes: RecordSizes;
   readonly #partSizes = new PartSizes();
-  /** Of an answer that could have come in parts. */
-  #givenBytes = 0;
   #begun: BegunRead | undefined;
   /** Every record up to here was read. */
   #position: OpenPosition;
@@ -89,16 +87,16 @@ export class ShardReader {
   }
 
   /** The next batch; it may be empty. Not to be called again after the one that has an `end`. */
-  async read(): Promise<Batch> {
+  async read(): Promise<ReadBatch> {
     const { clock } = this.#options;
     this.#partSizes.asked(clock.monotonic());
-    this.#givenBytes = 0;
     const batch = await this.#next();
-    this.#partSizes.given(this.#givenBytes, clock.monotonic());
+    const { records, hasMore } = batch;
+    this.#partSizes.given(answerBytes(amountOf(records)), { now: clock.monotonic(), hasMore });
     return batch;
   }
 
-  async #next(): Promise<Batch> {
+  async #next(): Promise<ReadBatch> {
     const { clock, shardId, streamName } = this.#options;
     if (this.#begun !== undefined) return await this.#nextPart(this.#begun);
     for (let expiries = 0; expiries <= EXPIRIES_MAX; expiries++) {
@@ -109,9 +107,8 @@ export class ShardReader {
       const startedAt = clock.monotonic();
       this.#nextReadAt = startedAt + READ_INTERVAL_MS;
       const reply = await this.#getRecords(iterator);
-      if (reply instanceof AnswerParts) {
-        return await this.#nextPart({ parts: reply, startedAt, given: { records: 0, bytes: 0 } });
-      }
+      this.#partSizes.took(clock.monotonic() - startedAt);
+      if (reply instanceof AnswerParts) return this.#begin(reply, startedAt);
       if (reply !== "expired") return this.#toBatch(reply, startedAt);
       this.#iterator = null;
     }
@@ -163,10 +160,18 @@ export class ShardReader {
 
   /** Waits until there is room for records; gives for how many. */
   async #takeRoom(): Promise<number> {
-    const { config, budget, signal } = this.#options;
-    const { wanted, ...bounds } = this.#sizes.room(config.maxBatchSize);
+    const { budget, signal } = this.#options;
+    const { wanted, ...bounds } = this.#sizes.room(this.#recordsMax);
     const room = await budget?.take(wanted, { ...bounds, signal }) ?? wanted;
-    return this.#sizes.limit(room, config.maxBatchSize);
+    // Others may have learned meanwhile how large records are.
+    return this.#sizes.limit(room, this.#recordsMax);
+  }
+
+  /** How many records are wanted, if there is room. */
+  get #recordsMax(): number {
+    const { config: { maxBatchSize }, budget } = this.#options;
+    if (!budget?.mayComeInParts) return maxBatchSize;
+    return Math.min(maxBatchSize, this.#sizes.inAnswer(this.#partSizes.readBytes) ?? maxBatchSize);
   }
 
   async #getRecords(iterator: string): Promise<GetRecordsOutput | AnswerParts | "expired"> {
@@ -191,20 +196,27 @@ export class ShardReader {
 
   /** In parts, if it would take long to process all of it. */
   #opened(answer: LateAnswer): AnswerParts | Promise<GetRecordsOutput> {
-    const { bytes } = answer;
-    const isLong = this.#options.budget?.mayComeInParts && this.#partSizes.isWorthParts(bytes);
-    const parts = isLong ? answer.inParts() : undefined;
-    if (parts === undefined) this.#givenBytes = bytes;
-    return parts ?? answer.whole();
+    const isLong = this.#options.budget?.mayComeInParts &&
+      this.#partSizes.isWorthParts(answer.bytes);
+    return (isLong ? answer.inParts() : undefined) ?? answer.whole();
+  }
+
+  /** Says that it is there. What waits for its turn takes least as it came. */
+  #begin(parts: AnswerParts, startedAt: number): ReadBatch {
+    this.#begun = { parts, startedAt, given: { records: 0, bytes: 0 } };
+    this.#options.budget?.keep(parts.bytesHeld);
+    // Nobody can say how far it is between the record before and the first one of these.
+    const apartMs = (parts.lastArrival ?? 0) - (parts.nextArrival ?? Infinity);
+    const millisBehindLatest = parts.millisBehindLatest + Math.max(1, apartMs);
+    return new ReadBatch({ records: [], millisBehindLatest, hasMore: true });
   }
 
   /** What a smaller read would have brought. */
-  async #nextPart({ parts, startedAt, given }: BegunRead): Promise<Batch> {
+  async #nextPart({ parts, startedAt, given }: BegunRead): Promise<ReadBatch> {
     this.#options.signal.throwIfAborted();
-    const { bytesLeft, lastArrival } = parts;
+    const { lastArrival } = parts;
     const records = await this.#recordsOf(parts);
     const isLast = parts.bytesLeft === 0;
-    this.#givenBytes = bytesLeft - parts.bytesLeft;
     this.#options.budget?.keep(parts.bytesHeld);
     const readTo = this.#readTo(records) ?? Infinity;
     // Before the last part it is not at the tip, whatever the times of the records say.
@@ -213,9 +225,10 @@ export class ShardReader {
     // The tip has moved on since, and a slow processor takes long for the parts before this one.
     const sinceMs = Math.round(this.#options.clock.monotonic() - startedAt);
     const millisBehindLatest = lagMs === 0 ? 0 : lagMs + sinceMs;
+    const part = amountOf(records);
     const size = {
-      records: given.records + records.length,
-      bytes: given.bytes + bytesOf(records),
+      records: given.records + part.records,
+      bytes: given.bytes + part.bytes,
       millisBehindLatest,
     };
     this.#begun = isLast ? undefined : { parts, startedAt, given: size };
@@ -223,25 +236,22 @@ export class ShardReader {
       this.#learn(size, startedAt);
       this.#iterator = { value: parts.nextShardIterator, issuedAt: startedAt };
     }
-    return new ReadBatch({ records, millisBehindLatest });
+    return new ReadBatch({ records, millisBehindLatest, hasMore: !isLast });
   }
 
   async #recordsOf(parts: AnswerParts): Promise<readonly SourceRecord[]> {
     try {
-      return (await parts.next(this.#partSizes.bytes)).map(toSourceRecord);
+      return (await parts.next(this.#partSizes.partOf(parts.bytesLeft))).map(toSourceRecord);
     } catch (error) {
       throw await toSourceError(error, "GetRecords", this.#options);
     }
   }
 
-  #toBatch(reply: GetRecordsOutput, startedAt: number): Batch {
+  #toBatch(reply: GetRecordsOutput, startedAt: number): ReadBatch {
     const records = takeOutRecords(reply);
     const millisBehindLatest = reply.MillisBehindLatest ?? 0;
     this.#readTo(records);
-    this.#learn(
-      { records: records.length, bytes: bytesOf(records), millisBehindLatest },
-      startedAt,
-    );
+    this.#learn({ ...amountOf(records), millisBehindLatest }, startedAt);
     if (records.length === 0) this.#emptyDelayMs = this.#options.config.emptyReceiveDelay;
     if (reply.NextShardIterator !== undefined) {
       this.#iterator = { value: reply.NextShardIterator, issuedAt: startedAt };
@@ -281,9 +291,10 @@ export class ShardReader {
   }
 }
 
-function bytesOf(records: readonly SourceRecord[]): number {
-  return records.reduce(
+function amountOf(records: readonly SourceRecord[]): Amount {
+  const bytes = records.reduce(
     (sum, { data, partitionKey }) => sum + data.length + partitionKey.length,
     0,
   );
+  return { records: records.length, bytes };
 }

@@ -164,7 +164,7 @@ function toRunOutcome(outcome: Exclude<BatchOutcome, "done">): RunOutcome {
   }
 }
 
-/** The batches of a shard after what is in hand; the next one is fetched while the caller works on one. */
+/** The batches of a shard after what is in hand; the next one is fetched while the caller works on one, if it is not there already. */
 async function* readAhead(
   { source, clock }: Pick<ShardRunnerDeps, "source" | "clock">,
   shardId: string,
@@ -187,16 +187,20 @@ async function* readAhead(
   let next = read();
   try {
     while (true) {
-      const arrived = await next;
+      let arrived = await next;
+      // Only that it is there; it is taken when it is its turn.
+      if (arrived?.isAnnounced) arrived = await read();
       if (arrived === undefined) return;
       aheadBytes = 0;
-      if (arrived.batch.end === undefined) {
+      const { end, hasMore = false } = arrived.batch;
+      if (end === undefined && !hasMore) {
         next = read();
         // Its failure is thrown by the await above, in the next round; if the caller leaves before, nobody needs it.
         next.catch(() => {});
       }
       yield arrived;
-      if (arrived.batch.end !== undefined) return;
+      if (end !== undefined) return;
+      if (hasMore) next = read();
     }
   } finally {
     // This ends a read that is under way; what the reader throws then is the abort.

@@ -15,7 +15,7 @@ Deno.test("bench: memory", async () => {
 });
 
 // V8 makes literals old at once whose forebears outlived two collections; what they hold lies there until it looks at everything.
-Deno.test("memory: what was read is given back soon after it is processed, however far behind many shards are", async () => {
+Deno.test("memory: however far behind many shards are, little more is held than is processed soon, and it is given back soon after", async () => {
   await using server = await startCannedServer();
   await using child = denoChild("memory_consumer.ts", [server.url]);
   const { records, bufferedBytes, deadBytes } = await child.do<MemoryResult>(
@@ -25,13 +25,11 @@ Deno.test("memory: what was read is given back soon after it is processed, howev
       config: { maxBufferedBytes: 2 ** 26, shutdownTimeout: 1_000 },
       processMs: 25,
       hasTimers: false,
-      settleMs: 0,
-      measureMs: 7_000,
+      settleMs: 2_000,
+      measureMs: 4_000,
     } satisfies MemoryJob,
   );
-  assert(
-    records > 10_000 && bufferedBytes > 5e7,
-    `${records} records, ${bufferedBytes} bytes held`,
-  );
-  assert(deadBytes < 4.5e7, `${Math.round(deadBytes / 1e6)} MB`);
+  assert(records > 10_000, `${records} records`);
+  assert(bufferedBytes < 4.5e7, `${Math.round(bufferedBytes / 1e6)} MB held`);
+  assert(deadBytes < 2.5e7, `${Math.round(deadBytes / 1e6)} MB given back late`);
 });

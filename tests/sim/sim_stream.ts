@@ -284,19 +284,28 @@ export function readFrom(
   return { batch: { records: batch, millisBehindLatest, end }, next };
 }
 
-/** A read in parts of so many records, each as a smaller read would have brought it; and how many records come after it. */
+/**
+ * A read in parts of so many records, each as a smaller read would have brought it, and before them that they are there; and how many
+ * records come after it.
+ */
 export function* partsOf(
   batch: Batch,
   size: number,
 ): Generator<{ readonly part: Batch; readonly left: number }> {
   const { records, millisBehindLatest } = batch;
   const latest = records.at(-1)?.approximateArrivalTimestamp ?? 0;
+  const behind = (record?: SourceRecord): number =>
+    millisBehindLatest + Math.max(1, latest - (record?.approximateArrivalTimestamp ?? 0));
+  const hasMore = true;
   let from = 0;
+  if (size < records.length) {
+    const part = { records: [], millisBehindLatest: behind(records[0]), hasMore };
+    yield { part, left: records.length };
+  }
   for (let to = size; to < records.length; to += size) {
     const part = records.slice(from, to);
-    const behind = latest - (part.at(-1)?.approximateArrivalTimestamp ?? 0);
     yield {
-      part: { records: part, millisBehindLatest: millisBehindLatest + Math.max(0, behind) },
+      part: { records: part, millisBehindLatest: behind(part.at(-1)), hasMore },
       left: records.length - to,
     };
     from = to;

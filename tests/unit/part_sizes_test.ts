@@ -4,7 +4,6 @@ import fc from "fast-check";
 import { PartSizes } from "../../src/adapters/part_sizes.ts";
 
 const BYTES_MIN = 8 * 1024;
-const BYTES_AT_FIRST = 16 * 1024;
 const ANSWER_MAX = 14 * 2 ** 20;
 const PART_MS = 100;
 
@@ -15,23 +14,33 @@ interface Round {
   readonly bytes: number;
 }
 
-/** A worker that processes one batch while the next one is read; gives how large the next part was after each round. */
+/** A worker that asks for the next part when it is done with one, and for the next answer ahead; gives how large the next part was after each round. */
 function run(
   sizes: PartSizes,
   bytesPerMs: number | ((round: number) => number),
   rounds: readonly Round[],
 ): readonly number[] {
-  let [now, finishedAt] = [0, 0];
+  let [now, finishedAt, hasMore] = [0, 0, false];
   return rounds.map(({ waitMs, bytes }, i) => {
+    const isPart = waitMs === 0;
+    if (isPart && !hasMore) {
+      sizes.asked(now);
+      sizes.given(0, { now, hasMore: true });
+    }
+    if (isPart) now = finishedAt;
     sizes.asked(now);
-    const given = waitMs === 0 ? sizes.bytes : bytes;
-    sizes.given(given, now + waitMs);
-    // Both: the next one is there, and what is in hand is finished.
-    now = Math.max(now + waitMs, finishedAt);
-    finishedAt = now + given / (typeof bytesPerMs === "number" ? bytesPerMs : bytesPerMs(i));
-    return sizes.bytes;
+    const given = isPart ? nextOf(sizes) : bytes;
+    sizes.given(given, { now: now + waitMs, hasMore: isPart });
+    const startedAt = Math.max(now + waitMs, finishedAt);
+    finishedAt = startedAt + given / (typeof bytesPerMs === "number" ? bytesPerMs : bytesPerMs(i));
+    now = isPart ? finishedAt : startedAt;
+    hasMore = isPart;
+    return nextOf(sizes);
   });
 }
+
+/** A part of an answer that is long enough. */
+const nextOf = (sizes: PartSizes): number => sizes.partOf(Infinity);
 
 const parts = (count: number): readonly Round[] =>
   Array.from({ length: count }, () => ({ waitMs: 0, bytes: 0 }));
@@ -59,7 +68,7 @@ Deno.test("part sizes: no wait, of whatever length, makes them larger than what 
   fc.assert(fc.property(speeds, rounds, (bytesPerMs, rounds) => {
     const after = run(new PartSizes(), bytesPerMs, rounds);
     // Until it had something in hand that took longer than the wait, the first guess stands.
-    const most = Math.max(BYTES_AT_FIRST, bytesPerMs * PART_MS * 1.001);
+    const most = Math.max(BYTES_MIN, bytesPerMs * PART_MS * 1.001);
     for (const [i, bytes] of after.entries()) {
       assertGreaterOrEqual(bytes, BYTES_MIN);
       assertLessOrEqual(bytes, most, `round ${i}`);
@@ -74,19 +83,35 @@ Deno.test("part sizes: a fast worker soon gets answers as a whole; a slow one do
   assert(!fast.isWorthParts(ANSWER_MAX));
   const slow = new PartSizes();
   run(slow, 10, parts(5));
-  assertEquals(slow.bytes, BYTES_MIN);
+  assertEquals(nextOf(slow), BYTES_MIN);
   assert(slow.isWorthParts(2 * BYTES_MIN));
   assert(!slow.isWorthParts(2 * BYTES_MIN - 1), "it is soon over");
 });
 
 Deno.test("part sizes: that answers come slowly says nothing of the worker", () => {
-  for (const bytes of [100, ANSWER_MAX]) {
+  for (const bytes of [0, 100, ANSWER_MAX]) {
+    const answers = Array.from({ length: 10 }, () => ({ waitMs: 3_000, bytes }));
     const sizes = new PartSizes();
-    run(sizes, 100_000, Array.from({ length: 10 }, () => ({ waitMs: 3_000, bytes })));
-    assertGreaterOrEqual(sizes.bytes, BYTES_AT_FIRST);
-    run(sizes, 10, parts(4));
-    assertEquals(sizes.bytes, BYTES_MIN);
+    const after = run(sizes, 10_000, [...parts(7), ...answers]);
+    assertEquals(after[6], 1_000_000);
+    for (const size of after.slice(7)) assertGreaterOrEqual(size, 1_000_000);
+    run(sizes, 10, parts(6));
+    assertEquals(nextOf(sizes), BYTES_MIN);
   }
+});
+
+Deno.test("part sizes: what is left is all of it, if that is no two parts; a read is a second's work", () => {
+  const sizes = new PartSizes();
+  run(sizes, 1_000, parts(10));
+  const part = nextOf(sizes);
+  assertEquals(Math.round(part), 100_000);
+  assertEquals([2 * part, 2 * part - 1, 1, 0].map((left) => sizes.partOf(left)), [
+    part,
+    2 * part - 1,
+    1,
+    0,
+  ]);
+  assertEquals(Math.round(sizes.readBytes), 1_000_000);
 });
 
 Deno.test("part sizes: they grow fourfold at most", () => {
@@ -98,5 +123,5 @@ Deno.test("part sizes: they grow fourfold at most", () => {
 
 Deno.test("part sizes: a worker that gets slower gets less as soon as the first part that was slow is finished", () => {
   const after = run(new PartSizes(), (round) => round < 20 ? 20_000 : 1_000, parts(30));
-  assertEquals(after.slice(20, 23).map(Math.round), [2_000_000, 2_000_000, 100_000]);
+  assertEquals(after.slice(20, 23).map(Math.round), [2_000_000, 100_000, 100_000]);
 });
