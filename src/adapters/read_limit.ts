@@ -23,6 +23,9 @@ const ANSWER_OVERHEAD_BYTES = 170;
 /** Payloads come in base64. */
 const BASE64_FACTOR = 4 / 3;
 
+/** For how many records make a read, those before it count half, and those before them a quarter. */
+const BEFORE_SHARE = 1 / 2;
+
 /** While an answer is on its way and taken apart, it takes so much more memory than its records: as bytes, then text, then payloads, two of which are there at a time. */
 const DECODING_FACTOR = 3;
 
@@ -43,6 +46,8 @@ export class RecordSizes {
   readonly #others: RecordSizes | undefined;
   /** The payload and key of a record; follows larger ones at once, and smaller ones slowly. */
   #bytes: number | undefined;
+  /** What the last reads brought: among many small records a large one says little of how many make a read. */
+  #recent: Amount = { records: 0, bytes: 0 };
   /** How many records the next read may be expected to bring, at most. */
   #expected = Infinity;
 
@@ -59,6 +64,10 @@ export class RecordSizes {
     if (read.records === 0) return;
     const bytes = read.bytes / read.records;
     this.#bytes = Math.max(bytes, ((this.#bytes ?? 0) * 3 + bytes) / 4);
+    this.#recent = {
+      records: this.#recent.records * BEFORE_SHARE + read.records,
+      bytes: this.#recent.bytes * BEFORE_SHARE + read.bytes,
+    };
     this.#others?.learn(read);
   }
 
@@ -90,11 +99,11 @@ export class RecordSizes {
     return Math.max(1, Math.min(recordsMax, Math.floor(room / DECODING_FACTOR / held)));
   }
 
-  /** How many records make an answer of so many bytes: 1 at least; undefined as long as nothing is known. */
+  /** How many records make an answer of so many bytes, mostly: 1 at least; undefined as long as nothing is known. */
   inAnswer(bytes: number): number | undefined {
-    const known = this.#known;
-    if (known === undefined) return undefined;
-    return Math.max(1, Math.round(bytes / answerBytes({ records: 1, bytes: known })));
+    const { records } = this.#recent;
+    if (records === 0) return this.#others?.inAnswer(bytes);
+    return Math.max(1, Math.round(bytes * records / answerBytes(this.#recent)));
   }
 
   /** The bytes of a record, if any was read. */

@@ -3,18 +3,11 @@ import { assert, assertEquals } from "@std/assert";
 import { KinesisPollingSource } from "../../src/adapters/kinesis_polling.ts";
 import { TRIM_HORIZON } from "../../src/core/checkpoint.ts";
 import { resolveConfig } from "../../src/core/config.ts";
-import type { Batch, ReadBudget } from "../../src/ports.ts";
+import type { Batch } from "../../src/ports.ts";
 import { LeapingClock } from "../leaping_clock.ts";
 import { clientOf, wireRecord } from "./answer_testing.ts";
 
 const ROOM = 12 * 1024 * 1024;
-const BUDGET: ReadBudget = {
-  take: (wanted, { least }) => Promise.resolve(Math.max(least, Math.min(wanted, ROOM))),
-  giveBack: () => {},
-  mayComeInParts: true,
-  keep: () => {},
-};
-
 interface Answer {
   readonly records: number;
   readonly bytes: number;
@@ -25,9 +18,18 @@ interface Answer {
 async function reading(answers: readonly Answer[]) {
   const clock = new LeapingClock();
   const limits: unknown[] = [];
+  // Each read asks for as many as there is room for, and its answer comes in parts.
+  const budget = {
+    take: (wanted: number, { least }: { readonly least: number }): Promise<number> =>
+      Promise.resolve(Math.max(least, Math.min(wanted, ROOM))),
+    giveBack: () => {},
+    mayComeInParts: false,
+    keep: () => {},
+  };
   let number = 0;
   const { client } = await clientOf((operation, input) => {
     if (operation !== "GetRecords") return '{"ShardIterator":"iterator"}';
+    budget.mayComeInParts = true;
     const { records, bytes, behindMs } = answers[limits.push(input["Limit"]) - 1] ??
       { records: 0, bytes: 0, behindMs: 0 };
     return JSON.stringify({
@@ -41,8 +43,12 @@ async function reading(answers: readonly Answer[]) {
     random: { next: () => 0, uuid: () => "" },
   });
   const { signal } = new AbortController();
-  const batches = source.open("s", TRIM_HORIZON, signal, BUDGET);
-  const next = async (): Promise<Batch> => (await batches.next()).value;
+  const batches = source.open("s", TRIM_HORIZON, signal, budget);
+  const next = async (): Promise<Batch> => {
+    const { value } = await batches.next();
+    budget.mayComeInParts = false;
+    return value;
+  };
   return { clock, limits, next };
 }
 

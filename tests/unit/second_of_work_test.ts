@@ -1,5 +1,6 @@
 // Owns: who gets reads of a second's work is not slower for it, however long they take, whatever fails, and however its speed changes.
 import { assert, assertGreater } from "@std/assert";
+import { SeededRandom } from "../virtual_clock.ts";
 import { figuresOf, type Work } from "./second_of_work_testing.ts";
 
 const KB = 1_024;
@@ -10,6 +11,8 @@ const steady = (bytesPerSecond: number, more: Partial<Work> = {}): Work => ({
   answerMs: () => 50,
   ...more,
 });
+/** One of so many, at places without order. */
+const isNth = (number: number, many: number): boolean => new SeededRandom(number).next() < 1 / many;
 
 const WORKERS: Readonly<Record<string, Work>> = {
   "that is slow": steady(1e5),
@@ -17,6 +20,11 @@ const WORKERS: Readonly<Record<string, Work>> = {
   "that can nearly keep up": steady(1.9e6, { answerMs: () => 100 }),
   "of a Kinesis that throttles every second call": steady(1e6, {
     isThrottled: (call) => call % 2 === 1,
+    forMs: 60_000,
+  }),
+  "whose records are small but for a large one now and then": steady(5e5, {
+    bytesOf: (number) => isNth(number, 270) ? 2 ** 20 : 100,
+    answerMs: () => 20,
     forMs: 60_000,
   }),
   "that was slow and becomes fast": {
