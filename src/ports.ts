@@ -147,7 +147,11 @@ export interface Batch {
   readonly millisBehindLatest: number;
   /** Set on the last batch of a closed shard: nothing comes after it. */
   readonly end?: { readonly children: readonly Omit<ShardInfo, "isClosed">[] };
-  /** More of the same read is there already, maybe all of it: it comes without a wait, so that nobody asks for it ahead of time. */
+  /**
+   * The next batch is of the same read, and is there already: it is asked for when this one is finished, and not ahead of time, since it
+   * comes without a wait. A batch without records that says so only tells that the read is there; nothing else of it is looked at.
+   * Whoever wraps a source passes this on.
+   */
   readonly hasMore?: boolean;
   /** The records were taken out, and are not asked for again; a source that does not care has no such method. */
   release?(): void;
