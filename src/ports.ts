@@ -147,12 +147,6 @@ export interface Batch {
   readonly millisBehindLatest: number;
   /** Set on the last batch of a closed shard: nothing comes after it. */
   readonly end?: { readonly children: readonly Omit<ShardInfo, "isClosed">[] };
-  /**
-   * The next batch is of the same read, and is there already: it is asked for when this one is finished, and not ahead of time, since it
-   * comes without a wait. A batch without records that says so only tells that the read is there; nothing else of it is looked at.
-   * Whoever wraps a source passes this on.
-   */
-  readonly hasMore?: boolean;
   /** The records were taken out, and are not asked for again; a source that does not care has no such method. */
   release?(): void;
 }
@@ -175,10 +169,19 @@ export interface ReadBudget {
   ): Promise<number>;
   /** Gives the room back, for others to use: the read failed, or has to wait. */
   giveBack(): void;
-  /** Whether a read may come as several batches: what waits for its turn takes less memory as it came. */
+  /** Whether a read may come as several batches: what waits for its {@linkcode turn} takes less memory as it came. */
   readonly mayComeInParts: boolean;
-  /** Says, before each batch of such a read, how many bytes are held for the batches after it; 0 with the last one. */
+  /**
+   * Says how many bytes of such a read are held as they came, when it is there, and before each of its batches: for those after it, so 0
+   * before the last one. The room that was taken ends with it.
+   */
   keep(bytes: number): void;
+  /**
+   * Waits until somebody waits for the next batch, with none in hand: for each batch of such a read, before it is made.
+   *
+   * @throws The signal's reason, as soon as it is aborted.
+   */
+  turn(signal: AbortSignal): Promise<void>;
 }
 
 /**

@@ -67,13 +67,11 @@ export function toSourceRecord(record: _Record): SourceRecord {
 export class ReadBatch implements Batch {
   records: readonly SourceRecord[];
   readonly millisBehindLatest: number;
-  readonly hasMore: boolean;
   declare readonly end?: NonNullable<Batch["end"]>;
 
-  constructor({ records, millisBehindLatest, hasMore = false, end }: Omit<Batch, "release">) {
+  constructor({ records, millisBehindLatest, end }: Omit<Batch, "release">) {
     this.records = records;
     this.millisBehindLatest = millisBehindLatest;
-    this.hasMore = hasMore;
     if (end !== undefined) Object.assign(this, { end });
   }
 

@@ -160,12 +160,7 @@ export class AnswerParts {
     return this.bytesLeft === 0 ? 0 : this.#body.length;
   }
 
-  /** When the next record arrived, in milliseconds since the epoch; undefined if nobody can say. */
-  get nextArrival(): number | undefined {
-    return this.bytesLeft === 0 ? undefined : this.#arrivalAt(this.#at, this.#ending(this.#at + 1));
-  }
-
-  /** When the last record arrived, likewise. */
+  /** When the last record arrived, in milliseconds since the epoch; undefined if nobody can say. */
   get lastArrival(): number | undefined {
     if (this.bytesLeft === 0) return this.#lastArrival;
     return this.#lastArrival ??= this.#arrivalAt(this.#lastStart(), this.#end);

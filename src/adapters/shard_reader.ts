@@ -33,9 +33,9 @@ import {
   readIntervalMs,
   type ReadSize,
 } from "./pacing.ts";
-import { PartSizes } from "./part_sizes.ts";
 import { type Amount, answerBytes, RecordSizes } from "./read_limit.ts";
 import { ShardRetries, toSourceError } from "./shard_retries.ts";
+import { WorkSizes } from "./work_sizes.ts";
 
 /** What the reading of a shard is made of. */
 export type ShardReaderOptions = Required<KinesisPollingOptions> & {
@@ -47,7 +47,7 @@ export type ShardReaderOptions = Required<KinesisPollingOptions> & {
   readonly sizes: RecordSizes;
 };
 
-/** A read of which a part was given. */
+/** A read that is given in parts. */
 interface BegunRead {
   readonly parts: AnswerParts;
   readonly startedAt: number;
@@ -66,7 +66,7 @@ const EXPIRIES_MAX = 3;
 export class ShardReader {
   readonly #options: ShardReaderOptions;
   readonly #sizes: RecordSizes;
-  readonly #partSizes = new PartSizes();
+  readonly #workSizes = new WorkSizes();
   #begun: BegunRead | undefined;
   /** Every record up to here was read. */
   #position: OpenPosition;
@@ -89,16 +89,16 @@ export class ShardReader {
   /** The next batch; it may be empty. Not to be called again after the one that has an `end`. */
   async read(): Promise<ReadBatch> {
     const { clock } = this.#options;
-    this.#partSizes.asked(clock.monotonic());
-    const batch = await this.#next();
-    const { records, hasMore } = batch;
-    this.#partSizes.given(answerBytes(amountOf(records)), { now: clock.monotonic(), hasMore });
+    this.#workSizes.asked(clock.monotonic());
+    const batch = this.#begun === undefined
+      ? await this.#nextRead()
+      : await this.#nextPart(this.#begun);
+    this.#workSizes.given(answerBytes(amountOf(batch.records)), clock.monotonic());
     return batch;
   }
 
-  async #next(): Promise<ReadBatch> {
+  async #nextRead(): Promise<ReadBatch> {
     const { clock, shardId, streamName } = this.#options;
-    if (this.#begun !== undefined) return await this.#nextPart(this.#begun);
     for (let expiries = 0; expiries <= EXPIRIES_MAX; expiries++) {
       await this.#pace();
       // Before the iterator, which would grow old while there is no room.
@@ -107,8 +107,13 @@ export class ShardReader {
       const startedAt = clock.monotonic();
       this.#nextReadAt = startedAt + READ_INTERVAL_MS;
       const reply = await this.#getRecords(iterator);
-      this.#partSizes.took(clock.monotonic() - startedAt);
-      if (reply instanceof AnswerParts) return this.#begin(reply, startedAt);
+      this.#workSizes.took(clock.monotonic() - startedAt);
+      if (reply instanceof AnswerParts) {
+        this.#options.budget?.keep(reply.bytesHeld);
+        this.#workSizes.given(0, clock.monotonic());
+        const given = { records: 0, bytes: 0 };
+        return await this.#nextPart(this.#begun = { parts: reply, startedAt, given });
+      }
       if (reply !== "expired") return this.#toBatch(reply, startedAt);
       this.#iterator = null;
     }
@@ -171,7 +176,7 @@ export class ShardReader {
   get #recordsMax(): number {
     const { config: { maxBatchSize }, budget } = this.#options;
     if (!budget?.mayComeInParts) return maxBatchSize;
-    return Math.min(maxBatchSize, this.#sizes.inAnswer(this.#partSizes.readBytes) ?? maxBatchSize);
+    return Math.min(maxBatchSize, this.#sizes.inAnswer(this.#workSizes.readBytes) ?? maxBatchSize);
   }
 
   async #getRecords(iterator: string): Promise<GetRecordsOutput | AnswerParts | "expired"> {
@@ -197,33 +202,25 @@ export class ShardReader {
   /** In parts, if it would take long to process all of it. */
   #opened(answer: LateAnswer): AnswerParts | Promise<GetRecordsOutput> {
     const isLong = this.#options.budget?.mayComeInParts &&
-      this.#partSizes.isWorthParts(answer.bytes);
+      this.#workSizes.isWorthParts(answer.bytes);
     return (isLong ? answer.inParts() : undefined) ?? answer.whole();
   }
 
-  /** Says that it is there. What waits for its turn takes least as it came. */
-  #begin(parts: AnswerParts, startedAt: number): ReadBatch {
-    this.#begun = { parts, startedAt, given: { records: 0, bytes: 0 } };
-    this.#options.budget?.keep(parts.bytesHeld);
-    // Nobody can say how far it is between the record before and the first one of these.
-    const apartMs = (parts.lastArrival ?? 0) - (parts.nextArrival ?? Infinity);
-    const millisBehindLatest = parts.millisBehindLatest + Math.max(1, apartMs);
-    return new ReadBatch({ records: [], millisBehindLatest, hasMore: true });
-  }
-
-  /** What a smaller read would have brought. */
+  /** What a smaller read would have brought, when it is its turn: until then it takes least as it came. */
   async #nextPart({ parts, startedAt, given }: BegunRead): Promise<ReadBatch> {
-    this.#options.signal.throwIfAborted();
+    const { budget, clock, signal } = this.#options;
+    await budget?.turn(signal);
+    this.#workSizes.asked(clock.monotonic());
     const { lastArrival } = parts;
     const records = await this.#recordsOf(parts);
     const isLast = parts.bytesLeft === 0;
-    this.#options.budget?.keep(parts.bytesHeld);
+    budget?.keep(parts.bytesHeld);
     const readTo = this.#readTo(records) ?? Infinity;
     // Before the last part it is not at the tip, whatever the times of the records say.
     const lagMs = parts.millisBehindLatest +
       (isLast ? 0 : Math.max(1, (lastArrival ?? 0) - readTo));
     // The tip has moved on since, and a slow processor takes long for the parts before this one.
-    const sinceMs = Math.round(this.#options.clock.monotonic() - startedAt);
+    const sinceMs = Math.round(clock.monotonic() - startedAt);
     const millisBehindLatest = lagMs === 0 ? 0 : lagMs + sinceMs;
     const part = amountOf(records);
     const size = {
@@ -236,12 +233,12 @@ export class ShardReader {
       this.#learn(size, startedAt);
       this.#iterator = { value: parts.nextShardIterator, issuedAt: startedAt };
     }
-    return new ReadBatch({ records, millisBehindLatest, hasMore: !isLast });
+    return new ReadBatch({ records, millisBehindLatest });
   }
 
   async #recordsOf(parts: AnswerParts): Promise<readonly SourceRecord[]> {
     try {
-      return (await parts.next(this.#partSizes.partOf(parts.bytesLeft))).map(toSourceRecord);
+      return (await parts.next(this.#workSizes.partOf(parts.bytesLeft))).map(toSourceRecord);
     } catch (error) {
       throw await toSourceError(error, "GetRecords", this.#options);
     }

@@ -86,10 +86,9 @@ export class RangeSource implements StreamSource {
         const records = batch.records.filter((record) => record.approximateArrivalTimestamp < to);
         this.#note(shardId, records);
         const isOver = batch.end !== undefined || this.#isPast(batch);
-        const { millisBehindLatest, hasMore = false } = batch;
+        const { millisBehindLatest } = batch;
         batch.release?.();
-        const rest = isOver ? { end } : { hasMore };
-        yield new ReadBatch({ records, millisBehindLatest, ...rest });
+        yield new ReadBatch({ records, millisBehindLatest, ...(isOver ? { end } : {}) });
         if (isOver) return;
       }
     } catch (error) {
@@ -133,13 +132,11 @@ export class RangeSource implements StreamSource {
     );
   }
 
-  #isPast({ records, millisBehindLatest, hasMore }: Batch): boolean {
+  #isPast({ records, millisBehindLatest }: Batch): boolean {
     const { to, now } = this.#options;
     if (millisBehindLatest === 0) return true;
     const last = records.at(-1);
     if (last !== undefined) return last.approximateArrivalTimestamp >= to + DISORDER_MAX_MS;
-    // What is there says more.
-    if (hasMore) return false;
     // The end of a batch is so far behind the tip; where no records are, this alone tells where it is. A part of a read may come
     // long after it was read, and how far it is behind is an estimate.
     return now() - millisBehindLatest >= to + CLOCK_DIFFERENCE_MAX_MS;

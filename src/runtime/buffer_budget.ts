@@ -6,6 +6,7 @@
  * @module
  */
 
+import { abortable } from "@std/async/abortable";
 import { type Ask, BufferShares, type Share } from "../core/buffer_shares.ts";
 import type { ReadBudget } from "../ports.ts";
 
@@ -61,6 +62,10 @@ export class ShardBudget implements ReadBudget, Disposable {
   readonly #holders: Holders;
   /** What waits as it came. */
   #kept = 0;
+  /** Whether somebody waits for the next batch. */
+  #isAwaited = false;
+  /** Of whoever waits for that. */
+  #turn: PromiseWithResolvers<void> | undefined;
   /**
    * Whoever processes batches, or puts many records into one transaction, gets whole reads: what that takes does not depend on how
    * many records there are, so that smaller parts would make it slower, and the parts smaller.
@@ -110,6 +115,28 @@ export class ShardBudget implements ReadBudget, Disposable {
   keep(bytes: number): void {
     this.#shares.change(this.#share, bytes - this.#kept);
     this.#kept = bytes;
+    this.#shares.land(this.#share, 0);
+  }
+
+  async turn(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    // What is kept may take less than the room that there was for it.
+    this.#serve();
+    if (this.#isAwaited) return;
+    this.#turn ??= Promise.withResolvers();
+    await abortable(this.#turn.promise, signal);
+  }
+
+  /** Waits for the next batch; meanwhile it is its {@linkcode turn}. */
+  async awaited<T>(next: Promise<T>): Promise<T> {
+    this.#isAwaited = true;
+    this.#turn?.resolve();
+    this.#turn = undefined;
+    try {
+      return await next;
+    } finally {
+      this.#isAwaited = false;
+    }
   }
 
   /** The read brought so many bytes, which count until they are finished. */

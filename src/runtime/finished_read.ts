@@ -33,12 +33,6 @@ export class TimedBatch {
     this.arrivedAt = times.arrivedAt;
     this.latestArrival = latestArrivalOf(batch.records);
   }
-
-  /** Whether it says only that what was read is there. */
-  get isAnnounced(): boolean {
-    const { records, hasMore = false } = this.batch;
-    return hasMore && records.length === 0;
-  }
 }
 
 /** A window is never skipped: after so many attempts another worker tries. */

@@ -187,20 +187,17 @@ async function* readAhead(
   let next = read();
   try {
     while (true) {
-      let arrived = await next;
-      // Only that it is there; it is taken when it is its turn.
-      if (arrived?.isAnnounced) arrived = await read();
+      const arrived = await budget.awaited(next);
       if (arrived === undefined) return;
       aheadBytes = 0;
-      const { end, hasMore = false } = arrived.batch;
-      if (end === undefined && !hasMore) {
+      const { end } = arrived.batch;
+      if (end === undefined) {
         next = read();
         // Its failure is thrown by the await above, in the next round; if the caller leaves before, nobody needs it.
         next.catch(() => {});
       }
       yield arrived;
       if (end !== undefined) return;
-      if (hasMore) next = read();
     }
   } finally {
     // This ends a read that is under way; what the reader throws then is the abort.

@@ -157,6 +157,7 @@ const CASES: Record<string, { shards: number; run: (test: Case) => Promise<void>
         },
         giveBack: () => room = 0,
         mayComeInParts: false,
+        turn: () => Promise.resolve(),
         keep: () => {},
       };
       const seen: string[] = [];

@@ -324,7 +324,10 @@ export class SimStreamSource implements StreamSource {
         const told = hidesChildren ? { ...batch, end: { children: [] } } : batch;
         // Not by chance, which the rest of the seed depends on.
         const size = budget?.mayComeInParts ? 1 + read.next % 3 : Infinity;
+        const isInParts = size < told.records.length;
+        if (isInParts) budget?.keep(told.records.length * this.#stream.heldBytesMax);
         for (const { part, left } of partsOf(told, size)) {
+          if (isInParts) await budget?.turn(signal);
           budget?.keep(left * this.#stream.heldBytesMax);
           yield releasable(part);
         }

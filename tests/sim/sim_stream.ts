@@ -284,10 +284,7 @@ export function readFrom(
   return { batch: { records: batch, millisBehindLatest, end }, next };
 }
 
-/**
- * A read in parts of so many records, each as a smaller read would have brought it, and before them that they are there; and how many
- * records come after it.
- */
+/** A read in parts of so many records, each as a smaller read would have brought it; and how many records come after it. */
 export function* partsOf(
   batch: Batch,
   size: number,
@@ -296,16 +293,11 @@ export function* partsOf(
   const latest = records.at(-1)?.approximateArrivalTimestamp ?? 0;
   const behind = (record?: SourceRecord): number =>
     millisBehindLatest + Math.max(1, latest - (record?.approximateArrivalTimestamp ?? 0));
-  const hasMore = true;
   let from = 0;
-  if (size < records.length) {
-    const part = { records: [], millisBehindLatest: behind(records[0]), hasMore };
-    yield { part, left: records.length };
-  }
   for (let to = size; to < records.length; to += size) {
     const part = records.slice(from, to);
     yield {
-      part: { records: part, millisBehindLatest: behind(part.at(-1)), hasMore },
+      part: { records: part, millisBehindLatest: behind(part.at(-1)) },
       left: records.length - to,
     };
     from = to;

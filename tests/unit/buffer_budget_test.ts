@@ -101,6 +101,47 @@ Deno.test("buffer budget: what is kept for later counts beside what arrived, unt
   assertEquals(budget.heldBytes, 98);
 });
 
+Deno.test("buffer budget: what came and is kept as it is takes no more room than that, and others may use the rest", async () => {
+  const budget = new BufferBudget(100);
+  const [shard, other] = [budget.open(), budget.open()];
+  await shard.take(90, { least: 1, signal: never });
+  const waits = ask(other, 60);
+  shard.keep(30);
+  const turn = shard.turn(never);
+  assertEquals(await waits.taken, 60);
+  assertEquals(budget.heldBytes, 90);
+  await shard.awaited(turn);
+});
+
+Deno.test("buffer budget: it is the turn of what comes next only while somebody waits for it", async () => {
+  const shard = new BufferBudget(100).open();
+  const turns: string[] = [];
+  const turn = async (name: string) => {
+    await shard.turn(never);
+    turns.push(name);
+  };
+  const first = turn("first");
+  await settled();
+  assertEquals(turns, []);
+  assertEquals(await shard.awaited(first.then(() => "batch")), "batch");
+  const second = turn("second");
+  await settled();
+  assertEquals(turns, ["first"]);
+  const batch = Promise.withResolvers<void>();
+  const awaited = shard.awaited(batch.promise);
+  await second;
+  await turn("at once");
+  batch.reject(new RangeError("broken"));
+  await assertRejects(() => awaited, RangeError);
+  const over = new AbortController();
+  const third = shard.turn(over.signal);
+  await settled();
+  over.abort(new RangeError("over"));
+  await assertRejects(() => third, RangeError, "over");
+  await assertRejects(() => shard.turn(over.signal), RangeError, "over");
+  assertEquals(turns, ["first", "second", "at once"]);
+});
+
 Deno.test("buffer budget: who fails or ends with something kept keeps nothing", async () => {
   const budget = new BufferBudget(100);
   const shard = budget.open();
@@ -146,7 +187,8 @@ Deno.test("buffer budget: whatever is kept, given back, brought and finished, it
           break;
         }
         case "keep":
-          share.keep(shard.kept = bytes);
+          share.keep(bytes);
+          Object.assign(shard, { reading: 0, kept: bytes });
           break;
         case "arrived":
           share.arrived(bytes);

@@ -229,6 +229,7 @@ Deno.test("an event waits for room, and nothing more is taken before there is so
     },
     giveBack: () => {},
     mayComeInParts: false,
+    turn: () => Promise.resolve(),
     keep: () => {},
   };
   const { signal } = new AbortController();

@@ -5,18 +5,20 @@ import { TRIM_HORIZON } from "../../src/core/checkpoint.ts";
 import { resolveConfig } from "../../src/core/config.ts";
 import { SourceError } from "../../src/errors.ts";
 import type { Batch, ReadBudget } from "../../src/ports.ts";
+import { BufferBudget } from "../../src/runtime/buffer_budget.ts";
 import { LeapingClock } from "../leaping_clock.ts";
 import { clientOf, type WireRecord, wireRecord } from "./answer_testing.ts";
 import { upTo } from "./app_testing.ts";
 import { SHARD, STREAM } from "./source_testing.ts";
 
-/** What was asked of Kinesis, and what was kept: "iterator", "read", or bytes. */
+/** What was asked of Kinesis and of the budget, and what was kept: "iterator", "read", "turn", or bytes. */
 type Log = (string | number)[];
 
 /** Has room for everything, and notes what is held. */
 class NotedBudget implements ReadBudget {
   mayComeInParts = true;
   readonly #log: Log;
+  readonly #budget = new BufferBudget(Infinity).open();
 
   constructor(log: Log) {
     this.#log = log;
@@ -30,6 +32,16 @@ class NotedBudget implements ReadBudget {
 
   keep(bytes: number): void {
     this.#log.push(bytes);
+  }
+
+  async turn(signal: AbortSignal): Promise<void> {
+    this.#log.push("turn");
+    await this.#budget.turn(signal);
+  }
+
+  /** What is asked for, by somebody who has nothing in hand. */
+  awaited<T>(next: Promise<T>): Promise<T> {
+    return this.#budget.awaited(next);
   }
 }
 
@@ -76,19 +88,24 @@ async function setUp(
   });
   const budget = new NotedBudget(log);
   const until = new AbortController();
-  /** Reads on, as somebody who needs a while for each batch, until all records were given. */
+  /** Reads on, as somebody who needs a while for each batch and asks for the next one before, until all records were given. */
   const readAll = async (
     batches: AsyncIterator<Batch>,
-    { processMs, count = RECORDS }: { readonly processMs: number; readonly count?: number },
+    { processMs, count = RECORDS, given = [] }: {
+      readonly processMs: number;
+      readonly count?: number;
+      readonly given?: Batch[];
+    },
   ): Promise<readonly Batch[]> => {
-    const given: Batch[] = [];
-    for (let left = count; left > 0 && given.length <= count;) {
-      const batch: Batch = (await batches.next()).value;
+    let next = batches.next();
+    for (let left = count;;) {
+      const batch: Batch = (await budget.awaited(next)).value;
       given.push(batch);
       left -= batch.records.length;
-      if (left > 0) clock.leap(processMs);
+      if (left <= 0 || given.length > count) return given;
+      next = batches.next();
+      clock.leap(processMs);
     }
-    return given;
   };
   return {
     clock,
@@ -133,16 +150,16 @@ Deno.test("parts: an answer that is soon over comes as a whole", async () => {
   assertEquals(test.log, ["iterator", "read"], "nothing is held for later");
 });
 
-Deno.test("parts: before each it is said what is held, all of it until the last one; nothing is read before that is given", async () => {
+Deno.test("parts: each waits for its turn, and it is said what is held, all of it until the last one; nothing is read before that is given", async () => {
   const { log, open, readAll } = await setUp();
   const batches = open();
   const given = await readAll(batches, { processMs: 200 });
   const whole = log[2];
   assert(typeof whole === "number" && whole > RECORDS * 13_000);
-  const held = given.map((_, i) => i === given.length - 1 ? 0 : whole);
-  assertEquals(log, ["iterator", "read", ...held]);
+  const held = given.flatMap((_, i) => ["turn", i === given.length - 1 ? 0 : whole]);
+  assertEquals(log, ["iterator", "read", whole, ...held]);
   await batches.next();
-  assertEquals(log.slice(2 + held.length), ["read"]);
+  assertEquals(log.slice(3 + held.length), ["read"]);
 });
 
 Deno.test("parts: they come nearer to the tip, which moves on; only the last one is where the answer ends", async () => {
@@ -151,8 +168,7 @@ Deno.test("parts: they come nearer to the tip, which moves on; only the last one
   let read = 0;
   for (const [i, { records, millisBehindLatest }] of given.entries()) {
     read += records.length;
-    // The first one says only that they are there. How far the one before them is from the first, nobody knows.
-    const leftMs = 10 * (RECORDS - Math.max(1, read));
+    const leftMs = 10 * (RECORDS - read);
     assertEquals(millisBehindLatest, LAG_MS + leftMs + 200 * i);
   }
 });
@@ -195,12 +211,15 @@ Deno.test("parts: an iterator that grew old meanwhile is renewed after the last 
 });
 
 Deno.test("parts: no further one is given after an abort", async () => {
-  const { open, until } = await setUp();
-  const batches = open();
-  await batches.next();
-  until.abort(new RangeError("enough"));
-  await assertRejects(() => batches.next(), RangeError, "enough");
-  assertEquals(await batches.next(), { done: true, value: undefined });
+  for (const isAskedBefore of [true, false]) {
+    const { open, until, budget } = await setUp();
+    const batches = open();
+    await budget.awaited(batches.next());
+    const before = isAskedBefore ? batches.next() : undefined;
+    until.abort(new RangeError("enough"));
+    await assertRejects(() => before ?? budget.awaited(batches.next()), RangeError, "enough");
+    assertEquals(await batches.next(), { done: true, value: undefined });
+  }
 });
 
 Deno.test("parts: what cannot be understood is told after what came before it, and nothing after it is given", async () => {
@@ -209,15 +228,12 @@ Deno.test("parts: what cannot be understood is told after what came before it, a
     ["unavailable", (text: string) => text.replace('"Data":"lpaWlpaW', '"Data":"lp*W')],
   ] as const;
   for (const [kind, body] of broken) {
-    const { open, clock } = await setUp({ body });
-    const batches = open();
+    const { open, readAll } = await setUp({ body });
     const given: Batch[] = [];
-    const error = await assertRejects(async () => {
-      for (let i = 0; i <= RECORDS; i++) {
-        given.push((await batches.next()).value);
-        clock.leap(200);
-      }
-    }, SourceError);
+    const error = await assertRejects(
+      () => readAll(open(), { processMs: 200, given }),
+      SourceError,
+    );
     assertEquals(error.kind, kind);
     const numbers = numbersOf(given);
     assertEquals(numbers, upTo(numbers.length));

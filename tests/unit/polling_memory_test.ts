@@ -31,6 +31,7 @@ class NotedBudget implements ReadBudget {
   }
 
   readonly mayComeInParts = false;
+  readonly turn = (): Promise<void> => Promise.resolve();
 
   keep(): void {}
 }

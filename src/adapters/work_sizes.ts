@@ -26,14 +26,13 @@ const GROWTH_MAX = 4;
 const AT_ONCE_MS = 5;
 
 /** How large reads and their parts are. */
-export class PartSizes {
+export class WorkSizes {
   /** Of a part, in bytes of an answer. */
   #bytes = BYTES_MIN;
   #readMs = 0;
   #askedAt = 0;
   #givenAt = 0;
   #given = 0;
-  #hasMore = false;
   /** What was given before that, and is not known to be processed. */
   #before = 0;
 
@@ -47,32 +46,24 @@ export class PartSizes {
     this.#readMs = Math.max(ms, (this.#readMs * 3 + ms) / 4);
   }
 
-  /**
-   * Somebody asks for the next part, or the next answer, at a monotonic time. What was given last is processed by then, if there was
-   * more of it; else it is about to be, and what was given before is.
-   */
+  /** Somebody asks for what comes next, at a monotonic time. What was given last is about to be processed, and what was given before is. */
   asked(now: number): void {
-    const processed = this.#before + (this.#hasMore ? this.#given : 0);
-    if (processed > 0) {
-      const bytes = processed * PART_MS / Math.max(1, now - this.#askedAt);
+    if (this.#before > 0) {
+      const bytes = this.#before * PART_MS / Math.max(1, now - this.#askedAt);
       const size = Math.max(BYTES_MIN, Math.min(bytes, this.#bytes * GROWTH_MAX));
       // Who asks at once had waited for what it was given, or is done with it: it is as fast as that, and maybe much faster.
       const isAtOnce = now - this.#givenAt < AT_ONCE_MS;
       if (!isAtOnce || size > this.#bytes) this.#bytes = size;
     }
     this.#askedAt = now;
-    this.#before = this.#hasMore ? 0 : this.#given;
+    this.#before = this.#given;
     this.#given = 0;
   }
 
-  /** It is given so many bytes of an answer, at a monotonic time; when there is more, that is asked for when these are processed. */
-  given(
-    bytes: number,
-    { now, hasMore }: { readonly now: number; readonly hasMore: boolean },
-  ): void {
+  /** It is given so many bytes of an answer, at a monotonic time; none of one that waits for its turn, when it is there. */
+  given(bytes: number, now: number): void {
     this.#given = bytes;
     this.#givenAt = now;
-    this.#hasMore = hasMore;
   }
 
   /** Whether an answer is worth more than one part. */

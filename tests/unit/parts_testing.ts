@@ -1,36 +1,42 @@
-// Owns: an answer that is there and whose turn it is not yet: whatever ends it then, nothing is lost, repeated, or held on to.
-import { assert, assertEquals } from "@std/assert";
-import fc from "fast-check";
+// Owns: one shard of a stream whose answers come in parts, a state table, and workers one after the other, at a virtual clock.
+// Must not: assert anything.
+// Called by: the tests of parts in a whole worker.
 import { KinesisPollingSource } from "../../src/adapters/kinesis_polling.ts";
 import { MemoryLeaseStore } from "../../src/adapters/memory.ts";
 import { ReactoKinesixApp } from "../../src/app.ts";
 import { resolveConfig } from "../../src/core/config.ts";
+import type { AppEvent } from "../../src/events.ts";
 import type { RecordProcessor } from "../../src/processor.ts";
 import { SeededRandom, settled, VirtualClock } from "../virtual_clock.ts";
 import { clientOf, type WireRecord, wireRecord } from "./answer_testing.ts";
-import { CONFIG, upTo } from "./app_testing.ts";
+import { CONFIG } from "./app_testing.ts";
 import { SHARD, STREAM } from "./source_testing.ts";
 
-const PROCESS_MS = 20;
-const RECORDS = 200;
+/** How long a record takes. */
+export const PROCESS_MS = 20;
 
-/** A closed shard whose records are there from the beginning, and workers one after the other. */
-class ClosedShard {
-  readonly numbers: number[] = [];
-  /** Breaks an answer that begins with this record, once. */
-  breaksAt: number | undefined;
-  hasEnded = false;
+/** The shard, and what was processed of it. */
+export class PartedShard {
+  /** Calls take real time, if little, while the clock stands. */
   readonly clock: VirtualClock = new VirtualClock(async () => {
     do await settled(); while (this.#underWay > 0);
   });
+  /** The records that were processed, by their numbers. */
+  readonly numbers: number[] = [];
+  /** How many of them came together, of those that were processed as a batch. */
+  readonly batches: number[] = [];
+  /** How many answers had records. */
+  reads = 0;
+  hasEnded = false;
+  /** The next answer with this record cannot be understood from there on. */
+  breaksAt: number | undefined;
+  /** Whether nothing will come after what is there. */
+  isClosed = false;
+  readonly #records: WireRecord[] = [];
   readonly #store = new MemoryLeaseStore();
-  readonly #records: readonly WireRecord[];
   #underWay = 0;
 
-  constructor(bytes: number) {
-    this.#records = Array.from({ length: RECORDS }, (_, i) => wireRecord(i, { bytes }));
-  }
-
+  /** Needs a while for each record. */
   readonly one: RecordProcessor = {
     process: async ({ sequenceNumber }, { signal }) => {
       await this.clock.sleep(PROCESS_MS, signal);
@@ -41,9 +47,11 @@ class ClosedShard {
     },
   };
 
+  /** As long for all that come together. */
   readonly many: RecordProcessor = {
     processBatch: async (records, { signal }) => {
       await this.clock.sleep(PROCESS_MS * records.length, signal);
+      this.batches.push(records.length);
       this.numbers.push(...records.map(({ sequenceNumber }) => Number(sequenceNumber)));
     },
     shardEnded: () => {
@@ -51,7 +59,20 @@ class ClosedShard {
     },
   };
 
-  async start(processor: RecordProcessor): Promise<ReactoKinesixApp> {
+  /** Puts so many records, all at once; each is its number. */
+  put(count: number, { bytes = 10_000 }: { readonly bytes?: number } = {}): void {
+    for (let i = 0; i < count; i++) this.#records.push(wireRecord(this.#records.length, { bytes }));
+  }
+
+  /** Lets time pass until so many were processed. */
+  async until(count: number): Promise<void> {
+    for (let i = 0; i < 1_000 && this.numbers.length < count; i++) await this.clock.advance(100);
+  }
+
+  async start(
+    processor: RecordProcessor,
+    onEvent: (event: AppEvent) => void = () => {},
+  ): Promise<ReactoKinesixApp> {
     const { client } = await clientOf((operation, input) => this.#answer(operation, input));
     const send = client.send.bind(client) as (...call: unknown[]) => Promise<unknown>;
     client.send = (async (...call: unknown[]) => {
@@ -65,10 +86,20 @@ class ClosedShard {
     const { clock } = this;
     const random = new SeededRandom();
     const source = new KinesisPollingSource({
-      ...{ client, streamName: STREAM, config: resolveConfig(), clock, emit: () => {}, random },
+      client,
+      streamName: STREAM,
+      config: resolveConfig(),
+      clock,
+      emit: () => {},
+      random,
     });
     return await clock.until(ReactoKinesixApp.createNew({
-      ...{ appName: "Test", streamName: STREAM, workerId: "A", processor, config: CONFIG },
+      appName: "Test",
+      streamName: STREAM,
+      workerId: "A",
+      processor,
+      config: CONFIG,
+      onEvent,
       ports: { store: this.#store, source, clock, random },
     }));
   }
@@ -92,55 +123,16 @@ class ClosedShard {
   }
 
   #read(from: number, limit: number): string {
-    const to = Math.min(RECORDS, from + limit);
-    const Records = this.#records.slice(from, to);
-    const end = to === from
+    const Records = this.#records.slice(from, from + limit);
+    if (Records.length > 0) this.reads += 1;
+    const to = from + Records.length;
+    const rest = this.isClosed && Records.length === 0
       ? { ChildShards: [] }
-      : { NextShardIterator: String(to), MillisBehindLatest: 1_000 };
-    const text = JSON.stringify({ Records, ...end });
+      : { NextShardIterator: String(to), MillisBehindLatest: 0 };
+    const text = JSON.stringify({ Records, ...rest });
     if (this.breaksAt === undefined || this.breaksAt < from || this.breaksAt >= to) return text;
     const key = `"PartitionKey":"key ${this.breaksAt}"`;
     this.breaksAt = undefined;
     return text.replace(key, '"Unknown":7');
   }
 }
-
-const happenings = fc.array(
-  fc.record({ ms: fc.nat(1_500), what: fc.constantFrom("stop", "other processor") }),
-  { maxLength: 4 },
-);
-
-Deno.test("announced: stops, new processors and broken answers at any time lose and repeat nothing, and nothing is held after the end", async () => {
-  await fc.assert(
-    fc.asyncProperty(
-      fc.constantFrom(1_000, 10_000, 60_000),
-      happenings,
-      fc.option(fc.nat(RECORDS - 1), { nil: undefined }),
-      async (bytes, happenings, breaksAt) => {
-        const shard = new ClosedShard(bytes);
-        shard.breaksAt = breaksAt;
-        const { clock, numbers } = shard;
-        let processor = shard.one;
-        let app = await shard.start(processor);
-        for (const { ms, what } of happenings) {
-          await clock.advance(ms);
-          if (what === "stop") {
-            await clock.until(app.stop());
-            assertEquals(app.bufferedBytes, 0);
-            app = await shard.start(processor);
-          } else {
-            processor = processor === shard.one ? shard.many : shard.one;
-            await clock.until(app.changeProcessor(processor));
-          }
-        }
-        for (let i = 0; i < 3_000 && !shard.hasEnded; i++) await clock.advance(100);
-        assert(shard.hasEnded);
-        assertEquals(numbers, upTo(RECORDS));
-        await clock.advance(1_000);
-        assertEquals(app.bufferedBytes, 0);
-        await clock.until(app.stop());
-      },
-    ),
-    { numRuns: 40 },
-  );
-});

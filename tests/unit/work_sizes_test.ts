@@ -1,7 +1,7 @@
 // Owns: how large the parts of an answer are: as much as is processed in a tenth of a second, whatever else takes time.
 import { assert, assertEquals, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import fc from "fast-check";
-import { PartSizes } from "../../src/adapters/part_sizes.ts";
+import { WorkSizes } from "../../src/adapters/work_sizes.ts";
 
 const BYTES_MIN = 8 * 1024;
 const ANSWER_MAX = 14 * 2 ** 20;
@@ -14,33 +14,33 @@ interface Round {
   readonly bytes: number;
 }
 
-/** A worker that asks for the next part when it is done with one, and for the next answer ahead; gives how large the next part was after each round. */
+/** A worker that is given the next part when it is done with one, and asks for what comes then; gives how large the next part was after each round. */
 function run(
-  sizes: PartSizes,
+  sizes: WorkSizes,
   bytesPerMs: number | ((round: number) => number),
   rounds: readonly Round[],
 ): readonly number[] {
-  let [now, finishedAt, hasMore] = [0, 0, false];
+  let [now, finishedAt, isInParts] = [0, 0, false];
   return rounds.map(({ waitMs, bytes }, i) => {
     const isPart = waitMs === 0;
-    if (isPart && !hasMore) {
-      sizes.asked(now);
-      sizes.given(0, { now, hasMore: true });
-    }
-    if (isPart) now = finishedAt;
     sizes.asked(now);
+    if (isPart) {
+      if (!isInParts) sizes.given(0, now);
+      now = Math.max(now, finishedAt);
+      sizes.asked(now);
+    }
     const given = isPart ? nextOf(sizes) : bytes;
-    sizes.given(given, { now: now + waitMs, hasMore: isPart });
-    const startedAt = Math.max(now + waitMs, finishedAt);
-    finishedAt = startedAt + given / (typeof bytesPerMs === "number" ? bytesPerMs : bytesPerMs(i));
-    now = isPart ? finishedAt : startedAt;
-    hasMore = isPart;
+    sizes.given(given, now + waitMs);
+    // It is asked for what comes next as soon as this is in hand.
+    now = Math.max(now + waitMs, finishedAt);
+    finishedAt = now + given / (typeof bytesPerMs === "number" ? bytesPerMs : bytesPerMs(i));
+    isInParts = isPart;
     return nextOf(sizes);
   });
 }
 
 /** A part of an answer that is long enough. */
-const nextOf = (sizes: PartSizes): number => sizes.partOf(Infinity);
+const nextOf = (sizes: WorkSizes): number => sizes.partOf(Infinity);
 
 const parts = (count: number): readonly Round[] =>
   Array.from({ length: count }, () => ({ waitMs: 0, bytes: 0 }));
@@ -53,10 +53,10 @@ const rounds = fc.array(
   { maxLength: 60 },
 );
 
-Deno.test("part sizes: a part is a tenth of a second's work, and no less than is worth it", () => {
+Deno.test("work sizes: a part is a tenth of a second's work, and no less than is worth it", () => {
   fc.assert(fc.property(speeds, (bytesPerMs) => {
     const tenth = bytesPerMs * PART_MS;
-    const last = run(new PartSizes(), bytesPerMs, parts(40)).at(-1) ?? 0;
+    const last = run(new WorkSizes(), bytesPerMs, parts(40)).at(-1) ?? 0;
     if (tenth <= BYTES_MIN) return assertEquals(last, BYTES_MIN);
     // However fast: what is finished within a millisecond counts as one.
     assertGreaterOrEqual(last, Math.min(tenth, ANSWER_MAX) * 0.999);
@@ -64,9 +64,9 @@ Deno.test("part sizes: a part is a tenth of a second's work, and no less than is
   }));
 });
 
-Deno.test("part sizes: no wait, of whatever length, makes them larger than what is processed meanwhile", () => {
+Deno.test("work sizes: no wait, of whatever length, makes them larger than what is processed meanwhile", () => {
   fc.assert(fc.property(speeds, rounds, (bytesPerMs, rounds) => {
-    const after = run(new PartSizes(), bytesPerMs, rounds);
+    const after = run(new WorkSizes(), bytesPerMs, rounds);
     // Until it had something in hand that took longer than the wait, the first guess stands.
     const most = Math.max(BYTES_MIN, bytesPerMs * PART_MS * 1.001);
     for (const [i, bytes] of after.entries()) {
@@ -76,22 +76,22 @@ Deno.test("part sizes: no wait, of whatever length, makes them larger than what 
   }));
 });
 
-Deno.test("part sizes: a fast worker soon gets answers as a whole; a slow one does not", () => {
-  const fast = new PartSizes();
+Deno.test("work sizes: a fast worker soon gets answers as a whole; a slow one does not", () => {
+  const fast = new WorkSizes();
   assert(fast.isWorthParts(ANSWER_MAX), "nobody knows yet");
   run(fast, 1_000_000, parts(7));
   assert(!fast.isWorthParts(ANSWER_MAX));
-  const slow = new PartSizes();
+  const slow = new WorkSizes();
   run(slow, 10, parts(5));
   assertEquals(nextOf(slow), BYTES_MIN);
   assert(slow.isWorthParts(2 * BYTES_MIN));
   assert(!slow.isWorthParts(2 * BYTES_MIN - 1), "it is soon over");
 });
 
-Deno.test("part sizes: that answers come slowly says nothing of the worker", () => {
+Deno.test("work sizes: that answers come slowly says nothing of the worker", () => {
   for (const bytes of [0, 100, ANSWER_MAX]) {
     const answers = Array.from({ length: 10 }, () => ({ waitMs: 3_000, bytes }));
-    const sizes = new PartSizes();
+    const sizes = new WorkSizes();
     const after = run(sizes, 10_000, [...parts(7), ...answers]);
     assertEquals(after[6], 1_000_000);
     for (const size of after.slice(7)) assertGreaterOrEqual(size, 1_000_000);
@@ -100,8 +100,8 @@ Deno.test("part sizes: that answers come slowly says nothing of the worker", () 
   }
 });
 
-Deno.test("part sizes: what is left is all of it, if that is no two parts; a read is a second's work", () => {
-  const sizes = new PartSizes();
+Deno.test("work sizes: what is left is all of it, if that is no two parts; a read is a second's work", () => {
+  const sizes = new WorkSizes();
   run(sizes, 1_000, parts(10));
   const part = nextOf(sizes);
   assertEquals(Math.round(part), 100_000);
@@ -114,14 +114,14 @@ Deno.test("part sizes: what is left is all of it, if that is no two parts; a rea
   assertEquals(Math.round(sizes.readBytes), 1_000_000);
 });
 
-Deno.test("part sizes: they grow fourfold at most", () => {
-  const after = run(new PartSizes(), 1e9, parts(6));
+Deno.test("work sizes: they grow fourfold at most", () => {
+  const after = run(new WorkSizes(), 1e9, parts(6));
   for (let i = 1; i < after.length; i++) {
     assertLessOrEqual(after[i] ?? NaN, 4 * (after[i - 1] ?? NaN));
   }
 });
 
-Deno.test("part sizes: a worker that gets slower gets less as soon as the first part that was slow is finished", () => {
-  const after = run(new PartSizes(), (round) => round < 20 ? 20_000 : 1_000, parts(30));
+Deno.test("work sizes: a worker that gets slower gets less as soon as the first part that was slow is finished", () => {
+  const after = run(new WorkSizes(), (round) => round < 20 ? 20_000 : 1_000, parts(30));
   assertEquals(after.slice(20, 23).map(Math.round), [2_000_000, 100_000, 100_000]);
 });
