@@ -237,8 +237,12 @@ export class ShardReader {
   }
 
   async #recordsOf(parts: AnswerParts): Promise<readonly SourceRecord[]> {
+    const { bytesLeft } = parts;
+    // Whoever processes them may be another by now, who wants what is left as a whole.
+    const isWhole = !this.#options.budget?.mayComeInParts;
     try {
-      return (await parts.next(this.#workSizes.partOf(parts.bytesLeft))).map(toSourceRecord);
+      const records = await parts.next(isWhole ? bytesLeft : this.#workSizes.partOf(bytesLeft));
+      return records.map(toSourceRecord);
     } catch (error) {
       throw await toSourceError(error, "GetRecords", this.#options);
     }

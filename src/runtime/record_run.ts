@@ -54,7 +54,9 @@ export function isRunProcessor(processor: RecordProcessor): processor is RunProc
 }
 
 /** Whether it costs no more to process a read in parts than as a whole. */
-export function takesParts(processor: RecordProcessor): boolean {
+export function takesParts(processor: RecordProcessor | undefined): boolean {
+  // Of one that is not made yet nobody knows; should it be one of batches, the first of them is small.
+  if (processor === undefined) return true;
   return processor.processBatch === undefined && !("isTransacting" in processor);
 }
 

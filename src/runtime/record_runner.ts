@@ -91,7 +91,7 @@ export class RecordRunner {
     this.#readTo = lease.readTo;
     this.#window = new BatchWindow(deps);
     this.budget = deps.budget.open(this.#window.isOpen ? () => this.#window.added() : undefined);
-    this.budget.mayComeInParts = slot.made !== undefined && takesParts(slot.made);
+    this.budget.mayComeInParts = takesParts(slot.made);
     const { shardId, row: { hashKeyRange } } = lease;
     const room = (): number => this.budget.room;
     this.#userRecords = new UserRecords({ ...deps, shardId, hashKeyRange, room });

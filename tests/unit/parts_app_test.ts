@@ -1,5 +1,5 @@
 // Owns: long answers in a whole worker: who gets them in parts, and that a stop, a new processor or a broken answer loses nothing.
-import { assert, assertEquals, assertGreater } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import type { RecordProcessor } from "../../src/processor.ts";
 import { upTo } from "./app_testing.ts";
 import { PartedShard, PROCESS_MS } from "./parts_testing.ts";
@@ -72,7 +72,7 @@ Deno.test("parts in a worker: who processes batches gets whole reads, also after
   await shard.until(2 + 1.5 * LONG);
   await shard.clock.until(app.changeProcessor(shard.many));
   await shard.until(2 + 2 * LONG);
-  assertGreater(batches.length, 4, "what was begun goes on in parts");
+  assertLessOrEqual(batches.length, 5, "what is left of an answer comes as a whole");
   batches.length = 0;
   shard.put(LONG);
   await shard.until(2 + 3 * LONG);

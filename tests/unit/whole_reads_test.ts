@@ -15,13 +15,20 @@ const PROCESSORS: Readonly<Record<string, [isCut: boolean, processor: ProcessorS
 for (const [name, [isCut, source]] of Object.entries(PROCESSORS)) {
   Deno.test(`parts: a processor of ${name} gets reads ${isCut ? "in parts" : "whole"}`, async () => {
     const { runner } = await running(source);
-    const isKnown = typeof source !== "function";
-    assertEquals(runner.budget.mayComeInParts, isCut && isKnown, "before a factory has made it");
+    assertEquals(runner.budget.mayComeInParts, isCut);
     await runner.run(batch(1, 3));
     assertEquals(runner.budget.mayComeInParts, isCut);
     await runner.close();
   });
 }
+
+Deno.test("parts: of what a factory has not made yet nobody knows, and a few records hurt less than too many", async () => {
+  const { runner } = await running(() => ({ processBatch: () => {} }));
+  assertEquals(runner.budget.mayComeInParts, true);
+  await runner.run(batch(1, 3));
+  assertEquals(runner.budget.mayComeInParts, false);
+  await runner.close();
+});
 
 Deno.test("parts: a processor of batches that takes the place of another one gets reads whole", async () => {
   const { runner, processors } = await running({ process: () => {} });
